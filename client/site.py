@@ -1,0 +1,80 @@
+"""Who this node is, which data it holds, and what its owner allows.
+
+A node's owner sets, in Flower's node config:
+
+partition-id, num-partitions  a demonstration: which part of one data set is this node's
+name, data                    a real site: its stable name, and the folder of its data
+allow-seeded-runs             true: this node may train with noise that the server can predict;
+                              for tests and simulation alone
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shared.config import RunConfig, Scalar
+from shared.errors import ConfigurationError, PrivacyError
+from shared.partition import partition_spec
+from shared.task import Site, TaskSettings
+
+_KEYS = {"partition-id", "num-partitions", "name", "data", "allow-seeded-runs"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThisSite:
+    """Name and data of one node.
+
+    Attributes:
+        client_id: Stable and opaque; known to the server.
+        site: What a task is asked for.
+        data_dir: The node's own data; None: wherever the run's configuration says.
+    """
+
+    client_id: str
+    site: Site
+    data_dir: Path | None
+
+    def settings(self, shared_settings: TaskSettings) -> TaskSettings:
+        """The run's task settings with this node's own data folder, if it has one."""
+        if self.data_dir is None:
+            return shared_settings
+        return replace(shared_settings, data_dir=self.data_dir)
+
+
+def this_site(node_config: Mapping[str, Scalar], config: RunConfig) -> ThisSite:
+    """The site that the node's owner and the run's configuration describe.
+
+    Raises:
+        ConfigurationError: the node config is incomplete, unknown, or does not fit the population.
+        PrivacyError: the run is seeded and the node's owner does not allow it.
+    """
+    unknown = sorted(set(node_config) - _KEYS)
+    if unknown:
+        raise ConfigurationError(f"node config knows {', '.join(sorted(_KEYS))}, got {unknown}")
+    if config.seeded and node_config.get("allow-seeded-runs") is not True:
+        # Guarantee: whoever knows the seed can subtract the noise; the data's owner must say yes.
+        raise PrivacyError(
+            "this node trains with the operating system's randomness only (allow-seeded-runs is "
+            "not set), got a seeded run"
+        )
+    if "partition-id" in node_config:
+        return _demonstration(node_config, config)
+    name, data = node_config.get("name"), node_config.get("data")
+    if not (isinstance(name, str) and name and isinstance(data, str) and data):
+        raise ConfigurationError(
+            "node config must hold partition-id and num-partitions, or name and data, got "
+            f"{sorted(node_config)}"
+        )
+    return ThisSite(client_id=name, site=Site(index=0, partition=None), data_dir=Path(data))
+
+
+def _demonstration(node_config: Mapping[str, Scalar], config: RunConfig) -> ThisSite:
+    index, count = node_config["partition-id"], node_config.get("num-partitions")
+    size = config.population.size
+    if count != size or not isinstance(index, int) or not 0 <= index < size:
+        raise ConfigurationError(
+            f"expected partition-id below num-partitions = population.size = {size}, got "
+            f"{index!r} of {count!r}"
+        )
+    site = Site(index=index, partition=partition_spec(config.population))
+    return ThisSite(client_id=f"site-{index:06d}", site=site, data_dir=None)

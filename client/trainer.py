@@ -1,0 +1,190 @@
+"""Local training: plain SGD, or DP-SGD with Opacus, behind one face.
+
+A `LocalTraining` is made once in a process and serves any number of clients: every trainable
+parameter is overwritten and every optimizer is new at each call, so nothing of one client reaches
+another.
+
+Source: McMahan et al. 2017 (FedAvg); Li et al. 2020 (FedProx, arXiv:1812.06127); Abadi et al. 2016
+(DP-SGD).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from opacus import GradSampleModule
+from torch import Tensor, nn
+
+from client.dp_optimizer import RecordOptimizer
+from client.update import outgoing
+from shared.config import RunConfig, TrainingConfig
+from shared.dp.plan import PrivacyPlan, RecordPrivacy
+from shared.dp.randomness import Randomness, RandomStream
+from shared.dp.sampling import poisson_sample
+from shared.parameters import FlatVector, flatten, load, trainable
+from shared.per_example import backward
+from shared.task import Examples, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One client's turn in one round: what its randomness is labelled with."""
+
+    randomness: Randomness
+    client_id: str
+    round_number: int
+    attempt: int
+
+    def stream(self, purpose: str, *labels: int) -> RandomStream:
+        """The stream of this turn for one purpose."""
+        return self.randomness.stream(
+            purpose, self.client_id, self.round_number, self.attempt, *labels
+        )
+
+
+class LocalTraining:
+    """Trains one site's model for one round at a time.
+
+    Args:
+        config: The run's configuration.
+        task: Model and losses.
+        plan: The privacy plan; at record level it holds noise, clip and sampling.
+        device: Where to train.
+    """
+
+    def __init__(
+        self, config: RunConfig, task: Task, plan: PrivacyPlan, device: torch.device
+    ) -> None:
+        self._training: TrainingConfig = config.training
+        self._threads = config.runtime.torch_threads
+        self._task = task
+        self._mechanism = plan.mechanism
+        self._device = device
+        with torch.random.fork_rng(devices=_forked(device)):
+            model = task.build_model().to(device).train()
+        self._model: nn.Module = (
+            GradSampleModule(model, loss_reduction="sum")
+            if isinstance(plan.mechanism, RecordPrivacy)
+            else model
+        )
+
+    def update(
+        self,
+        parameters: FlatVector,
+        examples: Examples,
+        *,
+        randomness: Randomness,
+        round_number: int,
+        attempt: int,
+        client_id: str,
+    ) -> FlatVector:
+        """What this client sends in this round.
+
+        Record level: a fixed public number of noisy steps, whatever `examples` holds, even
+        nothing. Otherwise plain training; a site without examples sends zero.
+
+        Args:
+            parameters: Global parameters, shape (d,), float32.
+            examples: The site's private examples.
+            randomness: Where sampling, noise and dropout come from.
+            round_number: 1-based.
+            attempt: 1-based.
+            client_id: Labels the random streams.
+
+        Returns:
+            Shape (d,), float32, finite.
+
+        Raises:
+            MessageError: `parameters` does not fit the model.
+            PrivacyError: the model has a parameter without gradients per example.
+            ProtocolError: training diverged.
+        """
+        if torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
+        turn = Turn(
+            randomness=randomness, client_id=client_id, round_number=round_number, attempt=attempt
+        )
+        load(self._model, parameters)
+        local = examples.to(self._device)
+        with torch.random.fork_rng(devices=_forked(self._device)):
+            torch.manual_seed(turn.stream("dropout").integer())
+            if isinstance(self._mechanism, RecordPrivacy):
+                self._train_privately(local, turn, self._mechanism)
+            else:
+                self._train(local, turn)
+        return outgoing(flatten(self._model), parameters, self._mechanism)
+
+    def _train(self, examples: Examples, turn: Turn) -> None:
+        weights = trainable(self._model)
+        optimizer = self._optimizer(weights)
+        pull = self._pull(weights)
+        for rows in self._batches(len(examples), turn):
+            batch = examples.select(rows.to(self._device))
+            optimizer.zero_grad(set_to_none=True)
+            self._losses(batch).mean().backward()
+            if pull is not None:
+                pull()
+            optimizer.step()
+
+    def _train_privately(self, examples: Examples, turn: Turn, mechanism: RecordPrivacy) -> None:
+        weights = trainable(self._model)
+        optimizer = RecordOptimizer(self._optimizer(weights), mechanism)
+        pull = self._pull(weights)
+        # Guarantee: the number of steps is public; it depends on no record, and neither does
+        # whether a step is taken: an empty batch is noise alone.
+        for step in range(1, mechanism.steps_per_round + 1):
+            drawn = poisson_sample(
+                len(examples), mechanism.sample_rate, stream=turn.stream("record_sampling", step)
+            )
+            batch = examples.select(torch.from_numpy(drawn).to(self._device))
+            for part in batch.chunks(self._training.max_physical_batch):
+                for weight in weights:
+                    weight.grad_sample = None  # type: ignore[attr-defined]
+                backward(self._losses(part))
+                optimizer.clip_and_accumulate()
+            optimizer.noisy_step(turn.stream("record_noise", step), post_process=pull)
+
+    def _losses(self, batch: Examples) -> Tensor:
+        return self._task.losses(self._model(*batch.inputs), batch.targets)
+
+    def _optimizer(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+        rate = self._training.learning_rate
+        if self._training.optimizer == "adam":
+            return torch.optim.Adam(weights, lr=rate)
+        return torch.optim.SGD(weights, lr=rate, momentum=self._training.momentum)
+
+    def _pull(self, weights: list[nn.Parameter]) -> "_Pull | None":
+        return (
+            _Pull(weights, self._training.proximal_term) if self._training.proximal_term else None
+        )
+
+    def _batches(self, count: int, turn: Turn) -> Iterator[Tensor]:
+        """Rows of each batch: `steps` of them, or those of `epochs` passes; none without data."""
+        limit, epoch, done = self._training.steps, 0, 0
+        while count and (done < limit if limit else epoch < self._training.epochs):
+            epoch += 1
+            order = torch.from_numpy(turn.stream("shuffle", epoch).permutation(count))
+            for rows in order.split(self._training.batch_size):
+                if limit and done == limit:
+                    return
+                done += 1
+                yield rows
+
+
+class _Pull:
+    """FedProx: adds μ(w - w_global) to each gradient; after the noise, since it is public."""
+
+    def __init__(self, weights: list[nn.Parameter], proximal_term: float) -> None:
+        self._weights = weights
+        self._start = [weight.detach().clone() for weight in weights]
+        self._proximal_term = proximal_term
+
+    def __call__(self) -> None:
+        for weight, start in zip(self._weights, self._start, strict=True):
+            if weight.grad is not None:
+                weight.grad.add_(weight.detach() - start, alpha=self._proximal_term)
+
+
+def _forked(device: torch.device) -> list[int]:
+    """The GPUs whose generator must be put back afterwards."""
+    return [device.index or 0] if device.type == "cuda" else []

@@ -1,0 +1,73 @@
+"""Every configuration key in one line each, for `--list-keys`."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from shared.config import defaults
+
+MEANINGS = {
+    "task": "what is learnt: a built-in task's name, or module:object of your own",
+    "model": 'the task\'s model; "" takes its default',
+    "rounds": "rounds of the run",
+    "seed": "os: the system's secure randomness; a number: repeatable, for simulation only",
+    "data.dir": 'folder of the data; "" searches the usual places',
+    "data.name": "name of a data set on a hub, for tasks that load one",
+    "population.size": "number of clients",
+    "population.partition": "who holds what: iid, dirichlet, shards, quantity, natural",
+    "population.examples_per_client": "nominal examples a client; 0 shares out the whole pool",
+    "population.alpha": "dirichlet, quantity: small is uneven, large is even",
+    "population.shards_per_client": "shards: number of label shards a client gets",
+    "population.column": "natural: the column that says whose an example is",
+    "population.partition_seed": "seed of the split, not of the training",
+    "cohort.sample_rate": "probability that a client is asked in a round; 1 asks all",
+    "cohort.timeout_s": "seconds to wait for answers; later ones are lost",
+    "cohort.minimum_survivors": "share of those asked that must answer, else the run stops",
+    "training.steps": "optimizer steps a round; 0: by epochs (not for unit record)",
+    "training.epochs": "passes over the client's data a round, where steps is 0",
+    "training.batch_size": "examples in a batch; unit record: the expected number",
+    "training.sample_rate": "unit record: probability that an example takes part in a step",
+    "training.optimizer": "the client's optimizer: sgd, adam",
+    "training.learning_rate": "the client's learning rate",
+    "training.momentum": "the client's momentum",
+    "training.proximal_term": "FedProx's mu; 0 is FedAvg",
+    "training.max_physical_batch": "examples on the device at once; does not change the result",
+    "privacy.unit": "whom the guarantee protects: record, client, none",
+    "privacy.clipping_norm": "L2 bound on what one unit contributes",
+    "privacy.noise_multiplier": "standard deviation of the noise / clipping_norm",
+    "privacy.delta": "delta of every claim",
+    "privacy.epsilon_budget": "a run whose plan exceeds it is refused",
+    "server.optimizer": "the server's step: sgd, adam, yogi, adagrad",
+    "server.learning_rate": "the server's learning rate",
+    "server.momentum": "the server's momentum (sgd)",
+    "server.beta1": "adam, yogi, adagrad: decay of the first moment",
+    "server.beta2": "adam, yogi: decay of the second moment",
+    "server.tau": "adam, yogi, adagrad: keeps the divisor away from 0",
+    "runtime.device": "auto, cpu, cuda, cuda:N, mps",
+    "runtime.torch_threads": "threads of one training",
+    "runtime.gpu_memory_fraction": "share of the GPU that one process may take",
+    "runtime.evaluate_every": "rounds between two evaluations on public data",
+    "output.dir": "folder of the run folders",
+    "output.run_id": 'name of the run folder; "" makes one',
+    "output.resume": "continue the run folder of that name; use --resume",
+    "output.tensorboard": "write TensorBoard's files as well",
+    "output.origins": "where each value came from; written by murmura",
+}
+_ONE_LINE_EACH = 140
+_SET_BY_US = ("output.resume", "output.origins")
+
+
+def print_keys(console: Console) -> None:
+    """Print every key that may be set, its default and its meaning."""
+    if not console.is_terminal:
+        console.width = _ONE_LINE_EACH  # to be searched line by line
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("key", style="cyan", no_wrap=True)
+    table.add_column("default", no_wrap=True)
+    table.add_column("meaning")
+    for key, default in defaults().items():
+        if key not in _SET_BY_US:
+            shown = str(default).lower() if isinstance(default, bool) else f"{default}"
+            table.add_row(Text(key), Text(shown or '""'), Text(MEANINGS[key]))
+    console.print(table)

@@ -1,0 +1,17 @@
+"""Sees sums; holds the run.
+
+app          Flower ServerApp
+coordinator  a run from its first check to its report
+federation   the state of a run, and one round of it
+roster       who takes part, by stable names
+cohort       who is asked in a round
+exchange     messages out, replies in, until a deadline
+aggregation  sum -> update, divided by a fixed public constant
+optimizer    the step on the global parameters
+budget       what was charged; refuses the round that would overspend
+checkpoint   server state <-> disk
+evaluation   measures the model on public data
+run_folder   where results go, written whole or not at all
+recording    metrics, TensorBoard, log
+report       report.json, model metadata, summary
+"""

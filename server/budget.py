@@ -1,0 +1,62 @@
+"""What was charged so far, on disk before anything is released; refuses what would overspend."""
+
+from server.run_folder import RunFolder
+from shared.dp.claims import SpendingMeter
+from shared.dp.events import Charge
+from shared.dp.plan import NoPrivacy, PrivacyPlan
+from shared.errors import BudgetExhausted
+
+CHARGES = "charges.jsonl"
+
+
+class Budget:
+    """The charges of one run.
+
+    Args:
+        plan: What each round costs, and the budget.
+        folder: Holds charges.jsonl, whose lines are the truth.
+        repeatable: A seeded run repeats a round bit for bit, so a repeated round is no second
+            release; otherwise every attempt is one.
+    """
+
+    def __init__(self, plan: PrivacyPlan, folder: RunFolder, *, repeatable: bool) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._repeatable = repeatable
+        self._meter = SpendingMeter(plan)
+        self.charges = [Charge.from_json(line) for line in folder.read_lines(CHARGES)]
+
+    def next_attempt(self, round_number: int) -> int:
+        """Number of the attempt at `round_number` that comes now; 1 where none was charged."""
+        attempts = [c.attempt for c in self.charges if c.round_number == round_number]
+        return 1 if self._repeatable else max(attempts, default=0) + 1
+
+    def charge(self, round_number: int, attempt: int, clients: tuple[str, ...]) -> None:
+        """Book one round before its instructions leave; a charge that is booked already stays.
+
+        Raises:
+            BudgetExhausted: the round would spend more than the budget; nothing is booked.
+            StateError: the charge cannot be written; the round must not take place.
+        """
+        charge = Charge(
+            round_number=round_number,
+            attempt=attempt,
+            clients=clients,
+            event=self._plan.mechanism.round_event(),
+        )
+        if charge.key in {booked.key for booked in self.charges}:
+            return
+        spent = self._meter.after([*self.charges, charge])
+        private = not isinstance(self._plan.mechanism, NoPrivacy)
+        if private and spent > self._plan.epsilon_budget:
+            raise BudgetExhausted(
+                f"round {round_number} must keep epsilon at most {self._plan.epsilon_budget:g}, "
+                f"got {spent:g} after attempt {attempt}"
+            )
+        # Guarantee: on disk before anything leaves: a crash can lose a round, never a charge.
+        self._folder.append_line(CHARGES, charge.to_json(), durable=True)
+        self.charges.append(charge)
+
+    def epsilon(self) -> float:
+        """Running epsilon of the worst observer with a finite one."""
+        return self._meter.after(self.charges)

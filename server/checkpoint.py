@@ -1,0 +1,107 @@
+"""Server state <-> one file, replaced at once after every round: safetensors, no pickle."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from server.run_folder import RunFolder
+from shared.config import RunConfig, Scalar
+from shared.errors import StateError
+from shared.parameters import FlatVector
+
+CHECKPOINT = "checkpoint.safetensors"
+_HEADER = "header"
+_OPTIMIZER = "optimizer."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Everything a run needs to go on after `round_number`, but its charges, which lie beside it.
+
+    Attributes:
+        round_number: Rounds done.
+        parameters: Global parameters, shape (d,), float32.
+        optimizer: The server optimizer's memory.
+        config: The run's configuration, flat, without `output.*`.
+        code_digest: SHA-256 of the code that made it.
+        clients_lost: Clients lost so far, over all rounds.
+        seconds: Time spent in rounds so far.
+    """
+
+    round_number: int
+    parameters: FlatVector
+    optimizer: dict[str, NDArray[np.float64]]
+    config: dict[str, Scalar]
+    code_digest: str
+    clients_lost: int
+    seconds: float
+
+
+def resumable(config: RunConfig) -> dict[str, Scalar]:
+    """The part of a configuration that must be the same when a run goes on."""
+    return {key: value for key, value in config.flat().items() if not key.startswith("output.")}
+
+
+def save(folder: RunFolder, checkpoint: Checkpoint) -> None:
+    """Replace the folder's checkpoint; raises StateError if it cannot be written."""
+    header = {
+        "round_number": checkpoint.round_number,
+        "config": checkpoint.config,
+        "code_digest": checkpoint.code_digest,
+        "clients_lost": checkpoint.clients_lost,
+        "seconds": checkpoint.seconds,
+    }
+    tensors: dict[str, NDArray[Any]] = {
+        _OPTIMIZER + name: value for name, value in checkpoint.optimizer.items()
+    }
+    tensors["parameters"] = checkpoint.parameters
+    text = json.dumps(header).encode()
+    # safetensors' reader for NumPy does not give the metadata back, so the header is a tensor.
+    tensors[_HEADER] = np.frombuffer(text, dtype=np.uint8)
+    folder.write(CHECKPOINT, save_tensors(tensors))
+
+
+def restore(folder: RunFolder, config: RunConfig, code_digest: str) -> Checkpoint | None:
+    """The folder's checkpoint; None where no round was finished.
+
+    Raises:
+        StateError: it cannot be read, or configuration or code differ; says what differs.
+    """
+    path = folder.file(CHECKPOINT)
+    if not path.exists():
+        return None
+    try:
+        tensors = load_tensors(path.read_bytes())
+        header = json.loads(tensors.pop(_HEADER).tobytes())
+        parameters = tensors.pop("parameters")
+        optimizer = {name.removeprefix(_OPTIMIZER): value for name, value in tensors.items()}
+        checkpoint = Checkpoint(parameters=parameters, optimizer=optimizer, **header)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise StateError(f"{path} cannot be read as a checkpoint: {error}") from error
+    check_same(checkpoint.config, config, checkpoint.code_digest, code_digest)
+    return checkpoint
+
+
+def check_same(
+    before: dict[str, Scalar], config: RunConfig, code_before: str, code_now: str
+) -> None:
+    """Raise StateError unless configuration and code are those of the interrupted run."""
+    now = resumable(config)
+    different = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    if different:
+        key = different[0]
+        raise StateError(
+            f"a run goes on with its own configuration only; {', '.join(different)} differ: "
+            f"expected {key} = {before.get(key)!r}, got {now.get(key)!r}"
+        )
+    if code_before != code_now:
+        raise StateError(
+            f"a run goes on with its own code only: expected {code_before[:12]}, got "
+            f"{code_now[:12]}"
+        )

@@ -1,0 +1,242 @@
+"""One run's state, and what happens to it in a round: sample -> broadcast -> collect -> step."""
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from server.aggregation import RoundSum
+from server.budget import Budget
+from server.checkpoint import Checkpoint, restore, resumable, save
+from server.cohort import draw_cohort
+from server.environment import code_digest
+from server.evaluation import Evaluator, Measurement
+from server.exchange import exchange, reason_of
+from server.optimizer import ServerOptimizer
+from server.progress import RoundFinished, RunFinished, tell
+from server.recording import Recorder
+from server.report.build import Outcome, build_report
+from server.report.results import REPORT, SUMMARY, build_summary, write_results
+from server.roster import Roster, enrol
+from server.run_folder import RunFolder
+from shared.config import RunConfig
+from shared.dp.plan import PrivacyPlan, RecordPrivacy
+from shared.dp.randomness import randomness_for
+from shared.errors import ProtocolError, TooFewSurvivors
+from shared.messages import TrainInstruction, TrainReply
+from shared.model_check import check_model
+from shared.parameters import FlatVector, flatten
+from shared.tasks import load_task, task_settings
+
+_LOGGER = logging.getLogger("murmura.server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Collected:
+    """What a round's exchange came to."""
+
+    total: RoundSum
+    asked: int
+
+
+class Federation:
+    """The state of one run between two rounds.
+
+    Args:
+        config: The run's configuration.
+        plan: Its privacy plan.
+        folder: Where its results go.
+        grid: How its clients are reached.
+    """
+
+    def __init__(self, config: RunConfig, plan: PrivacyPlan, folder: RunFolder, grid: Grid) -> None:
+        self._config = config
+        self._plan = plan
+        self._digest = plan.digest()
+        self._folder = folder
+        self._grid = grid
+        self._randomness = randomness_for(config.seed)
+        self._task = load_task(config.task, task_settings(config))
+        self._code = code_digest()
+        self._roster = Roster({})
+        self._lost = 0
+        self._seconds = 0.0
+        self._last: Measurement | None = None
+        self.rounds_done = 0
+
+    def prepare(self) -> None:
+        """Check the model, take up what a checkpoint holds, and learn who takes part."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._randomness.stream("initial_parameters").integer())
+            model = self._task.build_model()
+        per_record = isinstance(self._plan.mechanism, RecordPrivacy)
+        public = self._task.evaluation_data()
+        check_model(model, public, self._task.losses, per_record=per_record)
+        self._model = model
+        self.parameters: FlatVector = flatten(model)
+        self._optimizer = ServerOptimizer(self._config.server, len(self.parameters))
+        self._restore()
+        self._evaluator = Evaluator(self._task, self._config)
+        self._budget = Budget(self._plan, self._folder, repeatable=self._randomness.seeded)
+        self.recorder = Recorder(
+            self._folder,
+            first_round=self.rounds_done + 1,
+            tensorboard=self._config.output.tensorboard,
+        )
+        self._roster = enrol(self._grid, self._config)
+
+    def _restore(self) -> None:
+        checkpoint = restore(self._folder, self._config, self._code)
+        if checkpoint is None:
+            return
+        self.parameters = checkpoint.parameters
+        self._optimizer.restore(checkpoint.optimizer)
+        self.rounds_done = checkpoint.round_number
+        self._lost = checkpoint.clients_lost
+        self._seconds = checkpoint.seconds
+
+    def play_round(self, round_number: int) -> None:
+        """Everything of one round; on disk when it returns."""
+        started = time.monotonic()
+        attempt = self._budget.next_attempt(round_number)
+        cohort = draw_cohort(
+            self._roster.client_ids,
+            self._plan,
+            self._randomness,
+            round_number=round_number,
+            attempt=attempt,
+        )
+        self._budget.charge(round_number, attempt, cohort)
+        collected = self._collect(cohort, round_number, attempt)
+        noise = self._randomness.stream("server_noise", round_number, attempt)
+        self.parameters = self._optimizer.step(self.parameters, collected.total.mean(noise))
+        measured = self._measure(round_number)
+        self._record(round_number, collected, measured, time.monotonic() - started)
+
+    def _collect(self, cohort: tuple[str, ...], round_number: int, attempt: int) -> _Collected:
+        total = RoundSum(
+            self._plan,
+            len(self.parameters),
+            cohort_size=len(cohort),
+            round_number=round_number,
+            attempt=attempt,
+        )
+        messages = self._instructions(cohort, round_number, attempt)
+        for position, reply in exchange(self._grid, messages, self._config.cohort.timeout_s):
+            try:
+                total.add(position, _decoded(reply))
+            except ProtocolError as error:
+                _LOGGER.warning(
+                    "round %d: %s is left out: %s", round_number, cohort[position], error
+                )
+                total.give_up(position)
+        wanted = math.ceil(self._config.cohort.minimum_survivors * len(cohort))
+        if total.survivors < wanted:
+            raise TooFewSurvivors(
+                f"round {round_number} needs {wanted} of {len(cohort)} clients, got "
+                f"{total.survivors}"
+            )
+        return _Collected(total=total, asked=len(cohort))
+
+    def _instructions(
+        self, cohort: tuple[str, ...], round_number: int, attempt: int
+    ) -> list[Message]:
+        record = TrainInstruction(
+            round_number=round_number,
+            attempt=attempt,
+            plan=self._plan.canonical(),
+            plan_digest=self._digest,
+            parameters=self.parameters,
+        ).to_record()
+        return [
+            Message(
+                record,
+                dst_node_id=self._roster.node_ids[client],
+                message_type="train",
+                group_id=str(round_number),
+            )
+            for client in cohort
+        ]
+
+    def _measure(self, round_number: int) -> Measurement | None:
+        every = self._config.runtime.evaluate_every
+        if round_number % every and round_number != self._config.rounds:
+            return None
+        return self._evaluator.measure(self.parameters)
+
+    def _record(
+        self,
+        round_number: int,
+        collected: _Collected,
+        measured: Measurement | None,
+        seconds: float,
+    ) -> None:
+        lost = collected.asked - collected.total.survivors
+        self.rounds_done, self._last = round_number, measured
+        self._lost += lost
+        self._seconds += seconds
+        event = RoundFinished(
+            round_number=round_number,
+            rounds=self._config.rounds,
+            asked=collected.asked,
+            answered=collected.total.survivors,
+            lost=lost,
+            loss=measured.loss if measured else None,
+            accuracy=measured.accuracy if measured else None,
+            epsilon=self._budget.epsilon(),
+            epsilon_budget=self._plan.epsilon_budget,
+            seconds=seconds,
+        )
+        self.recorder.record(event)
+        self._save()
+        tell(f"round {round_number}/{self._config.rounds}: {_told(event)}", event)
+
+    def _save(self) -> None:
+        checkpoint = Checkpoint(
+            round_number=self.rounds_done,
+            parameters=self.parameters,
+            optimizer=self._optimizer.state(),
+            config=resumable(self._config),
+            code_digest=self._code,
+            clients_lost=self._lost,
+            seconds=self._seconds,
+        )
+        save(self._folder, checkpoint)
+
+    def finish(self) -> None:
+        """Write model, report and, last, the summary, which says that the run is finished."""
+        outcome = Outcome(
+            config=self._config,
+            plan=self._plan,
+            charges=self._budget.charges,
+            rounds_done=self.rounds_done,
+            simulated=getattr(self._grid, "simulated", False),
+            policy=self._randomness.policy,
+            accuracy_by_round=self.recorder.accuracy_by_round,
+            final=self._last or self._evaluator.measure(self.parameters),
+        )
+        write_results(self._folder, outcome, self._model, self.parameters)
+        self._folder.write_json(REPORT, build_report(outcome, self._folder.path.name))
+        summary = build_summary(
+            self._folder, outcome, clients_lost=self._lost, seconds=self._seconds
+        )
+        self._folder.write_json(SUMMARY, summary)
+        tell(
+            f"finished: {self._folder.path}",
+            RunFinished(folder=self._folder.path, summary=summary),
+        )
+
+
+def _decoded(reply: Message) -> TrainReply:
+    if reply.has_error():
+        raise ProtocolError(reason_of(reply))
+    return TrainReply.from_record(reply.content)
+
+
+def _told(event: RoundFinished) -> str:
+    accuracy = "" if event.accuracy is None else f", accuracy {event.accuracy:.4f}"
+    return f"{event.answered} of {event.asked} answered{accuracy}, epsilon {event.epsilon:.3f}"

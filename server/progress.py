@@ -1,0 +1,66 @@
+"""What a run tells while it goes: records of the logger "murmura.progress" (docs/adr/0009).
+
+The same for both transports: a terminal, a file or a test listens with a `logging.Handler` and
+reads `record.progress`.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.dp.claims import Claim
+
+LOGGER = logging.getLogger("murmura.progress")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """All checks have passed; the first round comes next."""
+
+    run_id: str
+    folder: Path
+    rounds: int
+    population: int
+    task: str
+    model: str
+    dimension: int
+    planned_claims: Sequence[Claim]
+    seeded: bool
+    first_round: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundFinished:
+    """A round is over and safely on disk; loss and accuracy are None where nothing was measured.
+
+    `epsilon` is the running bound of the worst observer with a finite one; infinite without DP.
+    """
+
+    round_number: int
+    rounds: int
+    asked: int
+    answered: int
+    lost: int
+    loss: float | None
+    accuracy: float | None
+    epsilon: float
+    epsilon_budget: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished:
+    """Model, report and summary are written."""
+
+    folder: Path
+    summary: Mapping[str, Any]
+
+
+Progress = RunStarted | RoundFinished | RunFinished
+
+
+def tell(text: str, event: Progress) -> None:
+    """Tell whoever listens: `text` for people, `event` for programs."""
+    LOGGER.info(text, extra={"progress": event})

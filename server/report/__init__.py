@@ -1,0 +1,6 @@
+"""What a run comes to: the privacy report, the summary, the model file.
+
+verdict   assumptions and problems -> one level
+build     report.json, by the schema beside it
+results   summary.json and model.safetensors
+"""

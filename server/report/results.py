@@ -1,0 +1,78 @@
+"""summary.json and model.safetensors: what a run leaves behind besides its report."""
+
+import json
+from typing import Any
+
+import torch
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from server.report.build import Outcome
+from server.report.verdict import verdict
+from server.run_folder import RunFolder
+from shared.parameters import FlatVector, load
+
+MODEL = "model.safetensors"
+REPORT = "report.json"
+SUMMARY = "summary.json"
+
+
+def model_bytes(model: nn.Module, parameters: FlatVector, outcome: Outcome) -> bytes:
+    """The model's tensors by name, with the claims in the metadata: safetensors, no pickle.
+
+    Holds nothing of the run's time or name, so a seeded run gives the same bytes twice.
+    """
+    load(model, parameters)
+    tensors = {
+        name: parameter.detach().cpu().contiguous().clone()
+        for name, parameter in model.named_parameters()
+    }
+    plan, config = outcome.plan, outcome.config
+    metadata = {
+        "task": config.task,
+        "model": config.model,
+        "rounds": str(outcome.rounds_done),
+        "unit": plan.mechanism.unit,
+        "adjacency": plan.mechanism.adjacency.value,
+        "delta": repr(plan.delta),
+        "plan_digest": plan.digest(),
+        "seeded": str(config.seeded).lower(),
+        "epsilon": json.dumps(
+            {claim.adversary: claim.to_json()["epsilon"] for claim in outcome.claims}
+        ),
+    }
+    return save_tensors(tensors, metadata)
+
+
+def write_results(
+    folder: RunFolder, outcome: Outcome, model: nn.Module, parameters: FlatVector
+) -> None:
+    """Write the model file."""
+    with torch.no_grad():
+        folder.write(MODEL, model_bytes(model, parameters, outcome))
+
+
+def build_summary(
+    folder: RunFolder, outcome: Outcome, *, clients_lost: int, seconds: float
+) -> dict[str, Any]:
+    """What `murmura simulate --json` prints at its end."""
+    claims = [claim.to_json() for claim in outcome.claims]
+    keys = ("adversary", "unit", "adjacency", "epsilon", "delta", "no_amplification_epsilon",
+            "budget_epsilon")  # fmt: skip
+    decided = verdict(outcome.plan, outcome.claims, seeded=outcome.config.seeded)
+    return {
+        "status": "finished",
+        "run_folder": str(folder.path),
+        "model_file": str(folder.file(MODEL)),
+        "report_file": str(folder.file(REPORT)),
+        "task": outcome.config.task,
+        "model": outcome.config.model,
+        "accuracy": outcome.final.accuracy,
+        "loss": outcome.final.loss,
+        "claims": [{key: claim[key] for key in keys} for claim in claims],
+        "verdict": {key: decided[key] for key in ("level", "one_line")},
+        "seconds": round(seconds, 3),
+        "rounds": outcome.rounds_done,
+        "clients_lost": clients_lost,
+        "seeded": outcome.config.seeded,
+    }

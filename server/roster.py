@@ -1,0 +1,81 @@
+"""Who takes part: clients by their stable names, whatever node ids the transport gives them."""
+
+import logging
+import time
+from dataclasses import dataclass
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from server.exchange import POLL_INTERVAL_S, exchange, reason_of
+from shared.config import RunConfig
+from shared.errors import ConfigurationError, ProtocolError
+from shared.messages import Enrolled, enrol_request
+
+_LOGGER = logging.getLogger("murmura.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """The population, in the order of its names, which is the same over every transport."""
+
+    node_ids: dict[str, int]
+
+    @property
+    def client_ids(self) -> tuple[str, ...]:
+        """Names in ascending order."""
+        return tuple(self.node_ids)
+
+
+def enrol(grid: Grid, config: RunConfig) -> Roster:
+    """Ask every node for its name, once `population.size` nodes are there.
+
+    The size of the population is a public constant on which sampling and the divisor rest, so
+    neither fewer nor more clients are accepted.
+
+    Raises:
+        ConfigurationError: another number of clients enrolled; says what the first refusal was.
+        ProtocolError: two nodes have one name.
+    """
+    nodes = _wait_for_nodes(grid, config.population.size, config.cohort.timeout_s)
+    requests = [
+        Message(enrol_request(), dst_node_id=node, message_type="query.enrol", group_id="0")
+        for node in nodes
+    ]
+    names: dict[str, int] = {}
+    refusals: list[str] = []
+    for position, reply in exchange(grid, requests, config.cohort.timeout_s):
+        try:
+            name = _name(reply)
+        except ProtocolError as error:
+            refusals.append(str(error))
+            _LOGGER.warning("node %d did not enrol: %s", nodes[position], error)
+            continue
+        if name in names:
+            raise ProtocolError(f"expected one node for each client, got two for {name!r}")
+        names[name] = nodes[position]
+    _check_count(len(names), config.population.size, refusals)
+    return Roster(dict(sorted(names.items())))
+
+
+def _wait_for_nodes(grid: Grid, wanted: int, timeout_s: float) -> list[int]:
+    deadline = time.monotonic() + timeout_s
+    nodes = sorted(grid.get_node_ids())
+    while len(nodes) < wanted and time.monotonic() < deadline:
+        time.sleep(POLL_INTERVAL_S)
+        nodes = sorted(grid.get_node_ids())
+    return nodes
+
+
+def _name(reply: Message) -> str:
+    if reply.has_error():
+        raise ProtocolError(reason_of(reply))
+    return Enrolled.from_record(reply.content).client_id
+
+
+def _check_count(enrolled: int, wanted: int, refusals: list[str]) -> None:
+    if enrolled != wanted:
+        why = f"; the first of {len(refusals)} refusals: {refusals[0]}" if refusals else ""
+        raise ConfigurationError(
+            f"expected population.size = {wanted} clients to enrol, got {enrolled}{why}"
+        )

@@ -1,0 +1,135 @@
+"""The run folder: every file is written whole or not at all; what privacy rests on is synced."""
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from shared.errors import StateError
+
+
+def new_run_id(task: str) -> str:
+    """A name for a run: time, task and four random digits."""
+    name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in task)
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(2)}"
+
+
+class RunFolder:
+    """Paths of one run's files, and the only place that writes them.
+
+    Args:
+        path: The folder; made, with its parents, by `create`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            StateError: it exists already, or cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=False)
+        except FileExistsError as error:
+            raise StateError(
+                f"run folder {self.path} exists already; resume it or choose another run id"
+            ) from error
+        except OSError as error:
+            raise StateError(f"run folder {self.path} cannot be made: {error}") from error
+
+    def file(self, name: str) -> Path:
+        """Path of one file."""
+        return self.path / name
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write strict JSON: infinity and NaN are refused."""
+        text = json.dumps(content, indent=1, allow_nan=False, sort_keys=False)
+        self.write(name, (text + "\n").encode())
+
+    def write(self, name: str, content: bytes) -> None:
+        """Replace a file at once: after a crash there is the old content or the new.
+
+        Raises:
+            StateError: the disk is full or not writable; no part of a file is left.
+        """
+        target = self.file(name)
+        partial = target.with_name(f".{name}.partial")
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+            self._sync_folder()
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise StateError(f"{target} cannot be written: {error}") from error
+
+    def append_line(self, name: str, content: Mapping[str, Any], *, durable: bool) -> None:
+        """Append one line of JSON; `durable`: it is on disk when this returns.
+
+        Raises:
+            StateError: the disk is full or not writable.
+        """
+        line = json.dumps(content, allow_nan=False, separators=(",", ":")) + "\n"
+        target = self.file(name)
+        is_new = not target.exists()
+        try:
+            with target.open("ab") as file:
+                file.write(line.encode())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            if durable and is_new:
+                self._sync_folder()
+        except OSError as error:
+            raise StateError(f"{target} cannot be written: {error}") from error
+
+    def read_lines(self, name: str) -> list[dict[str, Any]]:
+        """All lines of JSON; a last line that a crash cut short is left out.
+
+        Raises:
+            StateError: another line is not JSON.
+        """
+        path = self.file(name)
+        if not path.exists():
+            return []
+        lines = path.read_bytes().split(b"\n")
+        whole, rest = lines[:-1], lines[-1]
+        try:
+            found: list[dict[str, Any]] = [json.loads(line) for line in whole]
+        except ValueError as error:
+            raise StateError(f"{path} must hold one JSON object a line") from error
+        if rest:
+            self.rewrite_lines(name, found)
+        return found
+
+    def rewrite_lines(self, name: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Replace all lines of a file at once."""
+        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+        self.write(name, text.encode())
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """One JSON object.
+
+        Raises:
+            StateError: missing or not JSON.
+        """
+        path = self.file(name)
+        try:
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StateError(f"{path} must be a readable JSON file: {error}") from error
+        return content
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,11 @@
+"""What both sides must agree on; pure, deterministic given its inputs.
+
+errors      the exception tree
+config      the run's frozen configuration; the only reader of Flower's raw run config
+parameters  model parameters <-> one flat vector
+messages    the wire contract: typed messages <-> RecordDict
+task        the Task protocol: model, data of one site, loss, metrics
+partition   who holds what in a demonstration: IID, Dirichlet, shards, quantity skew, natural
+dp          clipping, noise, sampling, plan, accounting (no flwr, no torch)
+tasks       built-in tasks, one file each
+"""

@@ -1,0 +1,11 @@
+"""Differential privacy: mathematics only, no flwr, no torch.
+
+randomness  keyed cryptographic streams, from the operating system or (simulation) from a seed
+clipping    the L2 bound on what one unit contributes
+noise       Gaussian noise from a stream
+sampling    Poisson and truncated Poisson sampling
+plan        the run's promise: mechanism, sampler and accounting event from one object
+events      what was released, as data
+accounting  epsilon of events: PLD with an RDP cross-check
+claims      what holds against whom, planned and spent
+"""

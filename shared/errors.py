@@ -1,0 +1,48 @@
+"""The exception tree. Messages say what was expected, then what came; never a secret.
+
+FederationError
+├── ConfigurationError(ValueError)   a parameter is outside its domain, or unknown
+├── DataError                        a data set is missing, corrupt or of the wrong form
+├── ProtocolError                    a peer's message is wrong; the peer is left out of the round
+│   ├── MessageError                 cannot be decoded: version, length, type
+│   └── TooFewSurvivors              below the run's minimum: the round is void
+├── StateError                       saved state is missing, corrupt, or of another run or version
+└── PrivacyError                     the promised guarantee would not hold; caught at the edge only
+    └── BudgetExhausted              the plan, or the next round, would overspend the budget
+"""
+
+
+class FederationError(Exception):
+    """Everything that Murmura raises on purpose."""
+
+
+class ConfigurationError(FederationError, ValueError):
+    """A parameter is outside its domain, or unknown."""
+
+
+class DataError(FederationError):
+    """A data set is missing, corrupt or of the wrong form; says what was looked for and where."""
+
+
+class ProtocolError(FederationError):
+    """A peer's message is wrong; the peer is left out of the round, the run goes on."""
+
+
+class MessageError(ProtocolError):
+    """A message cannot be decoded: wrong version, length or type."""
+
+
+class TooFewSurvivors(ProtocolError):  # noqa: N818 - the field's word for it
+    """Fewer clients answered than the run's minimum; the round is void."""
+
+
+class StateError(FederationError):
+    """Saved state is missing, corrupt, or belongs to another configuration or code version."""
+
+
+class PrivacyError(FederationError):
+    """The promised guarantee would not hold; fails closed, caught only at the app's edge."""
+
+
+class BudgetExhausted(PrivacyError):  # noqa: N818 - the field's word for it
+    """The plan, or the next round, would spend more than the budget."""

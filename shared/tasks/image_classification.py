@@ -1,0 +1,103 @@
+"""Image classification: the models, and what every image task shares.
+
+No model has batch norm: it mixes examples, and its running means are statistics of private data.
+
+Source: Papernot et al. 2020, "Tempered sigmoid activations" (arXiv:2007.14191), table 1, for
+`small_cnn`; McMahan et al. 2017 for the shape of `cnn`.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from shared.errors import ConfigurationError
+from shared.partition import PartitionSpec, Parts, partition
+from shared.task import Examples, Site, TaskSettings
+
+Pool = tuple[Examples, Examples]  # what sites share, what the server may measure on
+
+
+def cnn() -> nn.Module:
+    """Two 3x3 convolutions, pooling, a 128-unit layer, ReLU: 421,642 parameters, 28x28x1 -> 10."""
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(64 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+def small_cnn() -> nn.Module:
+    """The DP-friendly CNN with bounded activations: 26,010 parameters, 28x28x1 -> 10."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 8, stride=2, padding=2), nn.Tanh(), nn.MaxPool2d(2, stride=1),
+        nn.Conv2d(16, 32, 4, stride=2), nn.Tanh(), nn.MaxPool2d(2, stride=1),
+        nn.Flatten(), nn.Linear(32 * 4 * 4, 32), nn.Tanh(), nn.Linear(32, 10),
+    )  # fmt: skip
+
+
+class ImageClassification:
+    """What image tasks share; a subclass names its models and loads its pool.
+
+    Args:
+        settings: Model name and where the data lie.
+
+    Raises:
+        ConfigurationError: the model is not one of the task's.
+    """
+
+    models: ClassVar[Mapping[str, Callable[[], nn.Module]]] = {"small_cnn": small_cnn, "cnn": cnn}
+
+    def __init__(self, settings: TaskSettings) -> None:
+        self.settings = settings
+        self._model = settings.model or next(iter(self.models))
+        if self._model not in self.models:
+            raise ConfigurationError(
+                f"model must be one of {', '.join(self.models)}, got {self._model!r}"
+            )
+        self._parts = lru_cache(maxsize=4)(self._compute_parts)
+
+    def pool(self) -> Pool:
+        """Training and evaluation examples; a subclass says from where."""
+        raise NotImplementedError
+
+    def column(self) -> "np.ndarray[tuple[int], np.dtype[np.generic]] | None":
+        """Whose each training example is, for the natural split; None where nobody can tell."""
+        return None
+
+    def build_model(self) -> nn.Module:
+        """A fresh model; its initial numbers come from torch's global generator."""
+        return self.models[self._model]()
+
+    def site_data(self, site: Site) -> Examples:
+        """The site's part of the pool, as copies; the whole pool where it owns all."""
+        training = self.pool()[0]
+        if site.partition is None:
+            return training
+        return training.select(torch.from_numpy(self.parts(site.partition)[site.index]))
+
+    def parts(self, spec: PartitionSpec) -> Parts:
+        """Which examples of the pool each site holds; computed once."""
+        return self._parts(spec)
+
+    def _compute_parts(self, spec: PartitionSpec) -> Parts:
+        return partition(self.training_labels().numpy(), spec, column=self.column())
+
+    def training_labels(self) -> Tensor:
+        """Label of each example of the pool, shape (n,), int64."""
+        return self.pool()[0].targets
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross entropy of each example, shape (n,)."""
+        return nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+    def metrics(self, outputs: Tensor, targets: Tensor) -> Mapping[str, Tensor]:
+        """Whether each example's largest output is its label, 0 or 1, shape (n,)."""
+        return {"accuracy": (outputs.argmax(1) == targets).float()}
+
+    def evaluation_data(self) -> Examples:
+        """The public test images."""
+        return self.pool()[1]

@@ -1,0 +1,39 @@
+"""A whole federation in this process: the deployed ServerApp and ClientApp over `InProcessGrid`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from flwr.app import Context, RecordDict
+from flwr.common.constant import SUPERLINK_NODE_ID
+
+from client.app import app as client_app
+from server.app import app as server_app
+from server.run_folder import new_run_id
+from shared.config import RunConfig, Scalar
+from simulations.faults import Faults
+from simulations.grid import InProcessGrid
+
+
+def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) -> Path:
+    """Run one federation to its end, and return its run folder.
+
+    Args:
+        raw_config: Flat, dotted run config; keys left out have their defaults.
+        faults: Who fails to answer, and how; None: nobody.
+
+    Raises:
+        FederationError: as the server or the configuration raises it.
+    """
+    flat = RunConfig.from_run_config(raw_config).flat()
+    flat["output.run_id"] = flat["output.run_id"] or new_run_id(str(flat["task"]))
+    population = int(flat["population.size"])
+    grid = InProcessGrid(client_app, population, flat, faults=faults)
+    context = Context(
+        run_id=grid.run.run_id,
+        node_id=SUPERLINK_NODE_ID,
+        node_config={},
+        state=RecordDict(),
+        run_config=flat,
+    )
+    server_app(grid=grid, context=context)
+    return Path(str(flat["output.dir"])) / str(flat["output.run_id"])

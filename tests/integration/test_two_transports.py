@@ -1,0 +1,44 @@
+"""One app, two transports: in this process, and on a real SuperLink with real SuperNodes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shared.config import Scalar
+from simulations.federation import simulate
+from tests.integration.superlink import deployment
+
+ROOT = Path(__file__).parents[2]
+SEEDED: dict[str, Scalar] = {
+    "task": "digits",
+    "rounds": 2,
+    "seed": 11,
+    "population.size": 2,
+    "population.examples_per_client": 100,
+    "training.batch_size": 20,
+    "output.run_id": "two-transports",
+    "output.tensorboard": False,
+}
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", ["record", "client"])
+def test_supernodes_train_the_same_model_bytes_as_the_simulation(tmp_path: Path, unit: str) -> None:
+    """A seeded run gives the same model, bit for bit, whatever carries the messages."""
+    config = SEEDED | {"privacy.unit": unit, "privacy.epsilon_budget": 100.0, "privacy.delta": 0.01}
+    simulated = simulate(config | {"output.dir": str(tmp_path / "simulated")})
+    deployed = tmp_path / "deployed" / "two-transports"
+    with deployment(ROOT, tmp_path, supernodes=2) as federation:
+        overrides = config | {"output.dir": str(tmp_path / "deployed")}
+        status = federation.run(overrides, timeout_s=180)
+        logs = "\n".join(log.read_text()[-3000:] for log in sorted(tmp_path.glob("*.log")))
+        assert status == "finished:completed", logs
+    model = "model.safetensors"
+    assert (deployed / model).read_bytes() == (simulated / model).read_bytes()
+    executions = [
+        json.loads((folder / "report.json").read_text())["run"]["execution"]
+        for folder in (simulated, deployed)
+    ]
+    assert executions == ["simulation", "deployment"]

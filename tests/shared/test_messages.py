@@ -1,0 +1,132 @@
+"""The wire contract: round trips, and refusal of everything else."""
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from shared.errors import MessageError
+from shared.messages import (
+    PROTOCOL_VERSION,
+    Enrolled,
+    TrainInstruction,
+    TrainReply,
+    enrol_request,
+)
+from shared.parameters import FlatVector
+
+VECTORS = npst.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32))
+
+
+def instruction(vector: FlatVector) -> TrainInstruction:
+    """An instruction of round 3."""
+    return TrainInstruction(
+        round_number=3, attempt=1, plan="{}", plan_digest="ab", parameters=vector
+    )
+
+
+def reply(vector: FlatVector) -> TrainReply:
+    """A reply to it."""
+    return TrainReply(round_number=3, attempt=1, plan_digest="ab", update=vector)
+
+
+@given(VECTORS)
+def test_vectors_arrive_bit_for_bit(vector: FlatVector) -> None:
+    """NaN and infinity included: what was sent is what is judged."""
+    there = TrainInstruction.from_record(instruction(vector).to_record())
+    back = TrainReply.from_record(reply(vector).to_record())
+    assert there.parameters.tobytes() == vector.tobytes()
+    assert back.update.tobytes() == vector.tobytes()
+    assert (back.round_number, back.attempt, back.plan_digest) == (3, 1, "ab")
+    assert (there.round_number, there.attempt, there.plan) == (3, 1, "{}")
+
+
+def test_an_enrolment_carries_a_name_and_nothing_else() -> None:
+    """No data set size leaves a client."""
+    record = Enrolled(client_id="site-000001").to_record()
+    assert dict(record.config_records["murmura"]) == {
+        "protocol_version": PROTOCOL_VERSION,
+        "client_id": "site-000001",
+    }
+    assert Enrolled.from_record(record).client_id == "site-000001"
+
+
+def test_a_training_reply_carries_the_update_and_to_what_it_answers() -> None:
+    """No loss, no metric, no size."""
+    record = reply(np.zeros(2, np.float32)).to_record()
+    assert set(record) == {"murmura", "murmura.vectors"}
+    assert set(record.config_records["murmura"]) == {
+        "protocol_version",
+        "round_number",
+        "attempt",
+        "plan_digest",
+    }
+    assert set(record.array_records["murmura.vectors"]) == {"update"}
+
+
+def test_a_vector_is_never_printed() -> None:
+    """Neither `repr` shows what is secret or large."""
+    vector = np.full(3, 0.123, np.float32)
+    assert "0.123" not in repr(instruction(vector)) + repr(reply(vector))
+
+
+@pytest.mark.parametrize("version", [None, 0, PROTOCOL_VERSION + 1, "1"])
+def test_another_protocol_version_is_refused(version: int | str | None) -> None:
+    """Version first, whatever else the message holds."""
+    record = enrol_request()
+    header = record.config_records["murmura"]
+    del header["protocol_version"]
+    if version is not None:
+        header["protocol_version"] = version
+    with pytest.raises(MessageError, match="protocol version"):
+        Enrolled.from_record(record)
+
+
+def test_a_message_without_a_header_is_refused() -> None:
+    """An empty record is no message."""
+    with pytest.raises(MessageError, match="expected a record"):
+        TrainReply.from_record(RecordDict())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("round_number", 0), ("round_number", "3"), ("attempt", True), ("plan_digest", 5)],
+)
+def test_a_field_of_the_wrong_type_or_range_is_refused(field: str, value: str | int) -> None:
+    """Each field is checked, and named."""
+    record = reply(np.zeros(1, np.float32)).to_record()
+    record.config_records["murmura"][field] = value
+    with pytest.raises(MessageError, match=field):
+        TrainReply.from_record(record)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        Array(np.zeros(3)),
+        Array(np.zeros((1, 3), np.float32)),
+        Array("float32", (3,), "numpy.ndarray", b"\x93NUMPY"),
+        Array("float32", (3,), "torch", b""),
+    ],
+)
+def test_a_vector_of_another_form_is_refused(array: Array) -> None:
+    """Only flat float32 arrays in NumPy's format are read; a pickled one never is."""
+    record = reply(np.zeros(1, np.float32)).to_record()
+    record["murmura.vectors"] = ArrayRecord({"update": array})
+    with pytest.raises(MessageError, match="update"):
+        TrainReply.from_record(record)
+
+
+def test_a_missing_vector_is_refused() -> None:
+    """A reply without an update is an error, not a zero update."""
+    record = RecordDict(
+        {
+            "murmura": ConfigRecord(
+                {"protocol_version": 1, "round_number": 1, "attempt": 1, "plan_digest": "ab"}
+            )
+        }
+    )
+    with pytest.raises(MessageError, match="expected a vector"):
+        TrainReply.from_record(record)
