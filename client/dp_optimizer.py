@@ -38,24 +38,36 @@ class RecordOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus has no stubs
             loss_reduction="mean",
         )
         self._mechanism = mechanism
+        self._noise: tuple[Tensor, ...] = ()
 
-    def clip_and_accumulate(self) -> None:
+    def accumulate(self, examples: int) -> None:
         """Add the clipped gradient of each example of the batch just passed backward.
 
+        Args:
+            examples: Length of that batch, at least 1.
+
         Raises:
-            PrivacyError: a trainable parameter has no gradient per example.
+            PrivacyError: a trainable parameter has no gradient per example: none at all, or one
+                for each part of an example.
         """
         for parameter in self.params:
-            # Guarantee: what Opacus did not follow would reach the sum unclipped, or not at all.
-            if not isinstance(parameter.grad_sample, Tensor):
+            gradient = parameter.grad_sample
+            # Guarantee: what Opacus did not follow would reach the sum unclipped, or not at all;
+            # a model that folds parts of an example into the batch has each part clipped to C.
+            if not isinstance(gradient, Tensor) or len(gradient) != examples:
                 raise PrivacyError(
-                    "expected a gradient per example for every trainable parameter, got none for "
-                    f"one of shape {tuple(parameter.shape)}"
+                    "expected one gradient per example for every trainable parameter, got "
+                    f"something else for one of shape {tuple(parameter.shape)}"
                 )
         self._zero_what_is_not_finite()
-        super().clip_and_accumulate()
+        self.clip_and_accumulate()
         for parameter in self.params:
             parameter.grad_sample = None
+
+    def step(self, closure: Callable[[], float] | None = None) -> None:
+        """Never: a step needs its noise. Raises PrivacyError; use `noisy_step`."""
+        del closure
+        raise PrivacyError("expected a step with a stream of noise, got one without")
 
     def noisy_step(
         self, stream: RandomStream, *, post_process: Callable[[], None] | None = None
@@ -94,8 +106,9 @@ class RecordOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus has no stubs
         sizes = [parameter.numel() for parameter in parameters]
         flat = gaussian_noise(sum(sizes), self._mechanism.noise_stddev, stream=stream)
         chunks = torch.from_numpy(flat).split(sizes)
+        # First the type, then the device: not every GPU knows double precision.
         return tuple(
-            chunk.view(parameter.shape).to(parameter.device, parameter.dtype)
+            chunk.view(parameter.shape).to(parameter.dtype).to(parameter.device)
             for chunk, parameter in zip(chunks, parameters, strict=True)
         )
 

@@ -14,8 +14,10 @@ from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import randomness_for
 from shared.errors import PrivacyError
 from shared.messages import Enrolled, TrainInstruction, TrainReply
-from shared.task import Task, TaskSettings
+from shared.task import Examples, Task, TaskSettings
 from shared.tasks import load_task, task_settings
+
+_KEPT = 64  # sites, so that a simulation does not read a file for each client and round
 
 
 class Session:
@@ -31,7 +33,8 @@ class Session:
         self._digest = self._plan.digest()
         self._settings = task_settings(config)
         self._randomness = randomness_for(config.seed)
-        self._trainers: dict[TaskSettings, tuple[Task, LocalTraining]] = {}
+        self._prepared = lru_cache(maxsize=_KEPT)(self._prepare)
+        self._examples = lru_cache(maxsize=_KEPT)(self._read)
 
     def enrol(self, node_config: Mapping[str, Scalar]) -> Enrolled:
         """This node's name, if it may and can take part in the run."""
@@ -52,10 +55,10 @@ class Session:
                 f"expected an instruction for the plan {self._digest[:12]}, got "
                 f"{instruction.plan_digest[:12]}"
             )
-        task, training = self._trainer(site)
+        _, training = self._prepared(site.settings(self._settings))
         update = training.update(
             instruction.parameters,
-            task.site_data(site.site),
+            self._examples(site),
             randomness=self._randomness,
             round_number=instruction.round_number,
             attempt=instruction.attempt,
@@ -68,22 +71,25 @@ class Session:
             update=update,
         )
 
-    def _trainer(self, site: ThisSite) -> tuple[Task, LocalTraining]:
-        settings = site.settings(self._settings)
-        if settings not in self._trainers:
-            runtime = self._config.runtime
-            device = choose_device(runtime.device, runtime.gpu_memory_fraction)
-            task = load_task(self._config.task, settings)
-            training = LocalTraining(self._config, task, self._plan, device)
-            self._trainers[settings] = task, training
-        return self._trainers[settings]
+    def _prepare(self, settings: TaskSettings) -> tuple[Task, LocalTraining]:
+        runtime = self._config.runtime
+        device = choose_device(runtime.device, runtime.gpu_memory_fraction)
+        task = load_task(self._config.task, settings)
+        return task, LocalTraining(self._config, task, self._plan, device)
+
+    def _read(self, site: ThisSite) -> Examples:
+        task, _ = self._prepared(site.settings(self._settings))
+        return task.site_data(site.site)
 
 
 def session(run_config: Mapping[str, Scalar]) -> Session:
     """The session of a raw run config; the same object for the same config."""
-    return _session(tuple(sorted(run_config.items())))
+    # With their types: True == 1 == 1.0, but a configuration accepts one of them only.
+    return _session(
+        tuple(sorted((key, type(run_config[key]), run_config[key]) for key in run_config))
+    )
 
 
 @lru_cache(maxsize=2)
-def _session(items: tuple[tuple[str, Scalar], ...]) -> Session:
-    return Session(RunConfig.from_run_config(dict(items)))
+def _session(items: tuple[tuple[str, type[Scalar], Scalar], ...]) -> Session:
+    return Session(RunConfig.from_run_config({key: value for key, _, value in items}))

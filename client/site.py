@@ -59,6 +59,10 @@ def this_site(node_config: Mapping[str, Scalar], config: RunConfig) -> ThisSite:
         )
     if "partition-id" in node_config:
         return _demonstration(node_config, config)
+    return _own_data(node_config)
+
+
+def _own_data(node_config: Mapping[str, Scalar]) -> ThisSite:
     name, data = node_config.get("name"), node_config.get("data")
     if not (isinstance(name, str) and name and isinstance(data, str) and data):
         raise ConfigurationError(
@@ -71,7 +75,11 @@ def this_site(node_config: Mapping[str, Scalar], config: RunConfig) -> ThisSite:
 def _demonstration(node_config: Mapping[str, Scalar], config: RunConfig) -> ThisSite:
     index, count = node_config["partition-id"], node_config.get("num-partitions")
     size = config.population.size
-    if count != size or not isinstance(index, int) or not 0 <= index < size:
+    if ignored := sorted({"name", "data"} & set(node_config)):
+        raise ConfigurationError(
+            f"node config must hold partition-id, or name and data, got both: {ignored}"
+        )
+    if count != size or type(index) is not int or not 0 <= index < size:
         raise ConfigurationError(
             f"expected partition-id below num-partitions = population.size = {size}, got "
             f"{index!r} of {count!r}"

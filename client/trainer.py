@@ -1,8 +1,8 @@
 """Local training: plain SGD, or DP-SGD with Opacus, behind one face.
 
 A `LocalTraining` is made once in a process and serves any number of clients: every trainable
-parameter is overwritten and every optimizer is new at each call, so nothing of one client reaches
-another.
+parameter is overwritten and every optimizer is new at each call, and the model of a call that
+failed is thrown away, so nothing of one client reaches another.
 
 Source: McMahan et al. 2017 (FedAvg); Li et al. 2020 (FedProx, arXiv:1812.06127); Abadi et al. 2016
 (DP-SGD).
@@ -21,6 +21,8 @@ from shared.config import RunConfig, TrainingConfig
 from shared.dp.plan import PrivacyPlan, RecordPrivacy
 from shared.dp.randomness import Randomness, RandomStream
 from shared.dp.sampling import poisson_sample
+from shared.errors import PrivacyError
+from shared.model_check import check_fixed_parts
 from shared.parameters import FlatVector, flatten, load, trainable
 from shared.per_example import backward
 from shared.task import Examples, Task
@@ -60,13 +62,8 @@ class LocalTraining:
         self._task = task
         self._mechanism = plan.mechanism
         self._device = device
-        with torch.random.fork_rng(devices=_forked(device)):
-            model = task.build_model().to(device).train()
-        self._model: nn.Module = (
-            GradSampleModule(model, loss_reduction="sum")
-            if isinstance(plan.mechanism, RecordPrivacy)
-            else model
-        )
+        check_fixed_parts(task.build_model)
+        self._spare: nn.Module | None = self._built()
 
     def update(
         self,
@@ -96,7 +93,7 @@ class LocalTraining:
 
         Raises:
             MessageError: `parameters` does not fit the model.
-            PrivacyError: the model has a parameter without gradients per example.
+            PrivacyError: the model or the losses do not yield one gradient per example.
             ProtocolError: training diverged.
         """
         if torch.get_num_threads() != self._threads:
@@ -104,30 +101,44 @@ class LocalTraining:
         turn = Turn(
             randomness=randomness, client_id=client_id, round_number=round_number, attempt=attempt
         )
-        load(self._model, parameters)
+        # Secrecy: Opacus' hooks keep activations of a pass that breaks off, so a model is put back
+        # only from a turn that ended well; after any other the next client gets a new one.
+        model = self._built() if self._spare is None else self._spare
+        self._spare = None
+        load(model, parameters)
         local = examples.to(self._device)
         with torch.random.fork_rng(devices=_forked(self._device)):
             torch.manual_seed(turn.stream("dropout").integer())
             if isinstance(self._mechanism, RecordPrivacy):
-                self._train_privately(local, turn, self._mechanism)
+                self._train_privately(model, local, turn, self._mechanism)
             else:
-                self._train(local, turn)
-        return outgoing(flatten(self._model), parameters, self._mechanism)
+                self._train(model, local, turn)
+        self._spare = model
+        return outgoing(flatten(model), parameters, self._mechanism)
 
-    def _train(self, examples: Examples, turn: Turn) -> None:
-        weights = trainable(self._model)
+    def _built(self) -> nn.Module:
+        with torch.random.fork_rng(devices=_forked(self._device)):
+            model: nn.Module = self._task.build_model().to(self._device).train()
+        if isinstance(self._mechanism, RecordPrivacy):
+            model = GradSampleModule(model, loss_reduction="sum")
+        return model
+
+    def _train(self, model: nn.Module, examples: Examples, turn: Turn) -> None:
+        weights = trainable(model)
         optimizer = self._optimizer(weights)
         pull = self._pull(weights)
         for rows in self._batches(len(examples), turn):
             batch = examples.select(rows.to(self._device))
             optimizer.zero_grad(set_to_none=True)
-            self._losses(batch).mean().backward()
+            self._losses(model, batch).mean().backward()
             if pull is not None:
                 pull()
             optimizer.step()
 
-    def _train_privately(self, examples: Examples, turn: Turn, mechanism: RecordPrivacy) -> None:
-        weights = trainable(self._model)
+    def _train_privately(
+        self, model: nn.Module, examples: Examples, turn: Turn, mechanism: RecordPrivacy
+    ) -> None:
+        weights = trainable(model)
         optimizer = RecordOptimizer(self._optimizer(weights), mechanism)
         pull = self._pull(weights)
         # Guarantee: the number of steps is public; it depends on no record, and neither does
@@ -140,12 +151,19 @@ class LocalTraining:
             for part in batch.chunks(self._training.max_physical_batch):
                 for weight in weights:
                     weight.grad_sample = None  # type: ignore[attr-defined]
-                backward(self._losses(part))
-                optimizer.clip_and_accumulate()
+                backward(self._losses(model, part))
+                optimizer.accumulate(len(part))
             optimizer.noisy_step(turn.stream("record_noise", step), post_process=pull)
 
-    def _losses(self, batch: Examples) -> Tensor:
-        return self._task.losses(self._model(*batch.inputs), batch.targets)
+    def _losses(self, model: nn.Module, batch: Examples) -> Tensor:
+        losses = self._task.losses(model(*batch.inputs), batch.targets)
+        # Guarantee: the mean loss of a batch would scale each example's gradient by how many
+        # others were drawn, before the clip could bound it.
+        if losses.shape != (len(batch),):
+            raise PrivacyError(
+                f"expected one loss per example, shape ({len(batch)},), got {tuple(losses.shape)}"
+            )
+        return losses
 
     def _optimizer(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
         rate = self._training.learning_rate

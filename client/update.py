@@ -23,7 +23,8 @@ def outgoing(local: FlatVector, received: FlatVector, mechanism: Mechanism) -> F
         ProtocolError: the update is not finite and is not clipped. At record level that tells
             nothing about a record: the update is a function of what was released with noise.
     """
-    update = local - received
+    with np.errstate(over="ignore", invalid="ignore"):  # looked at below
+        update = local - received
     if isinstance(mechanism, ClientPrivacy):
         # Guarantee: ‖update‖₂ ≤ C but for rounding to float32; the server clips once more, in
         # double precision, before it adds noise.

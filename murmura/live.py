@@ -14,7 +14,7 @@ from rich.live import Live
 
 from murmura.board import Board, trusts_the_server, worst_finite
 from murmura.picture import Picture
-from murmura.wording import duration_text, epsilon_text, loss_text, score_text
+from murmura.wording import duration_text, epsilon_text, loss_text, model_text, score_text
 from server.progress import LOGGER, Progress, RoundFinished, RunStarted
 
 
@@ -65,9 +65,8 @@ class LiveView:
         """Draws until it is left; the last state stays on the screen."""
         return self._live
 
-    def show(self, board: Board, event: Progress) -> None:  # noqa: ARG002 - the picture reads the board
-        """Redraw at once."""
-        self._live.refresh()
+    def show(self, board: Board, event: Progress) -> None:
+        """Nothing: the next drawing reads the board, so that fast rounds cost no more."""
 
 
 def view_for(console: Console, board: Board, *, quiet: bool) -> View:
@@ -128,7 +127,7 @@ def _promise(event: RunStarted) -> str:
 def _started_lines(board: Board, event: RunStarted) -> tuple[str, ...]:
     lines = [
         f"run {event.run_id} in {event.folder}",
-        f"task {event.task}, model {event.model}, {event.population} clients, "
+        f"task {event.task}, {model_text(event.model)}, {event.population} clients, "
         f"{event.dimension:,} parameters, {board.device}, {event.rounds} rounds",
         _promise(event),
     ]

@@ -12,7 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from murmura.board import Board, trusts_the_server, worst_finite
-from murmura.wording import Signs, duration_text, epsilon_text, loss_text, score_text, signs_for
+from murmura.wording import (
+    Signs,
+    duration_text,
+    epsilon_text,
+    loss_text,
+    model_text,
+    score_text,
+    signs_for,
+)
 from server.progress import RoundFinished, RunStarted
 
 _FRAME_LINES = 12  # lines of the picture that are no rounds
@@ -64,7 +72,7 @@ def _header(started: RunStarted, device: str, signs: Signs) -> RenderableType:
     facts = Text(f" {signs.dot} ", style="dim").join(
         [
             Text(started.task, style="bold"),
-            Text(f"model {started.model}"),
+            Text(model_text(started.model)),
             Text(f"{started.population} clients"),
             Text(f"{started.dimension:,} parameters"),
             Text(device),

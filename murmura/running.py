@@ -97,7 +97,7 @@ def advising(board: "Board", folder: Path) -> Iterator[None]:
     except (ConfigurationError, PrivacyError):
         raise  # what was refused once is refused again
     except (FederationError, Interrupted) as ended:
-        if (folder / "config.json").exists():
+        if board.started is not None:
             ended.add_note(f"to go on: {resume_command(folder)}")
         raise
     finally:

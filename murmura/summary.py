@@ -29,8 +29,7 @@ _STYLES = {
 }
 _FILES = (
     ("model.safetensors", "the trained model"),
-    ("report.html", "the privacy report, to read"),
-    ("report.json", "the privacy report, for programs"),
+    ("report.json", "the privacy report"),
     ("holdings.html", "who held what"),
     ("tensorboard", "tensorboard --logdir shows the rounds"),
 )
@@ -53,19 +52,10 @@ def print_summary(console: Console, folder: Path, summary: Mapping[str, Any]) ->
 
 
 def _verdict(summary: Mapping[str, Any]) -> Text:
-    verdict = summary.get("verdict") or _verdict_of(summary["claims"])
+    verdict = summary["verdict"]
     style = _STYLES.get(verdict["level"], "bold")
     level = verdict["level"].replace("_", " ")
     return Text.assemble((f" {level} ", f"{style} reverse"), " ", verdict["one_line"])
-
-
-def _verdict_of(claims: list[Mapping[str, Any]]) -> dict[str, str]:
-    """The least that can be said where the server left no verdict."""
-    bounded = [claim for claim in claims if math.isfinite(number(claim["epsilon"]) or 0.0)]
-    if not bounded:
-        return {"level": "not_private", "one_line": "no observer's knowledge is bounded"}
-    worst = max(bounded, key=lambda claim: number(claim["epsilon"]) or 0.0)
-    return {"level": "guaranteed_with_assumptions", "one_line": str(worst.get("statement", ""))}
 
 
 def _claims_table(claims: list[Mapping[str, Any]], signs: Signs) -> Table:

@@ -62,8 +62,15 @@ def score_text(value: float | None, signs: Signs = ASCII_SIGNS) -> str:
 
 
 def loss_text(value: float | None, signs: Signs = ASCII_SIGNS) -> str:
-    """Three decimals."""
-    return signs.absent if value is None else f"{value:.3f}"
+    """Three decimals; four digits where it has grown beyond reading."""
+    if value is None:
+        return signs.absent
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"
+
+
+def model_text(name: str) -> str:
+    """A model by its name, where it has one."""
+    return f"model {name}" if name else "default model"
 
 
 def duration_text(seconds: float) -> str:

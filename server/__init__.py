@@ -2,6 +2,7 @@
 
 app          Flower ServerApp
 coordinator  a run from its first check to its report
+preparation  task and model, checked before anything is written
 federation   the state of a run, and one round of it
 roster       who takes part, by stable names
 cohort       who is asked in a round
@@ -13,5 +14,7 @@ checkpoint   server state <-> disk
 evaluation   measures the model on public data
 run_folder   where results go, written whole or not at all
 recording    metrics, TensorBoard, log
+progress     what a run tells while it goes
+environment  what it ran on
 report       report.json, model metadata, summary
 """

@@ -4,7 +4,7 @@ from server.run_folder import RunFolder
 from shared.dp.claims import SpendingMeter
 from shared.dp.events import Charge
 from shared.dp.plan import NoPrivacy, PrivacyPlan
-from shared.errors import BudgetExhausted
+from shared.errors import BudgetExhausted, StateError
 
 CHARGES = "charges.jsonl"
 
@@ -17,6 +17,9 @@ class Budget:
         folder: Holds charges.jsonl, whose lines are the truth.
         repeatable: A seeded run repeats a round bit for bit, so a repeated round is no second
             release; otherwise every attempt is one.
+
+    Raises:
+        StateError: charges.jsonl is of another plan, or cannot be read.
     """
 
     def __init__(self, plan: PrivacyPlan, folder: RunFolder, *, repeatable: bool) -> None:
@@ -24,7 +27,20 @@ class Budget:
         self._folder = folder
         self._repeatable = repeatable
         self._meter = SpendingMeter(plan)
+        self._event = plan.mechanism.round_event()
         self.charges = [Charge.from_json(line) for line in folder.read_lines(CHARGES)]
+        if any(charge.event != self._event for charge in self.charges):
+            # Guarantee: claims count charges of one mechanism; others would be under-reported.
+            raise StateError(f"{folder.file(CHARGES)} holds charges of another privacy plan")
+
+    def check_covers(self, rounds_done: int) -> None:
+        """Raise StateError if a round that was finished was never charged."""
+        charged = {charge.round_number for charge in self.charges}
+        if missing := sorted(set(range(1, rounds_done + 1)) - charged):
+            raise StateError(
+                f"{self._folder.file(CHARGES)} must hold the charges of {rounds_done} rounds, got "
+                f"none for round {missing[0]}"
+            )
 
     def next_attempt(self, round_number: int) -> int:
         """Number of the attempt at `round_number` that comes now; 1 where none was charged."""
@@ -42,7 +58,7 @@ class Budget:
             round_number=round_number,
             attempt=attempt,
             clients=clients,
-            event=self._plan.mechanism.round_event(),
+            event=self._event,
         )
         if charge.key in {booked.key for booked in self.charges}:
             return
@@ -50,8 +66,8 @@ class Budget:
         private = not isinstance(self._plan.mechanism, NoPrivacy)
         if private and spent > self._plan.epsilon_budget:
             raise BudgetExhausted(
-                f"round {round_number} must keep epsilon at most {self._plan.epsilon_budget:g}, "
-                f"got {spent:g} after attempt {attempt}"
+                f"round {round_number} must keep epsilon at most {self._plan.epsilon_budget!r}, "
+                f"got {spent!r} with attempt {attempt}"
             )
         # Guarantee: on disk before anything leaves: a crash can lose a round, never a charge.
         self._folder.append_line(CHARGES, charge.to_json(), durable=True)

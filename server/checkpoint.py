@@ -1,6 +1,7 @@
 """Server state <-> one file, replaced at once after every round: safetensors, no pickle."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from shared.parameters import FlatVector
 CHECKPOINT = "checkpoint.safetensors"
 _HEADER = "header"
 _OPTIMIZER = "optimizer."
+# What may differ when a run goes on: it cannot change a number of the model or of the report.
+_NEUTRAL = ("output.", "runtime.evaluate_every", "runtime.gpu_memory_fraction")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,7 @@ class Checkpoint:
         round_number: Rounds done.
         parameters: Global parameters, shape (d,), float32.
         optimizer: The server optimizer's memory.
-        config: The run's configuration, flat, without `output.*`.
+        config: The run's configuration, flat, without what may differ when the run goes on.
         code_digest: SHA-256 of the code that made it.
         clients_lost: Clients lost so far, over all rounds.
         seconds: Time spent in rounds so far.
@@ -45,7 +48,11 @@ class Checkpoint:
 
 def resumable(config: RunConfig) -> dict[str, Scalar]:
     """The part of a configuration that must be the same when a run goes on."""
-    return {key: value for key, value in config.flat().items() if not key.startswith("output.")}
+    return _compared(config.flat())
+
+
+def _compared(flat: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    return {key: value for key, value in flat.items() if not key.startswith(_NEUTRAL)}
 
 
 def save(folder: RunFolder, checkpoint: Checkpoint) -> None:
@@ -89,16 +96,23 @@ def restore(folder: RunFolder, config: RunConfig, code_digest: str) -> Checkpoin
 
 
 def check_same(
-    before: dict[str, Scalar], config: RunConfig, code_before: str, code_now: str
+    before: Mapping[str, Scalar], config: RunConfig, code_before: str, code_now: str
 ) -> None:
-    """Raise StateError unless configuration and code are those of the interrupted run."""
-    now = resumable(config)
-    different = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    """Raise StateError unless configuration and code are those of the interrupted run.
+
+    Args:
+        before: The interrupted run's configuration, flat.
+        config: The configuration now.
+        code_before: Digest of the code of the interrupted run.
+        code_now: Digest of the code now.
+    """
+    old, now = _compared(before), resumable(config)
+    different = sorted(key for key in old.keys() | now.keys() if old.get(key) != now.get(key))
     if different:
         key = different[0]
         raise StateError(
             f"a run goes on with its own configuration only; {', '.join(different)} differ: "
-            f"expected {key} = {before.get(key)!r}, got {now.get(key)!r}"
+            f"expected {key} = {old.get(key)!r}, got {now.get(key)!r}"
         )
     if code_before != code_now:
         raise StateError(

@@ -4,12 +4,15 @@ The same code for a simulation in one process and for real SuperNodes; only the 
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from flwr.serverapp import Grid
 
-from server.environment import environment
+from server.checkpoint import check_same
+from server.environment import code_digest, environment
 from server.federation import Federation
+from server.preparation import prepare
 from server.progress import RunStarted, tell
 from server.recording import log_file
 from server.report.results import SUMMARY
@@ -17,7 +20,10 @@ from server.run_folder import RunFolder, new_run_id
 from shared.config import RunConfig
 from shared.dp.claims import check_budget
 from shared.dp.plan import PrivacyPlan
-from shared.errors import StateError
+from shared.errors import ConfigurationError, StateError
+
+_CONFIG = "config.json"
+_ENVIRONMENT = "environment.json"
 
 
 def run(config: RunConfig, grid: Grid) -> Path:
@@ -28,33 +34,34 @@ def run(config: RunConfig, grid: Grid) -> Path:
 
     Raises:
         BudgetExhausted: the plan, or a repeated round, would spend more than the budget.
-        ConfigurationError: the model cannot be trained as promised, or the population is not
-            there.
+        ConfigurationError: the model cannot be trained as promised, the population is not there,
+            or the training diverges.
         TooFewSurvivors: too few clients answered in a round; the run can be resumed.
         StateError: the run folder cannot be used.
     """
     plan = PrivacyPlan.from_config(config)
     planned = check_budget(plan)
+    prepared = prepare(config, plan)
+    # Only now, so that a run that is refused leaves nothing behind.
     folder = _open_folder(config)
     with log_file(folder.file("log.txt")):
-        federation = Federation(config, plan, folder, grid)
-        federation.prepare()
-        tell(
-            f"run {folder.path.name}: {config.rounds} rounds, {config.population.size} clients",
-            RunStarted(
-                run_id=folder.path.name,
-                folder=folder.path,
-                rounds=config.rounds,
-                population=config.population.size,
-                task=config.task,
-                model=config.model,
-                dimension=len(federation.parameters),
-                planned_claims=planned,
-                seeded=config.seeded,
-                first_round=federation.rounds_done + 1,
-            ),
-        )
+        federation = Federation(config, plan, prepared, folder, grid)
         try:
+            tell(
+                f"run {folder.path.name}: {config.rounds} rounds, {config.population.size} clients",
+                RunStarted(
+                    run_id=folder.path.name,
+                    folder=folder.path,
+                    rounds=config.rounds,
+                    population=config.population.size,
+                    task=config.task,
+                    model=config.model,
+                    dimension=len(federation.parameters),
+                    planned_claims=planned,
+                    seeded=config.seeded,
+                    first_round=federation.rounds_done + 1,
+                ),
+            )
             while federation.rounds_done < config.rounds:
                 federation.play_round(federation.rounds_done + 1)
         finally:
@@ -66,20 +73,49 @@ def run(config: RunConfig, grid: Grid) -> Path:
 def _open_folder(config: RunConfig) -> RunFolder:
     """A new run folder with config.json and environment.json, or the one to be resumed."""
     output = config.output
-    folder = RunFolder(Path(output.dir) / (output.run_id or new_run_id(config.task)))
     if output.resume:
-        if not folder.file("config.json").exists():
-            raise StateError(f"expected a run to resume in {folder.path}, got no config.json")
-        if folder.file(SUMMARY).exists():
-            raise StateError(f"the run in {folder.path} is finished; there is nothing to resume")
-        return folder
-    folder.create()
-    origins = json.loads(output.origins)
+        if not output.run_id:
+            raise ConfigurationError("output.resume needs output.run_id, got none")
+        return _folder_to_resume(config)
+    origins = _origins(output.origins)
     described = {
         key: {"value": value, "origin": origins.get(key, "run config")}
         for key, value in config.flat().items()
         if key != "output.origins"
     }
-    folder.write_json("environment.json", environment())
-    folder.write_json("config.json", described)
+    around = environment(config.runtime)
+    folder = RunFolder(Path(output.dir) / (output.run_id or new_run_id(config.task)))
+    folder.create()
+    folder.write_json(_ENVIRONMENT, around)
+    # Last: a folder that holds it can be resumed.
+    folder.write_json(_CONFIG, described)
     return folder
+
+
+def _folder_to_resume(config: RunConfig) -> RunFolder:
+    folder = RunFolder(Path(config.output.dir) / config.output.run_id)
+    if not folder.file(_CONFIG).exists():
+        raise StateError(f"expected a run to resume in {folder.path}, got no {_CONFIG}")
+    if folder.file(SUMMARY).exists():
+        raise StateError(f"the run in {folder.path} is finished; there is nothing to resume")
+    try:
+        before = {key: entry["value"] for key, entry in folder.read_json(_CONFIG).items()}
+        code_before = str(folder.read_json(_ENVIRONMENT)["code_digest"])
+    except (KeyError, TypeError) as error:
+        raise StateError(f"{folder.path} holds a description of another form") from error
+    # Guarantee: here and not with the checkpoint alone, since a run that was killed in its first
+    # round has charges and no checkpoint.
+    check_same(before, config, code_before, code_digest())
+    return folder
+
+
+def _origins(text: str) -> Mapping[str, str]:
+    try:
+        origins = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError("output.origins must be JSON") from error
+    if not isinstance(origins, dict):
+        raise ConfigurationError(
+            f"output.origins must be a JSON object, got {type(origins).__name__}"
+        )
+    return origins

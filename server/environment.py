@@ -8,6 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from shared.config import RuntimeConfig
+from shared.device import choose_device
+
 ROOT = Path(__file__).parents[1]
 _PACKAGES = (
     "murmura",
@@ -59,13 +62,16 @@ def software() -> dict[str, str]:
     return found
 
 
-def environment() -> dict[str, Any]:
+def environment(runtime: RuntimeConfig) -> dict[str, Any]:
     """The content of environment.json."""
+    device = choose_device(runtime.device, runtime.gpu_memory_fraction)
     return {
         "software": software(),
         "platform": platform.platform(),
         "machine": platform.machine(),
+        "processor": platform.processor(),
         "cpus": os.cpu_count(),
+        "device": str(device),
         "git_commit": git_commit(),
         "code_digest": code_digest(),
     }

@@ -1,8 +1,10 @@
 """Measures the global model on public data, never on a client's."""
 
+import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from shared.config import RunConfig
 from shared.device import choose_device
@@ -21,8 +23,9 @@ class Measurement:
 
     @property
     def accuracy(self) -> float | None:
-        """The metric of that name."""
-        return self.metrics.get("accuracy")
+        """The metric of that name, if it is a number."""
+        value = self.metrics.get("accuracy", math.nan)
+        return value if math.isfinite(value) else None
 
 
 class Evaluator:
@@ -50,10 +53,15 @@ class Evaluator:
         loss, sums = 0.0, dict[str, float]()
         for part in self._examples.chunks(_CHUNK):
             outputs = self._model(*part.inputs)
-            loss += float(self._task.losses(outputs, part.targets).double().sum())
+            loss += _sum(self._task.losses(outputs, part.targets))
             for name, values in self._task.metrics(outputs, part.targets).items():
-                sums[name] = sums.get(name, 0.0) + float(values.double().sum())
+                sums[name] = sums.get(name, 0.0) + _sum(values)
         count = len(self._examples)
         return Measurement(
             loss=loss / count, metrics={name: value / count for name, value in sums.items()}
         )
+
+
+def _sum(values: Tensor) -> float:
+    # On the CPU: not every device has double precision.
+    return float(values.detach().cpu().double().sum())

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from shared.errors import ProtocolError
+
 POLL_INTERVAL_S = 0.1
 _PULLED_AT_ONCE = 256
 _LONGEST_REASON = 200
@@ -22,11 +24,14 @@ def exchange(
 
     Args:
         grid: Any Flower grid.
-        messages: What to send.
+        messages: What to send; one that the grid does not accept is never answered.
         timeout_s: Seconds from now; what comes later is never yielded.
+
+    Raises:
+        ProtocolError: the grid accepted none of the messages.
     """
     deadline = time.monotonic() + timeout_s
-    waiting = dict(zip(grid.push_messages(list(messages)), range(len(messages)), strict=True))
+    waiting = _push(grid, messages)
     while waiting:
         arrived = False
         for found in _arrived(grid, waiting):
@@ -40,9 +45,23 @@ def exchange(
 
 
 def reason_of(reply: Message) -> str:
-    """Why a client did not answer, cut short: the text comes from another party."""
-    reason = str(reply.error.reason or f"error code {reply.error.code}")
-    return reason[:_LONGEST_REASON]
+    """Why a client did not answer, cut short."""
+    return cut(reply.error.reason or f"error code {reply.error.code}")
+
+
+def cut(text: object) -> str:
+    """One line of at most 200 characters: for the log, where another party wrote the text."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 1] + "…"
+
+
+def _push(grid: Grid, messages: Sequence[Message]) -> dict[str, int]:
+    """Id -> position of every message that the grid accepted; Flower gives None for the others."""
+    ids: list[str | None] = list(grid.push_messages(list(messages))) if messages else []
+    if len(ids) != len(messages):
+        # Flower's HTTP grid answers so where the request was too large.
+        raise ProtocolError(f"expected the ids of {len(messages)} messages, got {len(ids)}")
+    return {name: position for position, name in enumerate(ids) if name}
 
 
 def _arrived(grid: Grid, waiting: dict[str, int]) -> Iterator[tuple[int, Message]]:
@@ -50,8 +69,11 @@ def _arrived(grid: Grid, waiting: dict[str, int]) -> Iterator[tuple[int, Message
     names = list(waiting)
     for start in range(0, len(names), _PULLED_AT_ONCE):
         window = names[start : start + _PULLED_AT_ONCE]
-        while replies := list(grid.pull_messages([name for name in window if name in waiting])):
-            for reply in replies:
+        fresh = True
+        while fresh and (missing := [name for name in window if name in waiting]):
+            fresh = False
+            for reply in grid.pull_messages(missing):
                 position = waiting.pop(reply.metadata.reply_to_message_id, None)
                 if position is not None:
+                    fresh = True
                     yield position, reply

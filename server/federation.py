@@ -5,7 +5,6 @@ import math
 import time
 from dataclasses import dataclass
 
-import torch
 from flwr.app import Message
 from flwr.serverapp import Grid
 
@@ -15,22 +14,21 @@ from server.checkpoint import Checkpoint, restore, resumable, save
 from server.cohort import draw_cohort
 from server.environment import code_digest
 from server.evaluation import Evaluator, Measurement
-from server.exchange import exchange, reason_of
+from server.exchange import cut, exchange, reason_of
 from server.optimizer import ServerOptimizer
+from server.preparation import Prepared
 from server.progress import RoundFinished, RunFinished, tell
 from server.recording import Recorder
 from server.report.build import Outcome, build_report
 from server.report.results import REPORT, SUMMARY, build_summary, write_results
+from server.report.terminal import summary_lines
 from server.roster import Roster, enrol
 from server.run_folder import RunFolder
 from shared.config import RunConfig
-from shared.dp.plan import PrivacyPlan, RecordPrivacy
-from shared.dp.randomness import randomness_for
+from shared.dp.plan import PrivacyPlan
 from shared.errors import ProtocolError, TooFewSurvivors
 from shared.messages import TrainInstruction, TrainReply
-from shared.model_check import check_model
 from shared.parameters import FlatVector, flatten
-from shared.tasks import load_task, task_settings
 
 _LOGGER = logging.getLogger("murmura.server")
 
@@ -49,50 +47,51 @@ class Federation:
     Args:
         config: The run's configuration.
         plan: Its privacy plan.
-        folder: Where its results go.
-        grid: How its clients are reached.
+        prepared: Its task and initial model.
+        folder: Where its results go, and where a checkpoint may lie.
+        grid: How its clients are reached; they are asked for their names at once.
+
+    Raises:
+        StateError: what lies in `folder` cannot be taken up.
+        ConfigurationError: the population is not there.
     """
 
-    def __init__(self, config: RunConfig, plan: PrivacyPlan, folder: RunFolder, grid: Grid) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        plan: PrivacyPlan,
+        prepared: Prepared,
+        folder: RunFolder,
+        grid: Grid,
+    ) -> None:
         self._config = config
         self._plan = plan
         self._digest = plan.digest()
         self._folder = folder
         self._grid = grid
-        self._randomness = randomness_for(config.seed)
-        self._task = load_task(config.task, task_settings(config))
+        self._randomness = prepared.randomness
+        self._model = prepared.model
         self._code = code_digest()
-        self._roster = Roster({})
         self._lost = 0
         self._seconds = 0.0
         self._last: Measurement | None = None
         self.rounds_done = 0
-
-    def prepare(self) -> None:
-        """Check the model, take up what a checkpoint holds, and learn who takes part."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._randomness.stream("initial_parameters").integer())
-            model = self._task.build_model()
-        per_record = isinstance(self._plan.mechanism, RecordPrivacy)
-        public = self._task.evaluation_data()
-        check_model(model, public, self._task.losses, per_record=per_record)
-        self._model = model
-        self.parameters: FlatVector = flatten(model)
-        self._optimizer = ServerOptimizer(self._config.server, len(self.parameters))
+        self.parameters: FlatVector = flatten(prepared.model)
+        self._optimizer = ServerOptimizer(config.server, len(self.parameters))
+        self._budget = Budget(plan, folder, repeatable=prepared.randomness.seeded)
         self._restore()
-        self._evaluator = Evaluator(self._task, self._config)
-        self._budget = Budget(self._plan, self._folder, repeatable=self._randomness.seeded)
+        self._evaluator = Evaluator(prepared.task, config)
+        self._roster: Roster = enrol(grid, config)
+        # Last, since it is the one that must be closed.
         self.recorder = Recorder(
-            self._folder,
-            first_round=self.rounds_done + 1,
-            tensorboard=self._config.output.tensorboard,
+            folder, first_round=self.rounds_done + 1, tensorboard=config.output.tensorboard
         )
-        self._roster = enrol(self._grid, self._config)
 
     def _restore(self) -> None:
         checkpoint = restore(self._folder, self._config, self._code)
         if checkpoint is None:
             return
+        self._budget.check_covers(checkpoint.round_number)
         self.parameters = checkpoint.parameters
         self._optimizer.restore(checkpoint.optimizer)
         self.rounds_done = checkpoint.round_number
@@ -126,14 +125,16 @@ class Federation:
             attempt=attempt,
         )
         messages = self._instructions(cohort, round_number, attempt)
+        silent = set(range(len(cohort)))
         for position, reply in exchange(self._grid, messages, self._config.cohort.timeout_s):
+            silent.discard(position)
             try:
                 total.add(position, _decoded(reply))
             except ProtocolError as error:
-                _LOGGER.warning(
-                    "round %d: %s is left out: %s", round_number, cohort[position], error
-                )
+                _left_out(round_number, cohort[position], cut(error))
                 total.give_up(position)
+        for position in sorted(silent):
+            _left_out(round_number, cohort[position], "no answer in time")
         wanted = math.ceil(self._config.cohort.minimum_survivors * len(cohort))
         if total.survivors < wanted:
             raise TooFewSurvivors(
@@ -225,10 +226,16 @@ class Federation:
             self._folder, outcome, clients_lost=self._lost, seconds=self._seconds
         )
         self._folder.write_json(SUMMARY, summary)
+        for line in summary_lines(summary):
+            _LOGGER.info("%s", line)
         tell(
             f"finished: {self._folder.path}",
             RunFinished(folder=self._folder.path, summary=summary),
         )
+
+
+def _left_out(round_number: int, client: str, why: str) -> None:
+    _LOGGER.warning("round %d: %s is left out: %s", round_number, client, why)
 
 
 def _decoded(reply: Message) -> TrainReply:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.config import ServerConfig
-from shared.errors import StateError
+from shared.errors import ConfigurationError, StateError
 from shared.parameters import FlatVector
 
 Vector = NDArray[np.float64]
@@ -34,11 +34,20 @@ class ServerOptimizer:
         self._second: Vector = np.full(dimension, config.tau**2)
 
     def step(self, parameters: FlatVector, update: Vector) -> FlatVector:
-        """The next global parameters, shape (d,), float32; computed in double precision."""
-        direction = (
-            self._momentum(update) if self._config.optimizer == "sgd" else (self._adaptive(update))
-        )
+        """The next global parameters, shape (d,), float32; computed in double precision.
+
+        Raises:
+            ConfigurationError: they would not be finite: the training diverges.
+        """
+        sgd = self._config.optimizer == "sgd"
+        direction = self._momentum(update) if sgd else self._adaptive(update)
         moved = parameters.astype(np.float64) + self._config.learning_rate * direction
+        # Guarantee: NaN fails the comparison too. Whether to stop is post-processing of `update`.
+        if not np.max(np.abs(moved), initial=0.0) <= np.finfo(np.float32).max:
+            raise ConfigurationError(
+                "the training diverges: expected finite global parameters, got infinity or NaN; "
+                "lower training.learning_rate or server.learning_rate"
+            )
         return moved.astype(np.float32)
 
     def state(self) -> dict[str, Vector]:

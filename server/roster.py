@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from server.exchange import POLL_INTERVAL_S, exchange, reason_of
+from server.exchange import POLL_INTERVAL_S, cut, exchange, reason_of
 from shared.config import RunConfig
 from shared.errors import ConfigurationError, ProtocolError
 from shared.messages import Enrolled, enrol_request
 
 _LOGGER = logging.getLogger("murmura.server")
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,18 @@ def enrol(grid: Grid, config: RunConfig) -> Roster:
     """Ask every node for its name, once `population.size` nodes are there.
 
     The size of the population is a public constant on which sampling and the divisor rest, so
-    neither fewer nor more clients are accepted.
+    neither fewer nor more clients are accepted. A malformed answer leaves its node out.
 
     Raises:
         ConfigurationError: another number of clients enrolled; says what the first refusal was.
         ProtocolError: two nodes have one name.
     """
     nodes = _wait_for_nodes(grid, config.population.size, config.cohort.timeout_s)
+    if len(nodes) < config.population.size:
+        raise ConfigurationError(
+            f"impossible cohort: expected population.size = {config.population.size} clients, got "
+            f"{len(nodes)} nodes online within cohort.timeout_s = {config.cohort.timeout_s:g}"
+        )
     requests = [
         Message(enrol_request(), dst_node_id=node, message_type="query.enrol", group_id="0")
         for node in nodes
@@ -48,8 +54,8 @@ def enrol(grid: Grid, config: RunConfig) -> Roster:
         try:
             name = _name(reply)
         except ProtocolError as error:
-            refusals.append(str(error))
-            _LOGGER.warning("node %d did not enrol: %s", nodes[position], error)
+            refusals.append(cut(error))
+            _LOGGER.warning("node %d did not enrol: %s", nodes[position], cut(error))
             continue
         if name in names:
             raise ProtocolError(f"expected one node for each client, got two for {name!r}")
@@ -70,12 +76,18 @@ def _wait_for_nodes(grid: Grid, wanted: int, timeout_s: float) -> list[int]:
 def _name(reply: Message) -> str:
     if reply.has_error():
         raise ProtocolError(reason_of(reply))
-    return Enrolled.from_record(reply.content).client_id
+    name = Enrolled.from_record(reply.content).client_id
+    if len(name) > _LONGEST_NAME or not name.isprintable():
+        raise ProtocolError(
+            f"expected a printable name of at most {_LONGEST_NAME} characters, got {len(name)}"
+        )
+    return name
 
 
 def _check_count(enrolled: int, wanted: int, refusals: list[str]) -> None:
     if enrolled != wanted:
         why = f"; the first of {len(refusals)} refusals: {refusals[0]}" if refusals else ""
         raise ConfigurationError(
-            f"expected population.size = {wanted} clients to enrol, got {enrolled}{why}"
+            f"impossible cohort: expected population.size = {wanted} clients to enrol, got "
+            f"{enrolled}{why}"
         )

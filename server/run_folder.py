@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,11 @@ class RunFolder:
             partial.replace(target)
             self._sync_folder()
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise StateError(f"{target} cannot be written: {error}") from error
+        finally:
+            # Whatever ends this, an interrupt too; on success there is none any more.
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
     def append_line(self, name: str, content: Mapping[str, Any], *, durable: bool) -> None:
         """Append one line of JSON; `durable`: it is on disk when this returns.
@@ -94,17 +98,18 @@ class RunFolder:
         """All lines of JSON; a last line that a crash cut short is left out.
 
         Raises:
-            StateError: another line is not JSON.
+            StateError: another line is not a JSON object, or the file cannot be read.
         """
         path = self.file(name)
-        if not path.exists():
-            return []
-        lines = path.read_bytes().split(b"\n")
-        whole, rest = lines[:-1], lines[-1]
         try:
+            *whole, rest = path.read_bytes().split(b"\n")
             found: list[dict[str, Any]] = [json.loads(line) for line in whole]
-        except ValueError as error:
-            raise StateError(f"{path} must hold one JSON object a line") from error
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            raise StateError(f"{path} must hold one JSON object a line: {error}") from error
+        if not all(isinstance(line, dict) for line in found):
+            raise StateError(f"{path} must hold one JSON object a line, got another value")
         if rest:
             self.rewrite_lines(name, found)
         return found
@@ -118,13 +123,15 @@ class RunFolder:
         """One JSON object.
 
         Raises:
-            StateError: missing or not JSON.
+            StateError: missing, or not a JSON object.
         """
         path = self.file(name)
         try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise StateError(f"{path} must be a readable JSON file: {error}") from error
+        if not isinstance(content, dict):
+            raise StateError(f"{path} must hold one JSON object, got {type(content).__name__}")
         return content
 
     def _sync_folder(self) -> None:

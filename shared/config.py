@@ -82,10 +82,10 @@ class TrainingConfig:
 
     steps: int = field(default=1, metadata=non_negative())
     epochs: int = field(default=0, metadata=non_negative())
-    batch_size: int = field(default=100, metadata=positive())
-    sample_rate: float = field(default=0.2, metadata=fraction())
+    batch_size: int = field(default=150, metadata=positive())
+    sample_rate: float = field(default=0.3, metadata=fraction())
     optimizer: str = field(default="sgd", metadata=one_of("sgd", "adam"))
-    learning_rate: float = field(default=1.0, metadata=positive())
+    learning_rate: float = field(default=6.0, metadata=positive())
     momentum: float = field(default=0.0, metadata=within(0.0, 1.0, open_right=True))
     proximal_term: float = field(default=0.0, metadata=non_negative())
     max_physical_batch: int = field(default=512, metadata=positive())
@@ -113,8 +113,8 @@ class PrivacyConfig:
     """
 
     unit: str = field(default="record", metadata=one_of("record", "client", "none"))
-    clipping_norm: float = field(default=1.0, metadata=positive())
-    noise_multiplier: float = field(default=1.22, metadata=positive())
+    clipping_norm: float = field(default=0.5, metadata=positive())
+    noise_multiplier: float = field(default=1.63, metadata=positive())
     delta: float = field(default=1e-5, metadata=within(0.0, 0.5, open_left=True))
     epsilon_budget: float = field(default=8.0, metadata=positive())
 
@@ -125,7 +125,7 @@ class ServerConfig:
 
     optimizer: str = field(default="sgd", metadata=one_of("sgd", "adam", "yogi", "adagrad"))
     learning_rate: float = field(default=1.0, metadata=positive())
-    momentum: float = field(default=0.9, metadata=within(0.0, 1.0, open_right=True))
+    momentum: float = field(default=0.5, metadata=within(0.0, 1.0, open_right=True))
     beta1: float = field(default=0.9, metadata=within(0.0, 1.0, open_right=True))
     beta2: float = field(default=0.99, metadata=within(0.0, 1.0, open_right=True))
     tau: float = field(default=1e-3, metadata=positive())

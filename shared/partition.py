@@ -70,12 +70,12 @@ def partition(
 
     Raises:
         ConfigurationError: unknown scheme, more clients than examples or than values of the
-            column, or a natural split without a column.
+            column, or a natural split without a column that has one value an example.
     """
     generator = np.random.default_rng(spec.seed)
     pool = _pool(len(labels), spec, generator)
     if spec.scheme == "natural":
-        return _natural(pool, spec, column)
+        return _natural(pool, spec, column, len(labels))
     if spec.scheme not in _SCHEMES:
         raise ConfigurationError(
             f"partition must be one of {', '.join([*_SCHEMES, 'natural'])}, got {spec.scheme!r}"
@@ -136,9 +136,15 @@ def _shards(
     ]
 
 
-def _natural(pool: Indices, spec: PartitionSpec, column: NDArray[np.generic] | None) -> Parts:
+def _natural(
+    pool: Indices, spec: PartitionSpec, column: NDArray[np.generic] | None, count: int
+) -> Parts:
     if column is None:
         raise ConfigurationError("the natural partition needs population.column, got none")
+    if len(column) != count:
+        raise ConfigurationError(
+            f"expected a column of {count} values, one an example, got {len(column)}"
+        )
     values, owner = np.unique(column[pool], return_inverse=True)
     if len(values) < spec.clients:
         raise ConfigurationError(

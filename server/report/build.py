@@ -159,31 +159,47 @@ def _accounting() -> dict[str, Any]:
 
 
 def _clients(outcome: Outcome) -> dict[str, Any]:
-    asked = Counter(client for charge in outcome.charges for client in charge.clients)
-    worst = max(outcome.claims, key=lambda claim: claim.epsilon).to_json()["epsilon"]
     return {
         "count": outcome.plan.population,
-        "epsilon_max": worst,
-        "per_client": [
-            {
-                "client": client,
-                "spent": worst,
-                "budget": outcome.plan.epsilon_budget,
-                "rounds": rounds,
-            }
-            for client, rounds in asked.most_common(3)
-        ],
+        "epsilon_max": _worst(outcome.claims),
+        "per_client": _per_client(outcome),
     }
 
 
+def _per_client(outcome: Outcome) -> list[dict[str, Any]]:
+    """What each of the three that were asked most has spent."""
+    # Secrecy: amplification at client level rests on nobody learning who was asked, and how often.
+    if isinstance(outcome.plan.mechanism, ClientPrivacy):
+        return []
+    asked = Counter(client for charge in outcome.charges for client in charge.clients)
+    return [
+        {
+            "client": client,
+            "spent": _worst(
+                claims_so_far(
+                    outcome.plan, [charge for charge in outcome.charges if client in charge.clients]
+                )
+            ),
+            "budget": outcome.plan.epsilon_budget,
+            "rounds": rounds,
+        }
+        for client, rounds in asked.most_common(3)
+    ]
+
+
+def _worst(claims: Sequence[Claim]) -> float | str:
+    epsilon: float | str = max(claims, key=lambda claim: claim.epsilon).to_json()["epsilon"]
+    return epsilon
+
+
 def _ledger(outcome: Outcome) -> dict[str, Any]:
-    finite = [claim.to_json()["epsilon"] for claim in outcome.claims]
+    released = outcome.claims[-1].to_json()["epsilon"]
     return {
         "scope": "run_only",
         "head_hash": None,
         "entries": len(outcome.charges),
         "opening_epsilon": 0.0,
-        "closing_epsilon": finite[-1],
+        "closing_epsilon": released,
         "prior_runs": [],
         "enforced_at": "server",
         "rollback_protection": "none",

@@ -1,6 +1,7 @@
 """summary.json and model.safetensors: what a run leaves behind besides its report."""
 
 import json
+import math
 from typing import Any
 
 import torch
@@ -41,7 +42,22 @@ def model_bytes(model: nn.Module, parameters: FlatVector, outcome: Outcome) -> b
             {claim.adversary: claim.to_json()["epsilon"] for claim in outcome.claims}
         ),
     }
-    return save_tensors(tensors, metadata)
+    return _in_order(save_tensors(tensors), metadata)
+
+
+def _in_order(content: bytes, metadata: dict[str, str]) -> bytes:
+    """The safetensors file `content` with `metadata`, in the order given.
+
+    The library writes metadata in an order that changes from process to process.
+
+    Source: the format as huggingface/safetensors describes it: the header's length (8 bytes, little
+    endian), the header (JSON, padded with spaces), the tensors.
+    """
+    length = int.from_bytes(content[:8], "little")
+    header = {"__metadata__": metadata} | json.loads(content[8 : 8 + length])
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def write_results(
@@ -68,7 +84,7 @@ def build_summary(
         "task": outcome.config.task,
         "model": outcome.config.model,
         "accuracy": outcome.final.accuracy,
-        "loss": outcome.final.loss,
+        "loss": outcome.final.loss if math.isfinite(outcome.final.loss) else None,
         "claims": [{key: claim[key] for key in keys} for claim in claims],
         "verdict": {key: decided[key] for key in ("level", "one_line")},
         "seconds": round(seconds, 3),

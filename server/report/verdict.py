@@ -69,10 +69,11 @@ def problems(claims: Sequence[Claim], found: Sequence[Assumption]) -> list[dict[
     """What a reader must know before the numbers."""
     listed = [
         {
-            "code": assumption.id.upper() + "_VIOLATED",
+            "code": "SEEDED_RANDOMNESS",
             "severity": "critical",
-            "text": f"violated: {assumption.text} ({assumption.evidence})",
-            "fix": "run without a seed",
+            "text": "whoever knows the seed can predict the noise and take it away; for "
+            f"simulation only. Violated: {assumption.text} ({assumption.evidence})",
+            "fix": 'set seed to "os"',
         }
         for assumption in found
         if assumption.status == "violated"
@@ -92,7 +93,7 @@ def problems(claims: Sequence[Claim], found: Sequence[Assumption]) -> list[dict[
             {
                 "code": "EPSILON_HIGH",
                 "severity": "warning",
-                "text": f"epsilon {max(finite):g} is above {_HIGH_EPSILON:g}: a weak guarantee",
+                "text": f"epsilon {max(finite)!r} is above {_HIGH_EPSILON:g}: a weak guarantee",
                 "fix": "more noise, fewer rounds or more data",
             }
         )
@@ -128,7 +129,7 @@ def _one_line(claims: Sequence[Claim], finite: Sequence[Claim], *, seeded: bool)
     if not finite:
         return "no differential privacy: nothing is promised to anybody"
     worst = max(finite, key=lambda claim: claim.epsilon)
-    line = f"{worst.unit}-level ({worst.epsilon:g}, {worst.delta:g})-DP against "
+    line = f"{worst.unit}-level ({worst.epsilon!r}, {worst.delta!r})-DP against "
     line += "every observer" if len(finite) == len(claims) else "everybody but the server"
     return line + (", void for whoever knows the seed" if seeded else "")
 

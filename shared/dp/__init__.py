@@ -6,6 +6,7 @@ noise       Gaussian noise from a stream
 sampling    Poisson and truncated Poisson sampling
 plan        the run's promise: mechanism, sampler and accounting event from one object
 events      what was released, as data
+steps       a history of events as distinct, valid steps
 accounting  epsilon of events: PLD with an RDP cross-check
 claims      what holds against whom, planned and spent
 """

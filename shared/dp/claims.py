@@ -6,7 +6,6 @@ client level only, against those who do not see who takes part, never against th
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,7 +14,9 @@ from dp_accounting import dp_event as dp
 
 from shared.dp.accounting import LIVE_INTERVAL, Epsilon, epsilon_of
 from shared.dp.events import Charge
+from shared.dp.exposure import Exposure, composed, exposures, planned_exposure, within_plan
 from shared.dp.plan import ClientPrivacy, NoPrivacy, PrivacyPlan, RecordPrivacy
+from shared.dp.steps import merged, without_sampling
 from shared.errors import BudgetExhausted
 
 _SEES = {
@@ -23,6 +24,11 @@ _SEES = {
     "every_global_model": "the global model after every round (other clients)",
     "released_model": "the model at the end",
 }
+_NOT_COVERED = (
+    "hyper-parameter tuning",
+    "other runs on the same data",
+    "evaluation, which is on public data",
+)
 _UNIT_DETAIL = {
     "record": "one training example of one site; a person with records at several sites is "
     "protected at the sum of their epsilons",
@@ -70,33 +76,34 @@ class Claim:
 
 def planned_claims(plan: PrivacyPlan) -> tuple[Claim, ...]:
     """What the run will have promised at its end if every client is asked in every round."""
-    return _claims(plan, plan.rounds)
+    return _claims(plan, (planned_exposure(plan),))
 
 
 def claims_so_far(plan: PrivacyPlan, charges: Sequence[Charge]) -> tuple[Claim, ...]:
     """What holds after `charges`, whether or not each of them was answered.
 
-    Record level: the largest count of charges of any one client. Client level: all charges, since
-    whoever was not drawn might have been.
+    Computed from the events that were charged. Record level: the worst of what any one client was
+    charged. Client level: all charges, since whoever was not drawn might have been.
     """
-    return _claims(plan, _exposures(plan, charges))
+    return _claims(plan, exposures(plan, charges))
 
 
 def check_budget(plan: PrivacyPlan) -> tuple[Claim, ...]:
-    """The planned claims, if every finite one is within the budget.
+    """The planned claims, if each that the mechanism is there for is within the budget.
 
     Raises:
         BudgetExhausted: the plan would spend more than `plan.epsilon_budget`.
     """
-    claims = planned_claims(plan)
-    worst = max((c.epsilon for c in claims if math.isfinite(c.epsilon)), default=0.0)
-    if worst > plan.epsilon_budget:
+    # Guarantee: an epsilon that cannot be bounded is infinite, and above every budget; only a plan
+    # that promises nothing passes with it.
+    worst = _epsilon(plan, planned_exposure(plan)).epsilon
+    if worst > plan.epsilon_budget and not isinstance(plan.mechanism, NoPrivacy):
         raise BudgetExhausted(
-            f"the plan must spend at most epsilon {plan.epsilon_budget:g} at delta "
-            f"{plan.delta:g}, got {worst:g}; use more noise (privacy.noise_multiplier), fewer "
-            "rounds or a lower sample rate, or raise privacy.epsilon_budget"
+            f"the plan must spend at most epsilon {_exactly(plan.epsilon_budget)} at delta "
+            f"{plan.delta!r}, got {_exactly(worst)}; use more noise (privacy.noise_multiplier), "
+            "fewer rounds or a lower sample rate, or raise privacy.epsilon_budget"
         )
-    return claims
+    return planned_claims(plan)
 
 
 class SpendingMeter:
@@ -108,71 +115,55 @@ class SpendingMeter:
 
     def __init__(self, plan: PrivacyPlan) -> None:
         self._plan = plan
-        self._planned = max(
-            (c.epsilon for c in planned_claims(plan) if math.isfinite(c.epsilon)), default=math.inf
-        )
+        self._planned = _epsilon(plan, planned_exposure(plan)).epsilon
 
     def after(self, charges: Sequence[Charge]) -> float:
         """Epsilon after `charges`; infinite without privacy, 0 before the first charge."""
-        exposures = _exposures(self._plan, charges)
         if isinstance(self._plan.mechanism, NoPrivacy):
             return math.inf
-        spent = _epsilon(self._plan, exposures, interval=LIVE_INTERVAL).epsilon
-        return min(spent, self._planned) if exposures <= self._plan.rounds else spent
+        found = exposures(self._plan, charges)
+        spent = max(_epsilon(self._plan, e, interval=LIVE_INTERVAL).epsilon for e in found)
+        return min(spent, self._planned) if within_plan(self._plan, found) else spent
 
 
-def _exposures(plan: PrivacyPlan, charges: Sequence[Charge]) -> int:
-    if not isinstance(plan.mechanism, RecordPrivacy):
-        return len(charges)
-    asked = Counter(client for charge in charges for client in charge.clients)
-    return max(asked.values(), default=0)
+def _epsilon(plan: PrivacyPlan, exposure: Exposure, *, interval: float | None = None) -> Epsilon:
+    return epsilon_of(composed(exposure), plan.delta, plan.mechanism.adjacency, interval=interval)
 
 
-def _epsilon(plan: PrivacyPlan, rounds: int, *, interval: float | None = None) -> Epsilon:
-    event = (
-        dp.SelfComposedDpEvent(plan.mechanism.round_event(), rounds) if rounds else dp.NoOpDpEvent()
+def _claims(plan: PrivacyPlan, found: tuple[Exposure, ...]) -> tuple[Claim, ...]:
+    worst = max(found, key=lambda exposure: _epsilon(plan, exposure).epsilon)
+    numbers = _Numbers(
+        spent=_epsilon(plan, worst),
+        planned=_epsilon(plan, planned_exposure(plan)).epsilon,
+        bare=max(_without_sampling(plan, exposure) for exposure in found),
     )
-    return epsilon_of(event, plan.delta, plan.mechanism.adjacency, interval=interval)
+    return tuple(
+        _claim(plan, f"c{number}", adversary, numbers)
+        for number, adversary in enumerate(_SEES, start=1)
+    )
 
 
-def _claims(plan: PrivacyPlan, rounds: int) -> tuple[Claim, ...]:
-    spent = _epsilon(plan, rounds)
-    planned = _epsilon(plan, plan.rounds)
-    bare = _without_amplification(plan, rounds)
-    claims = []
-    for number, adversary in enumerate(_SEES, start=1):
-        unprotected = isinstance(plan.mechanism, NoPrivacy) or (
-            # Secrecy: at client level the server holds every update before the noise.
-            isinstance(plan.mechanism, ClientPrivacy) and adversary == "server_each_update"
-        )
-        claims.append(
-            _claim(plan, f"c{number}", adversary, _Numbers(spent, planned, bare, unprotected))
-        )
-    return tuple(claims)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Numbers:
     spent: Epsilon
-    planned: Epsilon
+    planned: float
     bare: float
-    unprotected: bool
 
 
-def _without_amplification(plan: PrivacyPlan, rounds: int) -> float:
-    if not rounds:
-        return 0.0
-    event = dp.SelfComposedDpEvent(plan.mechanism.round_event_without_amplification(), rounds)
-    return epsilon_of(event, plan.delta, plan.mechanism.adjacency).epsilon
+def _without_sampling(plan: PrivacyPlan, exposure: Exposure) -> float:
+    bare = dp.ComposedDpEvent(
+        [dp.SelfComposedDpEvent(*part) for part in without_sampling(merged(composed(exposure)))]
+    )
+    return epsilon_of(bare, plan.delta, plan.mechanism.adjacency).epsilon
 
 
 def _claim(plan: PrivacyPlan, name: str, adversary: str, numbers: _Numbers) -> Claim:
-    spent, unprotected = numbers.spent, numbers.unprotected
+    spent, protected = numbers.spent, _is_protected(plan, adversary)
     unit = plan.mechanism.unit if plan.mechanism.unit != "none" else "record"
-    epsilon = math.inf if unprotected else spent.epsilon
-    bare = math.inf if unprotected else numbers.bare
-    checks = {} if unprotected else {"pld": spent.pld, "agree": spent.agree}
-    if spent.rdp is not None and not unprotected:
+    epsilon = spent.epsilon if protected else math.inf
+    bare = numbers.bare if protected else math.inf
+    checks: dict[str, Any] = {"pld": spent.pld, "agree": spent.agree} if protected else {}
+    if spent.rdp is not None and protected:
         checks["rdp"] = spent.rdp
     return Claim(
         id=name,
@@ -182,11 +173,11 @@ def _claim(plan: PrivacyPlan, name: str, adversary: str, numbers: _Numbers) -> C
         unit_detail=_UNIT_DETAIL[plan.mechanism.unit],
         adjacency=plan.mechanism.adjacency.value,
         covers=("training",),
-        not_covered=("choice of hyper-parameters", "other runs on the same data"),
+        not_covered=_NOT_COVERED,
         epsilon=epsilon,
         delta=plan.delta,
         delta_rationale=_delta_rationale(plan),
-        planned_epsilon=math.inf if unprotected else numbers.planned.epsilon,
+        planned_epsilon=numbers.planned if protected else math.inf,
         budget_epsilon=plan.epsilon_budget,
         method=spent.method,
         cross_check=checks,
@@ -194,6 +185,14 @@ def _claim(plan: PrivacyPlan, name: str, adversary: str, numbers: _Numbers) -> C
         no_amplification_epsilon=bare,
         statement=_statement(plan, adversary, epsilon, bare),
     )
+
+
+def _is_protected(plan: PrivacyPlan, adversary: str) -> bool:
+    """Whether the mechanism stands between `adversary` and one unit."""
+    if isinstance(plan.mechanism, ClientPrivacy):
+        # Secrecy: at client level the server holds every update before the noise.
+        return adversary != "server_each_update"
+    return isinstance(plan.mechanism, RecordPrivacy)
 
 
 def _delta_rationale(plan: PrivacyPlan) -> str:
@@ -205,20 +204,30 @@ def _delta_rationale(plan: PrivacyPlan) -> str:
 def _statement(plan: PrivacyPlan, adversary: str, epsilon: float, bare: float) -> str:
     mechanism = plan.mechanism
     if math.isinf(epsilon):
-        why = (
-            "the run has no differential privacy"
-            if isinstance(mechanism, NoPrivacy)
-            else "it receives each clipped update before the noise is added"
-        )
+        why = _why(plan, adversary)
         return f"Nothing is promised against anyone who sees {_SEES[adversary]}: {why}."
     return (
         f"Against anyone who sees {_SEES[adversary]}, whether or not any one {mechanism.unit} "
         f"({_UNIT_DETAIL[mechanism.unit]}) took part changes the chance of any outcome by at "
-        f"most a factor e^{epsilon:g} plus {plan.delta:g}. Adjacency: "
-        f"{mechanism.adjacency.value.replace('_', ' ')}. Covers training; does not cover the "
-        f"choice of hyper-parameters or other runs on the same data. Rests on: "
-        f"{_RESTS_ON[mechanism.unit]}. Without relying on secret sampling: epsilon {bare:g}."
+        f"most a factor e^{_exactly(epsilon)} plus {plan.delta!r}. Adjacency: "
+        f"{mechanism.adjacency.value.replace('_', ' ')}. Covers training; does not cover "
+        f"{', '.join(_NOT_COVERED)}. Rests on: {_RESTS_ON[mechanism.unit]}. "
+        f"Without relying on secret sampling: epsilon {_exactly(bare)}."
     )
+
+
+def _why(plan: PrivacyPlan, adversary: str) -> str:
+    """Why nothing is promised."""
+    if isinstance(plan.mechanism, NoPrivacy):
+        return "the run has no differential privacy"
+    if _is_protected(plan, adversary):
+        return "what was released cannot be bounded"
+    return "it receives each clipped update before the noise is added"
+
+
+def _exactly(epsilon: float) -> str:
+    """All digits, since fewer could round it down: 1234.5678, not 1234.57."""
+    return str(epsilon).removesuffix(".0")
 
 
 def _finite(value: Any) -> Any:

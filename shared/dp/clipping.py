@@ -31,8 +31,8 @@ def clip(update: NDArray[np.floating], clipping_norm: float) -> Vector:
     Edge cases: zero -> zero; any NaN or infinity -> zero, since no scaled version of it would be
     bounded; finite numbers whose squares overflow are clipped like any other.
 
-    >>> clip(np.array([3.0, 4.0]), 1.0).tolist()
-    [0.6, 0.8]
+    >>> clip(np.array([3.0, 4.0]), 2.5).tolist()
+    [1.5, 2.0]
     """
     if not (np.isfinite(clipping_norm) and clipping_norm > 0):
         raise ConfigurationError(

@@ -56,18 +56,26 @@ def event_from_json(content: Json) -> dp.DpEvent:
         kind = content["kind"]
         if kind in _SIMPLE:
             constructor, attributes = _SIMPLE[kind]
-            return constructor(*(content[key] for key in attributes))
+            return constructor(*(_number(content, key) for key in attributes))
         return _COMPOUND[kind](content)
     except (KeyError, TypeError) as error:
         raise StateError(f"expected an accounting event, got {content!r}") from error
 
 
+def _number(content: Json, name: str) -> int | float:
+    """The number `name`; that it is in its domain is for the accountant to check."""
+    value: int | float = content[name]
+    if type(value) not in (int, float):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    return value
+
+
 _COMPOUND: dict[str, Callable[[Json], dp.DpEvent]] = {
     "poisson_sampled": lambda content: dp.PoissonSampledDpEvent(
-        content["sampling_probability"], event_from_json(content["event"])
+        _number(content, "sampling_probability"), event_from_json(content["event"])
     ),
     "self_composed": lambda content: dp.SelfComposedDpEvent(
-        event_from_json(content["event"]), content["count"]
+        event_from_json(content["event"]), _number(content, "count")
     ),
     "composed": lambda content: dp.ComposedDpEvent(
         [event_from_json(part) for part in content["events"]]
@@ -115,10 +123,13 @@ class Charge:
             StateError: of another form.
         """
         try:
+            clients = content["clients"]
+            if not isinstance(clients, list) or not all(isinstance(c, str) for c in clients):
+                raise TypeError("clients must be a list of texts")
             return cls(
                 round_number=int(content["round_number"]),
                 attempt=int(content["attempt"]),
-                clients=tuple(content["clients"]),
+                clients=tuple(clients),
                 event=event_from_json(content["event"]),
             )
         except (KeyError, TypeError, ValueError) as error:

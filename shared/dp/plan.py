@@ -7,13 +7,14 @@ digest; every instruction to a client carries both.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from dp_accounting import dp_event as dp
 
 from shared.config import RunConfig
+from shared.domains import check_domains, fraction, positive, within
 from shared.dp.sampling import cohort_cap
 from shared.errors import ConfigurationError, MessageError
 
@@ -40,11 +41,15 @@ class RecordPrivacy:
 
     unit: ClassVar[str] = "record"
     adjacency: ClassVar[Adjacency] = Adjacency.ADD_OR_REMOVE_ONE
-    clipping_norm: float
-    noise_multiplier: float
-    sample_rate: float
-    steps_per_round: int
-    batch_size: int
+    clipping_norm: float = field(metadata=positive())
+    noise_multiplier: float = field(metadata=positive())
+    sample_rate: float = field(metadata=fraction())
+    steps_per_round: int = field(metadata=positive())
+    batch_size: int = field(metadata=positive())
+
+    def __post_init__(self) -> None:
+        """Refuse a mechanism that protects nothing."""
+        check_domains(type(self), asdict(self), "")
 
     @property
     def noise_stddev(self) -> float:
@@ -77,11 +82,15 @@ class ClientPrivacy:
 
     unit: ClassVar[str] = "client"
     adjacency: ClassVar[Adjacency] = Adjacency.ZERO_OUT
-    clipping_norm: float
-    noise_multiplier: float
-    sample_rate: float
-    population: int
-    cap: int
+    clipping_norm: float = field(metadata=positive())
+    noise_multiplier: float = field(metadata=positive())
+    sample_rate: float = field(metadata=fraction())
+    population: int = field(metadata=positive())
+    cap: int = field(metadata=positive())
+
+    def __post_init__(self) -> None:
+        """Refuse a mechanism that protects nothing."""
+        check_domains(type(self), asdict(self), "")
 
     @property
     def noise_stddev(self) -> float:
@@ -136,12 +145,36 @@ class PrivacyPlan:
         epsilon_budget: What the run may spend at most.
     """
 
-    rounds: int
+    rounds: int = field(metadata=positive())
     mechanism: Mechanism
-    population: int
-    cohort_sample_rate: float
-    delta: float
-    epsilon_budget: float
+    population: int = field(metadata=positive())
+    cohort_sample_rate: float = field(metadata=fraction())
+    delta: float = field(metadata=within(0.0, 0.5, open_left=True))
+    epsilon_budget: float = field(metadata=positive())
+
+    def __post_init__(self) -> None:
+        """Refuse a plan whose event is not of the sampling that it describes.
+
+        Raises:
+            ConfigurationError: that, a number outside its domain, or a delta too large for the
+                population.
+        """
+        check_domains(type(self), {s.name: getattr(self, s.name) for s in fields(self)}, "")
+        if not isinstance(self.mechanism, ClientPrivacy):
+            return
+        described = (self.population, self.cohort_sample_rate)
+        accounted = (self.mechanism.population, self.mechanism.sample_rate)
+        if described != accounted:
+            # Guarantee: cohorts are drawn by the plan, and accounted by its mechanism.
+            raise ConfigurationError(
+                f"the mechanism must have the plan's population and rate {described}, "
+                f"got {accounted}"
+            )
+        if self.delta >= 1.0 / self.population:
+            raise ConfigurationError(
+                f"privacy.delta must be below 1/population = {1.0 / self.population:g} (at most "
+                f"a tenth of it is advised), got {self.delta:g}"
+            )
 
     @property
     def denominator(self) -> float:
@@ -151,6 +184,9 @@ class PrivacyPlan:
     @property
     def cap(self) -> int:
         """Largest cohort."""
+        if isinstance(self.mechanism, ClientPrivacy):
+            # Guarantee: cohorts are cut where the accounted event says.
+            return self.mechanism.cap
         return cohort_cap(self.population, self.cohort_sample_rate)
 
     def canonical(self) -> str:
@@ -169,19 +205,23 @@ class PrivacyPlan:
         """Inverse of `canonical`.
 
         Raises:
-            MessageError: not JSON of a plan: a key missing, unknown, or a value of another type.
+            MessageError: not JSON of a plan: a key missing, unknown, or a value of another type or
+                outside its domain.
         """
         try:
             content = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise MessageError("a privacy plan must be JSON") from error
         mechanism = _checked(content, cls)["mechanism"]
         unit = mechanism.get("unit") if isinstance(mechanism, dict) else None
-        if unit not in _MECHANISMS:
+        if not isinstance(unit, str) or unit not in _MECHANISMS:
             raise MessageError(f"expected a unit of {sorted(_MECHANISMS)}, got {unit!r}")
         kind = _MECHANISMS[unit]
-        values = {name: value for name, value in mechanism.items() if name != "unit"}
-        return cls(**content | {"mechanism": kind(**_checked(values, kind))})
+        values = _checked({name: mechanism[name] for name in mechanism if name != "unit"}, kind)
+        try:
+            return cls(**content | {"mechanism": kind(**values)})
+        except (ConfigurationError, OverflowError) as error:
+            raise MessageError(f"a privacy plan cannot be of these values: {error}") from error
 
     @classmethod
     def from_config(cls, config: RunConfig) -> "PrivacyPlan":
@@ -190,19 +230,13 @@ class PrivacyPlan:
         Raises:
             ConfigurationError: delta is too large for the population.
         """
-        privacy, size = config.privacy, config.population.size
-        if privacy.unit == "client" and privacy.delta >= 1.0 / size:
-            raise ConfigurationError(
-                f"privacy.delta must be below 1/population = {1.0 / size:g} (at most a tenth of "
-                f"it is advised), got {privacy.delta:g}"
-            )
         return cls(
             rounds=config.rounds,
             mechanism=_mechanism(config),
-            population=size,
+            population=config.population.size,
             cohort_sample_rate=config.cohort.sample_rate,
-            delta=privacy.delta,
-            epsilon_budget=privacy.epsilon_budget,
+            delta=config.privacy.delta,
+            epsilon_budget=config.privacy.epsilon_budget,
         )
 
 
@@ -238,6 +272,7 @@ def _checked(content: Any, kind: type[Any]) -> dict[str, Any]:
         got = sorted(content) if isinstance(content, dict) else type(content).__name__
         raise MessageError(f"a privacy plan needs the keys {sorted(expected)}, got {got}")
     for name, value in content.items():
-        if expected[name] in (int, float) and type(value) is not expected[name]:
-            raise MessageError(f"{name} must be of type {expected[name]}, got {value!r}")
+        for number in (int, float):
+            if expected[name] is number and type(value) is not number:
+                raise MessageError(f"{name} must be of type {number.__name__}, got {value!r}")
     return content

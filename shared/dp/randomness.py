@@ -5,11 +5,12 @@ key of the operating system. In a seeded run, for simulation only, the key is de
 seed, the purpose and labels such as client and round: the same labels give the same stream in any
 order and any process, which makes a seeded run the same over both transports and after a resume.
 
-Source: RFC 8439 (ChaCha20), RFC 7693 (BLAKE2), Box & Muller 1958. We deviate from RFC 8439 in one
-respect: the 64-bit counter form that OpenSSL implements, of which we never use 2³² blocks.
+Source: RFC 8439 (ChaCha20), RFC 7693 (BLAKE2), Box & Muller 1958. The block counter has 32 bits: a
+stream ends after 256 GiB, where the library refuses to go on rather than repeat itself.
 """
 
 import hashlib
+import operator
 import os
 from typing import Literal, Protocol
 
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from numpy.typing import NDArray
 
+from shared.config import OS_RANDOMNESS
 from shared.errors import ConfigurationError
 
 KEY_BYTES = 32
@@ -143,12 +145,23 @@ class SeededRandomness:
 
 
 def randomness_for(seed: str | int) -> Randomness:
-    """The randomness that a configuration's `seed` asks for: "os", or a whole number."""
-    return SeededRandomness(seed) if isinstance(seed, int) else OperatingSystemRandomness()
+    """The randomness that a configuration's `seed` asks for: "os", or a whole number.
+
+    Raises:
+        ConfigurationError: another text.
+    """
+    if isinstance(seed, int):
+        return SeededRandomness(seed)
+    if seed != OS_RANDOMNESS:
+        raise ConfigurationError(f"seed must be {OS_RANDOMNESS!r} or a whole number, got {seed!r}")
+    return OperatingSystemRandomness()
 
 
 def _encoded(part: Label) -> bytes:
     """Type, length and content: no two sequences of labels have one encoding."""
-    kind = b"i" if isinstance(part, int) else b"s"
-    content = str(part).encode()
+    if isinstance(part, str):
+        kind, content = b"s", part.encode()
+    else:
+        # A whole number of numpy's labels the same stream as Python's; a fraction is a TypeError.
+        kind, content = b"i", str(int(operator.index(part))).encode()
     return kind + len(content).to_bytes(8, "little") + content

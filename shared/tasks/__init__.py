@@ -27,30 +27,38 @@ def task_settings(config: RunConfig) -> TaskSettings:
 def load_task(name: str, settings: TaskSettings) -> Task:
     """The task `name`: of the table above, or `module:object`, a callable TaskSettings -> Task.
 
+    What goes wrong inside the user's module is raised as it is.
+
     Raises:
         ConfigurationError: no such name, module or object.
     """
     reference = BUILT_IN.get(name, name)
     module_name, colon, attribute = reference.partition(":")
-    if not (module_name and colon and attribute):
+    if not (colon and attribute and all(part.isidentifier() for part in module_name.split("."))):
         raise ConfigurationError(
             f"task must be one of {', '.join(BUILT_IN)} or 'module:object', got {name!r}"
         )
-    try:
-        factory = getattr(import_module(module_name), attribute)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise  # the user's module was found; what it imports was not
-        raise ConfigurationError(
-            f"task {name!r} needs a module {module_name!r} that Python can import, got none"
-        ) from error
-    except AttributeError as error:
-        raise ConfigurationError(
-            f"expected {attribute!r} in module {module_name!r}, got no such name"
-        ) from error
+    factory = _look_up(module_name, attribute)
     if not callable(factory):
         raise ConfigurationError(
             f"task {name!r} must be callable with TaskSettings, got {type(factory).__name__}"
         )
     task: Task = factory(settings)
     return task
+
+
+def _look_up(module_name: str, attribute: str) -> object:
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the user's module was found; what it imports was not
+        raise ConfigurationError(
+            f"expected a module {module_name!r} that Python can import, got none"
+        ) from error
+    if not hasattr(module, attribute):
+        raise ConfigurationError(
+            f"expected {attribute!r} in module {module_name!r}, got no such name"
+        )
+    found: object = getattr(module, attribute)
+    return found

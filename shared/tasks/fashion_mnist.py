@@ -8,6 +8,7 @@ Murmura ships. Pixels are scaled by public constants, never by statistics of any
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ _CLASSES = 10
 class FashionMnist(ImageClassification):
     """The task; see `ImageClassification`."""
 
+    reads_folder: ClassVar[bool] = True
+
     def pool(self) -> Pool:
         """All images of the first place that holds them; read once in a process."""
         return _read_pool(find_images(self.settings.data_dir))
@@ -50,14 +53,18 @@ def find_images(data_dir: Path | None) -> Path:
     Raises:
         DataError: none does; says what was looked for, and where.
     """
-    places = [data_dir] if data_dir else [DEBIAN, *filter(None, [embedded()])]
+    shipped = embedded()
+    places = [data_dir] if data_dir else [DEBIAN, *filter(None, [shipped])]
     for place in places:
         if all(_file(place, name) for pair in _FILES.values() for name in pair):
             return place
     names = ", ".join(name for pair in _FILES.values() for name in pair)
+    looked = ", ".join(map(str, places))
+    if not data_dir and shipped is None:
+        looked += ", the shipped subset (not part of this installation)"
     raise DataError(
-        f"expected the files {names} (plain, .gz or .xz) in one of: "
-        f"{', '.join(map(str, places))}; install Debian's dataset-fashion-mnist or set data.dir"
+        f"expected the files {names} (plain, .gz or .xz) in one of: {looked}; install Debian's "
+        "dataset-fashion-mnist or set data.dir"
     )
 
 
@@ -72,10 +79,7 @@ def _read_pool(place: Path) -> Pool:
 
 
 def _read(place: Path, part: str) -> Examples:
-    paths = [
-        place / "missing" if path is None else path
-        for path in (_file(place, name) for name in _FILES[part])
-    ]
+    paths = [_file(place, name) or place / name for name in _FILES[part]]
     images, labels = (read_idx(path) for path in paths)
     _check(images, labels, paths)
     scaled = images.astype(np.float32)[:, None] / 127.5 - 1.0

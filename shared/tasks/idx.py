@@ -6,6 +6,7 @@ number of axes, each axis as a big-endian 32-bit number, then the numbers.
 
 import gzip
 import lzma
+import math
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -36,10 +37,12 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     if len(content) < 4 or content[:3] != bytes([0, 0, _UNSIGNED_BYTE]):
         raise DataError(f"{path} must start as an IDX file of bytes, got {content[:4].hex()}")
     header = 4 + 4 * content[3]
-    shape = tuple(np.frombuffer(content[4:header], dtype=">u4").astype(int).tolist())
-    if len(content) - header != int(np.prod(shape)):
+    if len(content) < header:
+        raise DataError(f"{path} must have a header of {header} bytes, got {len(content)}")
+    shape = tuple(np.frombuffer(content[4:header], dtype=">u4").tolist())
+    expected = math.prod(shape)  # Python's numbers: numpy's product could wrap around to a match
+    if len(content) - header != expected:
         raise DataError(
-            f"{path} must hold {int(np.prod(shape))} bytes of shape {shape}, "
-            f"got {len(content) - header}"
+            f"{path} must hold {expected} bytes of shape {shape}, got {len(content) - header}"
         )
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy()

@@ -46,10 +46,12 @@ class ImageClassification:
         settings: Model name and where the data lie.
 
     Raises:
-        ConfigurationError: the model is not one of the task's.
+        ConfigurationError: the model is not one of the task's, or a folder of data is given to a
+            task that reads none.
     """
 
     models: ClassVar[Mapping[str, Callable[[], nn.Module]]] = {"small_cnn": small_cnn, "cnn": cnn}
+    reads_folder: ClassVar[bool] = False
 
     def __init__(self, settings: TaskSettings) -> None:
         self.settings = settings
@@ -57,6 +59,12 @@ class ImageClassification:
         if self._model not in self.models:
             raise ConfigurationError(
                 f"model must be one of {', '.join(self.models)}, got {self._model!r}"
+            )
+        if settings.data_dir and not self.reads_folder:
+            # A site would believe that it trains on its own data, and train on a public set.
+            raise ConfigurationError(
+                f"data.dir must be empty for {type(self).__name__}, which reads no folder, got "
+                f"{str(settings.data_dir)!r}"
             )
         self._parts = lru_cache(maxsize=4)(self._compute_parts)
 
@@ -75,8 +83,9 @@ class ImageClassification:
     def site_data(self, site: Site) -> Examples:
         """The site's part of the pool, as copies; the whole pool where it owns all."""
         training = self.pool()[0]
+        # Copies, for the pool is one object that all sites of a process read.
         if site.partition is None:
-            return training
+            return training.select(torch.arange(len(training)))
         return training.select(torch.from_numpy(self.parts(site.partition)[site.index]))
 
     def parts(self, spec: PartitionSpec) -> Parts:

@@ -23,6 +23,7 @@ class PretendedFederation:
         raw: What it was given; None until it was called.
         failure: Raised after round 2, if set.
         signal_number: Sent to this process after round 2, if set.
+        starts: Whether its first round is reached.
         leaves: Names and contents of files it leaves in the run folder.
     """
 
@@ -30,7 +31,8 @@ class PretendedFederation:
         self.raw: Mapping[str, Scalar] | None = None
         self.failure: BaseException | None = None
         self.signal_number: signal.Signals | None = None
-        self.leaves = {"summary.json": json.dumps(summary()), "config.json": "{}"}
+        self.starts = True
+        self.leaves = {"summary.json": json.dumps(summary())}
 
     def simulate(self, raw_config: Mapping[str, Scalar]) -> Path:
         """In the place of `simulations.federation.simulate`."""
@@ -40,9 +42,10 @@ class PretendedFederation:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.leaves.items():
             (folder / name).write_text(content)
-        tell("started", started(folder=folder, rounds=config.rounds))
-        for number in (1, 2):
-            tell("round", round_finished(number, rounds=config.rounds))
+        if self.starts:
+            tell("started", started(folder=folder, rounds=config.rounds))
+            for number in (1, 2):
+                tell("round", round_finished(number, rounds=config.rounds))
         if self.signal_number is not None:
             os.kill(os.getpid(), self.signal_number)
         if self.failure is not None:

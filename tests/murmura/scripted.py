@@ -93,7 +93,6 @@ def summary_claim(adversary: str, epsilon: float | str, **changes: Any) -> dict[
         "delta": 1e-5,
         "no_amplification_epsilon": 61.2,
         "budget_epsilon": 8.0,
-        "statement": "nobody learns much",
     }
     return fields | changes
 
@@ -106,6 +105,7 @@ def summary(**changes: Any) -> dict[str, Any]:
             summary_claim("server_each_update", 7.42),
             summary_claim("released_model", "inf", no_amplification_epsilon="inf"),
         ],
+        "verdict": {"level": "guaranteed_with_assumptions", "one_line": "little is learnt"},
         "seconds": 183.0,
         "rounds": 60,
         "clients_lost": 3,

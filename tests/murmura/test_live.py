@@ -79,7 +79,7 @@ def test_what_weakens_or_shortens_a_run_is_said_at_its_start(
 
 
 def test_the_live_picture_shows_the_last_round_and_stays_when_it_ends() -> None:
-    """Redrawn for every event while the view is open."""
+    """However fast the rounds were."""
     target = console()
     board = Board("cpu")
     with showing(board, view_for(target, board, quiet=False)):

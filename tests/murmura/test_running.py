@@ -41,14 +41,14 @@ def test_a_signal_with_json_leaves_an_object(
     assert json.loads(capsys.readouterr().out)["kind"] == "interrupted"
 
 
-def test_a_run_that_saved_nothing_is_not_said_to_be_resumable(
+def test_a_run_that_never_started_is_not_said_to_be_resumable(
     murmura: Command, federation: PretendedFederation, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without its settings no run can go on."""
-    federation.leaves = {}
+    """Nothing would be gained."""
+    federation.starts = False
     federation.signal_number = signal.SIGINT
     assert murmura("simulate", "--quiet") == 130
-    assert "--resume" not in capsys.readouterr().err
+    assert capsys.readouterr().err == "stopped by SIGINT\n"
 
 
 def test_a_failed_federation_says_how_to_go_on_too(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from murmura.summary import print_summary
-from tests.murmura.scripted import console, lines_within, printed, summary, summary_claim
+from tests.murmura.scripted import console, lines_within, printed, summary
 
 
 def shown(folder: Path, content: dict[str, object], **kind: object) -> str:
@@ -40,7 +40,7 @@ def test_only_files_that_are_there_are_listed(tmp_path: Path) -> None:
     text = shown(tmp_path, summary(), width=200)
     assert str(tmp_path) in text
     assert "model.safetensors" in text
-    assert "report.html" not in text
+    assert "report.json" not in text
 
 
 def test_the_server_s_verdict_is_shown_as_it_is() -> None:
@@ -49,13 +49,6 @@ def test_the_server_s_verdict_is_shown_as_it_is() -> None:
     assert "inconclusive  an assumption was not checked" in shown(
         Path("x"), summary(verdict=verdict)
     )
-
-
-def test_without_a_verdict_the_weakest_bounded_claim_speaks() -> None:
-    """Or, where nothing is bounded, that nothing is private."""
-    assert "nobody learns much" in shown(Path("x"), summary())
-    unbounded = summary(claims=[summary_claim("released_model", "inf")])
-    assert "not private" in shown(Path("x"), unbounded)
 
 
 def test_lost_answers_and_missing_scores_are_not_hidden() -> None:

@@ -12,6 +12,7 @@ from murmura.wording import (
     duration_text,
     epsilon_text,
     loss_text,
+    model_text,
     score_text,
     signs_for,
 )
@@ -74,3 +75,19 @@ def test_every_ascii_sign_survives_a_poorer_encoding(encoding: str) -> None:
     signs = signs_for(encoding)
     assert signs is ASCII_SIGNS
     assert all(getattr(signs, name).isascii() for name in signs.__slots__)
+
+
+def test_a_model_without_a_name_is_the_default_one() -> None:
+    """No gap is left where the name would be."""
+    assert (model_text("cnn"), model_text("")) == ("model cnn", "default model")
+
+
+def test_a_loss_that_runs_away_stays_readable() -> None:
+    """At most nine signs, also for what has overflowed."""
+    assert [loss_text(x) for x in (0.5, 99.9, 15512.4, math.nan, math.inf)] == [
+        "0.500",
+        "99.900",
+        "1.551e+04",
+        "nan",
+        "inf",
+    ]

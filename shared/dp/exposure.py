@@ -1,0 +1,52 @@
+"""What one unit was exposed to, found from the charges of a run."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from dp_accounting import dp_event as dp
+
+from shared.dp.events import Charge
+from shared.dp.plan import PrivacyPlan, RecordPrivacy
+
+# Events and how often each was released; what one unit of a run was exposed to.
+Exposure = tuple[tuple[dp.DpEvent, int], ...]
+
+
+def planned_exposure(plan: PrivacyPlan) -> Exposure:
+    """Of a unit of a client that is asked in every round of `plan`."""
+    return ((plan.mechanism.round_event(), plan.rounds),)
+
+
+def exposures(plan: PrivacyPlan, charges: Sequence[Charge]) -> tuple[Exposure, ...]:
+    """Exposures of which one is the worst of any unit after `charges`; never none.
+
+    Record level: of each client by what it was charged, the same and the obviously smaller left
+    out. Client level, and without privacy: all charges, whoever was asked.
+    """
+    # An event with a list in it cannot be a key, its text can.
+    events = {repr(charge.event): charge.event for charge in charges}
+    asked: dict[str, Counter[str]] = {name: Counter() for name in events}
+    for charge in charges:
+        alike = isinstance(plan.mechanism, RecordPrivacy)
+        asked[repr(charge.event)].update(charge.clients if alike else ("everybody",))
+    clients = set().union(*asked.values())
+    counts = {tuple(asked[name][client] for name in events) for client in clients}
+    if len(events) == 1 and counts:
+        counts = {max(counts)}
+    # Without a client there is the exposure to nothing.
+    return tuple(tuple(zip(events.values(), row, strict=True)) for row in sorted(counts)) or ((),)
+
+
+def within_plan(plan: PrivacyPlan, found: Sequence[Exposure]) -> bool:
+    """Whether each exposure is to events of the plan, and to no more of them."""
+    planned = plan.mechanism.round_event()
+    return all(
+        all(event == planned for event, _ in exposure)
+        and sum(count for _, count in exposure) <= plan.rounds
+        for exposure in found
+    )
+
+
+def composed(exposure: Exposure) -> dp.DpEvent:
+    """`exposure` as one event."""
+    return dp.ComposedDpEvent([dp.SelfComposedDpEvent(*part) for part in exposure])

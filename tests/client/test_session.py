@@ -1,0 +1,126 @@
+"""What a process keeps between messages, and which instructions it follows."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from client.session import Session, session
+from shared.config import RunConfig, Scalar
+from shared.dp.plan import PrivacyPlan
+from shared.errors import ConfigurationError, PrivacyError
+from shared.messages import TrainInstruction
+from shared.parameters import flatten
+from shared.task import Examples, Site
+from shared.tasks.digits import Digits, mlp
+
+RAW: dict[str, Scalar] = {
+    "task": "digits",
+    "model": "mlp",
+    "seed": 5,
+    "population.size": 3,
+    "population.examples_per_client": 20,
+    "training.batch_size": 4,
+    "runtime.device": "cpu",
+}
+
+
+def node(index: int) -> dict[str, Scalar]:
+    """Node config of a client of a simulation."""
+    return {"partition-id": index, "num-partitions": 3, "allow-seeded-runs": True}
+
+
+def instruction(plan: PrivacyPlan | None = None) -> TrainInstruction:
+    """An instruction for the first round under `plan`, by default that of RAW."""
+    plan = plan or PrivacyPlan.from_config(RunConfig.from_run_config(RAW))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        parameters = flatten(mlp())
+    return TrainInstruction(
+        round_number=1,
+        attempt=2,
+        plan=plan.canonical(),
+        plan_digest=plan.digest(),
+        parameters=parameters,
+    )
+
+
+def test_a_client_tells_its_name() -> None:
+    """And nothing else."""
+    assert session(RAW).enrol(node(1)).client_id == "site-000001"
+
+
+def test_the_reply_answers_its_instruction() -> None:
+    """Round, attempt and plan are those asked for; the update fits the model."""
+    asked = instruction()
+    reply = session(RAW).train(node(1), asked)
+    assert (reply.round_number, reply.attempt) == (1, 2)
+    assert reply.plan_digest == asked.plan_digest
+    assert reply.update.shape == asked.parameters.shape
+    assert reply.update.any()
+
+
+def test_in_one_process_or_in_many_an_update_is_the_same() -> None:
+    """Sessions that served others first, or nobody: same bytes; other clients: other updates."""
+    served = Session(RunConfig.from_run_config(RAW))
+    others = [served.train(node(index), instruction()).update for index in (0, 2)]
+    update = served.train(node(1), instruction()).update
+    fresh = Session(RunConfig.from_run_config(RAW)).train(node(1), instruction()).update
+    assert update.tobytes() == fresh.tobytes()
+    assert not any(np.array_equal(update, other) for other in others)
+
+
+@pytest.mark.parametrize(
+    "key", ["privacy.noise_multiplier", "privacy.clipping_norm", "rounds", "privacy.delta"]
+)
+def test_an_instruction_for_another_plan_is_refused_before_data_are_read(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan must be that of the node's own run configuration, whatever the digest says."""
+    monkeypatch.setattr("client.session.load_task", None)
+    config = RunConfig.from_run_config(RAW | {key: 2 if key == "rounds" else 1e-6})
+    own = Session(RunConfig.from_run_config(RAW))
+    other = instruction(PrivacyPlan.from_config(config))
+    with pytest.raises(PrivacyError, match="expected an instruction for the plan"):
+        own.train(node(0), other)
+    with pytest.raises(PrivacyError):
+        own.train(node(0), replace(other, plan_digest=instruction().plan_digest))
+    with pytest.raises(PrivacyError):
+        own.train(node(0), replace(instruction(), plan_digest=other.plan_digest))
+    with pytest.raises(PrivacyError):
+        own.train(node(0), replace(instruction(), plan=instruction().plan + " "))
+
+
+def test_a_seeded_run_is_refused_before_data_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At enrolment and at training."""
+    monkeypatch.setattr("client.session.load_task", None)
+    strict = {name: value for name, value in node(0).items() if name != "allow-seeded-runs"}
+    with pytest.raises(PrivacyError):
+        session(RAW).enrol(strict)
+    with pytest.raises(PrivacyError):
+        session(RAW).train(strict, instruction())
+
+
+def test_one_process_reads_a_sites_data_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task is built once too; each site has its own data."""
+    read: list[int] = []
+    original = Digits.site_data
+
+    def counted(self: Digits, site: Site) -> Examples:
+        read.append(site.index)
+        return original(self, site)
+
+    monkeypatch.setattr(Digits, "site_data", counted)
+    own = Session(RunConfig.from_run_config(RAW))
+    for index in (0, 1, 0, 1, 2):
+        own.train(node(index), instruction())
+    assert read == [0, 1, 2]
+
+
+def test_a_session_is_kept_for_its_configuration_alone() -> None:
+    """The same for the same values in any order; a value of another type is another value."""
+    assert session(RAW) is session(dict(reversed(RAW.items())))
+    assert session(RAW) is not session(RAW | {"rounds": 7})
+    with pytest.raises(ConfigurationError, match=r"population.size must be of type int"):
+        session(RAW | {"population.size": 3.0})

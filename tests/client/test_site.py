@@ -1,0 +1,76 @@
+"""Who a node is, and what its owner allows."""
+
+from pathlib import Path
+
+import pytest
+
+from client.site import this_site
+from shared.config import RunConfig, Scalar
+from shared.errors import ConfigurationError, PrivacyError
+from shared.task import TaskSettings
+
+CONFIG = RunConfig.from_run_config({"population.size": 3})
+SEEDED = RunConfig.from_run_config({"population.size": 3, "seed": 1})
+PART: dict[str, Scalar] = {"partition-id": 2, "num-partitions": 3}
+OWN: dict[str, Scalar] = {"name": "hospital", "data": "/srv/x"}
+
+
+def test_a_demonstration_node_has_its_part_of_the_pool() -> None:
+    """Named by its number; where the data lie is the run's to say."""
+    site = this_site(PART, CONFIG)
+    assert site.client_id == "site-000002"
+    assert site.site.index == 2
+    assert site.site.partition is not None
+    assert site.site.partition.clients == 3
+    settings = TaskSettings(model="m")
+    assert site.settings(settings) is settings
+
+
+def test_a_real_site_has_a_name_and_a_folder_of_its_own() -> None:
+    """All data of the folder are its own; the folder replaces the run's."""
+    site = this_site(OWN, CONFIG)
+    assert site.client_id == "hospital"
+    assert site.site.partition is None
+    settings = site.settings(TaskSettings(model="m", data_dir=Path("/elsewhere")))
+    assert settings == TaskSettings(model="m", data_dir=Path("/srv/x"))
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        PART | {"partition-id": 3},
+        PART | {"partition-id": -1},
+        PART | {"partition-id": "2"},
+        PART | {"partition-id": True},
+        PART | {"num-partitions": 4},
+        {"partition-id": 2},
+        PART | {"name": "hospital"},
+        PART | {"data": "/srv/x"},
+        OWN | {"name": ""},
+        OWN | {"data": ""},
+        OWN | {"data": 7},
+        {"name": "hospital"},
+        {"data": "/srv/x"},
+        {},
+        PART | {"partition_id": 2},
+    ],
+)
+def test_a_node_config_that_does_not_say_who_it_is_is_refused(node: dict[str, Scalar]) -> None:
+    """Incomplete, unknown, contradictory, or of another population."""
+    with pytest.raises(ConfigurationError, match="partition-id"):
+        this_site(node, CONFIG)
+
+
+@pytest.mark.parametrize(
+    "word", [{}, *({"allow-seeded-runs": no} for no in (False, 1, "true", 1.0))]
+)
+@pytest.mark.parametrize("node", [PART, OWN])
+def test_a_seeded_run_needs_the_owners_word(
+    node: dict[str, Scalar], word: dict[str, Scalar]
+) -> None:
+    """Nothing but the value true is a yes: whoever knows the seed knows the noise."""
+    asked = node | word
+    with pytest.raises(PrivacyError, match="allow-seeded-runs"):
+        this_site(asked, SEEDED)
+    this_site(node | {"allow-seeded-runs": True}, SEEDED)
+    this_site(asked, CONFIG)

@@ -1,0 +1,25 @@
+"""Settings of all tests: Hypothesis profiles, one torch thread, Flower's process identity."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+from flwr.common.constant import SUPERLINK_NODE_ID
+from flwr.supercore.task_identity import TaskIdentity
+from hypothesis import settings
+
+settings.register_profile("ci", deadline=None, derandomize=True, max_examples=200)
+settings.register_profile("deep", deadline=None, max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _as_a_server() -> Iterator[None]:
+    """Every test starts as Flower's SuperLink: no test leans on what the one before it left."""
+    TaskIdentity.task_id = TaskIdentity.run_id = 1
+    TaskIdentity.node_id = SUPERLINK_NODE_ID
+    yield
+    for name in ("_task_id", "_run_id", "_node_id"):
+        setattr(TaskIdentity, name, None)

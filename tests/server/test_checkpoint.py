@@ -1,0 +1,116 @@
+"""A checkpoint gives back what was saved, to the same run and code only, without pickle."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save as save_tensors
+
+from server.checkpoint import CHECKPOINT, Checkpoint, restore, resumable, save
+from server.run_folder import RunFolder
+from shared.config import Scalar
+from shared.errors import StateError
+from tests.server.fake_grid import vector
+from tests.server.toy import config
+
+CODE = "c" * 64
+
+
+def checkpoint() -> Checkpoint:
+    """Round three of a toy run."""
+    return Checkpoint(
+        round_number=3,
+        parameters=vector(0.1, -0.2),
+        optimizer={"first": np.array([1e-300, 1 / 3]), "second": np.array([2.0, 3.0])},
+        config=resumable(config(Path())),
+        code_digest=CODE,
+        clients_lost=4,
+        seconds=1.5,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """A folder with that checkpoint."""
+    made = RunFolder(tmp_path)
+    save(made, checkpoint())
+    return made
+
+
+def test_what_was_saved_comes_back(folder: RunFolder) -> None:
+    """Bit for bit, with its types."""
+    found, saved = restore(folder, config(Path()), CODE), checkpoint()
+    assert found is not None
+    assert found.parameters.tobytes() == saved.parameters.tobytes()
+    assert found.parameters.dtype == np.float32
+    for name, value in saved.optimizer.items():
+        assert found.optimizer[name].tobytes() == value.tobytes()
+        assert found.optimizer[name].dtype == np.float64
+    for name in ("round_number", "config", "code_digest", "clients_lost", "seconds"):
+        assert getattr(found, name) == getattr(saved, name)
+
+
+def test_where_no_round_was_finished_there_is_none(tmp_path: Path) -> None:
+    """A run that was killed in its first round starts again."""
+    assert restore(RunFolder(tmp_path), config(Path()), CODE) is None
+
+
+def test_a_run_does_not_go_on_with_another_configuration(folder: RunFolder) -> None:
+    """Says every key that differs."""
+    other = config(Path(), {"server.momentum": 0.5, "rounds": 9})
+    with pytest.raises(StateError, match=r"rounds, server\.momentum differ: expected rounds = 2"):
+        restore(folder, other, CODE)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"output.dir": "elsewhere", "output.tensorboard": True, "output.resume": True},
+        {"runtime.evaluate_every": 5},
+        {"runtime.gpu_memory_fraction": 0.5},
+    ],
+)
+def test_what_changes_no_number_may_differ(folder: RunFolder, changes: dict[str, Scalar]) -> None:
+    """Where results go, how often the model is measured, how much of a GPU is taken."""
+    assert restore(folder, config(Path(), changes), CODE) is not None
+
+
+def test_what_may_change_the_last_bits_may_not_differ(folder: RunFolder) -> None:
+    """The number of threads changes the order of additions."""
+    with pytest.raises(StateError, match=r"runtime\.torch_threads differ"):
+        restore(folder, config(Path(), {"runtime.torch_threads": 2}), CODE)
+
+
+def test_a_run_does_not_go_on_with_other_code(folder: RunFolder) -> None:
+    """Other code may promise something else."""
+    with pytest.raises(StateError, match="own code only: expected cccccccccccc, got dddddddddddd"):
+        restore(folder, config(Path()), "d" * 64)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x80\x04pickle",
+        save_tensors({"parameters": np.zeros(2)}),
+        save_tensors({"header": np.frombuffer(b"[]", np.uint8), "parameters": np.zeros(2)}),
+        save_tensors({"header": np.frombuffer(b"{}", np.uint8), "parameters": np.zeros(2)}),
+        save_tensors({"header": np.frombuffer(b"{}", np.uint8)}),
+    ],
+)
+def test_a_corrupt_checkpoint_is_a_state_error(tmp_path: Path, content: bytes) -> None:
+    """Never another exception, and never half a state."""
+    folder = RunFolder(tmp_path)
+    folder.file(CHECKPOINT).write_bytes(content)
+    with pytest.raises(StateError, match="cannot be read as a checkpoint"):
+        restore(folder, config(Path()), CODE)
+
+
+def test_a_cut_checkpoint_is_a_state_error(folder: RunFolder) -> None:
+    """At every length."""
+    path = folder.file(CHECKPOINT)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 97):
+        path.write_bytes(whole[:length])
+        with pytest.raises(StateError):
+            restore(folder, config(Path()), CODE)

@@ -1,0 +1,51 @@
+"""Means over the public examples, however they are cut up; nothing else is touched."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from server import evaluation as module
+from server.evaluation import Evaluator, Measurement
+from shared.parameters import FlatVector
+from shared.task import TaskSettings
+from tests.server.fake_grid import vector
+from tests.server.toy import Toy, Unmeasured, config
+
+
+def measured(parameters: FlatVector, kind: type[Toy] = Toy) -> Measurement:
+    """Of y = w·x + b where y = 2x at -2, -1, 1 and 2."""
+    return Evaluator(kind(TaskSettings()), config(Path())).measure(parameters)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4, 1000])
+def test_loss_and_accuracy_are_means_over_all_examples(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not means of means of chunks: w = 2, b = -3 misses by 3 and has three signs right."""
+    monkeypatch.setattr(module, "_CHUNK", chunk)
+    found = measured(vector(2.0, -3.0))
+    assert found.loss == pytest.approx(9.0)
+    # 2x - 3 is -7, -5, -1, 1 for -4, -2, 2, 4.
+    assert found.accuracy == 0.75
+
+
+def test_a_task_without_accuracy_has_none() -> None:
+    """The loss is measured all the same."""
+    found = measured(vector(2.0, 0.0), Unmeasured)
+    assert (found.loss, found.metrics, found.accuracy) == (0.0, {}, None)
+
+
+def test_an_accuracy_that_is_no_number_is_none() -> None:
+    """A report holds numbers only."""
+    assert Measurement(loss=0.0, metrics={"accuracy": float("nan")}).accuracy is None
+
+
+def test_measuring_moves_neither_gradients_nor_randomness() -> None:
+    """A seeded run must not depend on how often it is measured."""
+    before = torch.random.get_rng_state()
+    evaluator = Evaluator(Toy(TaskSettings()), config(Path()))
+    evaluator.measure(vector(1.0, 1.0))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(parameter.grad is None for parameter in evaluator._model.parameters())
+    assert torch.is_grad_enabled()

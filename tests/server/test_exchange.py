@@ -1,0 +1,121 @@
+"""Replies come as they arrive, each once, until the deadline; never later and never by sleeping."""
+
+from collections.abc import Iterable
+from typing import NoReturn
+
+import pytest
+from flwr.app import Message
+
+from server.exchange import cut, exchange, reason_of
+from shared.errors import ProtocolError
+from shared.messages import enrol_request
+from tests.server.fake_grid import FIRST_NODE, Answer, FakeGrid, failed, named, silent
+
+
+def questions(count: int) -> list[Message]:
+    """One enrolment for each node of a grid of `count`."""
+    return [
+        Message(enrol_request(), dst_node_id=FIRST_NODE + node, message_type="query.enrol")
+        for node in range(count)
+    ]
+
+
+def positions(grid: FakeGrid, count: int, timeout_s: float = 0.02) -> list[int]:
+    """Positions in order of arrival."""
+    return [position for position, _ in exchange(grid, questions(count), timeout_s)]
+
+
+def grid_of(count: int, enrolment: Answer | None = None, *, backwards: bool = False) -> FakeGrid:
+    """A grid that is asked for names."""
+    return FakeGrid(count, silent, enrolment=enrolment, backwards=backwards)
+
+
+def test_replies_are_matched_to_questions_whatever_order_they_come_in() -> None:
+    """Positions follow arrival, and each reply is the one to its own question."""
+    grid = grid_of(3, backwards=True)
+    found = list(exchange(grid, questions(3), 1.0))
+    assert [position for position, _ in found] == [2, 1, 0]
+    # Client 2 - i sits at node i.
+    names = [reply.content.config_records["murmura"]["client_id"] for _, reply in found]
+    assert names == ["site-0", "site-1", "site-2"]
+
+
+def test_nothing_sleeps_while_replies_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An in-process grid is never waited for."""
+
+    def sleep(seconds: float) -> NoReturn:
+        raise AssertionError(seconds)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    assert positions(grid_of(300), 300, timeout_s=60.0) == list(range(300))
+
+
+def test_a_reply_that_never_comes_is_not_waited_for_beyond_the_deadline() -> None:
+    """The others have been handed on by then."""
+    grid = grid_of(3, lambda client, message: [] if client == 1 else [named("x", message)])
+    assert positions(grid, 3) == [0, 2]
+
+
+def test_what_has_arrived_by_the_deadline_is_handed_on() -> None:
+    """A deadline of nothing still takes what lies there."""
+    assert positions(grid_of(3), 3, timeout_s=0.0) == [0, 1, 2]
+
+
+def test_a_second_reply_to_one_question_is_dropped() -> None:
+    """A duplicate cannot count twice."""
+
+    def both(client: int, message: Message) -> list[Message]:
+        return [named(f"first-{client}", message), named(f"second-{client}", message)]
+
+    found = list(exchange(grid_of(2, both), questions(2), 1.0))
+    assert [position for position, _ in found] == [0, 1]
+
+
+def test_a_grid_that_repeats_itself_forever_does_not_hold_the_round_up() -> None:
+    """Only what is new counts as an arrival."""
+
+    class Stuck(FakeGrid):
+        def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+            del message_ids
+            return self._replies[:1]
+
+    grid = Stuck(2, silent)
+    assert positions(grid, 2) == [0]
+
+
+def test_a_message_that_the_grid_refuses_is_never_answered() -> None:
+    """Flower's HTTP grid returns None instead of an id."""
+
+    class Refusing(FakeGrid):
+        def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+            return [None, *list(super().push_messages(messages))[1:]]  # type: ignore[list-item]
+
+    assert positions(Refusing(2, silent), 2) == [1]
+
+
+def test_a_push_that_failed_altogether_is_an_error() -> None:
+    """Flower's HTTP grid returns no ids where the request was too large."""
+
+    class Full(FakeGrid):
+        def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+            super().push_messages(messages)
+            return []
+
+    with pytest.raises(ProtocolError, match="expected the ids of 2 messages, got 0"):
+        positions(Full(2, silent), 2)
+
+
+def test_without_messages_the_grid_is_left_alone() -> None:
+    """An empty cohort costs nothing; a pull would fail the fake grid's assertion."""
+    assert list(exchange(grid_of(0), [], 60.0)) == []
+
+
+def test_a_reason_is_one_short_line() -> None:
+    """It is another party's text, and goes to the log."""
+    grid = grid_of(1)
+    question = questions(1)[0]
+    grid.push_messages([question])
+    assert len(reason_of(failed(question, "x" * 5000))) == 200
+    assert reason_of(failed(question, "two\nlines")) == "two lines"
+    assert reason_of(failed(question, "")) == "error code 2"
+    assert cut("y" * 200) == "y" * 200

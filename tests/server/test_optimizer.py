@@ -1,0 +1,89 @@
+"""Two steps of every optimizer by hand, and what a checkpoint must keep of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from server.optimizer import ServerOptimizer
+from shared.config import Scalar, ServerConfig
+from shared.errors import ConfigurationError, StateError
+from tests.server.fake_grid import vector
+from tests.server.toy import config
+
+START = vector(1.0, -1.0)
+FIRST = np.array([0.5, -0.25])
+SECOND = np.array([0.25, 0.5])
+
+
+def server(**changes: Scalar) -> ServerConfig:
+    """The server's part of a configuration."""
+    return config(Path(), {f"server.{key}": value for key, value in changes.items()}).server
+
+
+def two_steps(constants: ServerConfig) -> list[float]:
+    """Parameters after both updates."""
+    optimizer = ServerOptimizer(constants, 2)
+    after = optimizer.step(optimizer.step(START, FIRST), SECOND)
+    assert after.dtype == np.float32
+    return [float(value) for value in after]
+
+
+def test_fedavg_adds_the_mean_update() -> None:
+    """SGD with learning rate 1 and no momentum (McMahan et al. 2017)."""
+    assert two_steps(server(momentum=0.0)) == [1.75, -0.75]
+
+
+def test_momentum_accumulates() -> None:
+    """m = 0.5, then 0.5·0.5 + 0.25 = 0.5: x = 1 + 2·0.5 + 2·0.5."""
+    assert two_steps(server(momentum=0.5, learning_rate=2.0)) == [3.0, -1.0 - 0.5 + 0.75]
+
+
+# First coordinate, β₁ = β₂ = 1/2, τ = 1/10, η = 1, v₀ = τ² = 0.01:
+# m: 0.25, then 0.125 + 0.125 = 0.25 for both updates.
+BY_HAND = {
+    # v: 0.005 + 0.125 = 0.13, then 0.065 + 0.03125 = 0.09625
+    "adam": 1.0 + 0.25 / (0.13**0.5 + 0.1) + 0.25 / (0.09625**0.5 + 0.1),
+    # v: 0.01 + 0.125 = 0.135 (0.01 < 0.25), then 0.135 - 0.03125 = 0.10375 (0.135 > 0.0625)
+    "yogi": 1.0 + 0.25 / (0.135**0.5 + 0.1) + 0.25 / (0.10375**0.5 + 0.1),
+    # v: 0.01 + 0.25 = 0.26, then 0.26 + 0.0625 = 0.3225
+    "adagrad": 1.0 + 0.25 / (0.26**0.5 + 0.1) + 0.25 / (0.3225**0.5 + 0.1),
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_two_adaptive_steps_are_those_done_by_hand(name: str) -> None:
+    """Reddi et al. 2021, Algorithm 2, without bias correction."""
+    constants = server(optimizer=name, beta1=0.5, beta2=0.5, tau=0.1)
+    assert two_steps(constants)[0] == pytest.approx(BY_HAND[name], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sgd", *BY_HAND])
+def test_a_restored_optimizer_goes_on_as_if_nothing_had_happened(name: str) -> None:
+    """Bit for bit: what it remembers is double precision."""
+    constants = server(optimizer=name)
+    straight = ServerOptimizer(constants, 2)
+    middle = straight.step(START, FIRST)
+    resumed = ServerOptimizer(constants, 2)
+    resumed.restore({key: value.copy() for key, value in straight.state().items()})
+    assert all(value.dtype == np.float64 for value in straight.state().values())
+    assert resumed.step(middle, SECOND).tobytes() == straight.step(middle, SECOND).tobytes()
+
+
+@pytest.mark.parametrize("state", [{}, {"first": np.zeros(3), "second": np.zeros(3)}])
+def test_a_state_of_another_model_is_refused(state: dict[str, np.ndarray]) -> None:
+    """Missing, or of another dimension."""
+    with pytest.raises(StateError, match=r"optimizer state 'first' of shape \(2,\)"):
+        ServerOptimizer(server(), 2).restore(state)
+
+
+@pytest.mark.parametrize("value", [1e39, -1e39, np.nan, np.inf])
+def test_training_that_diverges_stops_with_advice(value: float) -> None:
+    """Beyond float32 there is no model; the run must not go on and spend budget."""
+    with pytest.raises(ConfigurationError, match=r"diverges.*lower training\.learning_rate"):
+        ServerOptimizer(server(), 2).step(START, np.array([0.0, value]))
+
+
+def test_a_model_without_parameters_stays_one() -> None:
+    """Nothing to move."""
+    assert ServerOptimizer(server(), 0).step(vector(), np.zeros(0)).shape == (0,)

@@ -1,0 +1,58 @@
+"""Clipping: nothing passes the bound, nothing crashes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from shared.dp.clipping import clip
+from shared.errors import ConfigurationError
+from tests.strategies import clipping_norms, updates
+
+SLACK = 1 + 2.0**-50
+
+
+@given(updates, clipping_norms)
+def test_every_update_leaves_within_the_bound(update: NDArray[np.float64], norm: float) -> None:
+    """‖clip(x)‖₂ ≤ C for every x at all, NaN and infinity included."""
+    clipped = clip(update, norm)
+    assert clipped.shape == update.shape
+    assert np.isfinite(clipped).all()
+    assert float(np.linalg.norm(clipped)) <= norm * SLACK
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=20), clipping_norms)
+def test_the_direction_is_kept_and_a_short_update_unchanged(
+    numbers: list[float], norm: float
+) -> None:
+    """clip(x) = x·min(1, C/‖x‖)."""
+    update = np.array(numbers)
+    length = float(np.linalg.norm(update))
+    expected = update * min(1.0, norm / length) if length else update
+    assert np.allclose(clip(update, norm), expected, rtol=1e-12, atol=1e-12 * norm)
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+def test_an_update_that_is_not_finite_counts_as_zero(poison: float) -> None:
+    """One bad number voids the whole update: any part of it could be what was hidden."""
+    assert clip(np.array([1.0, poison, 2.0]), 1.0).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_numbers_whose_squares_overflow_are_clipped_like_others() -> None:
+    """1e300 squared is infinite; the clipped vector is not."""
+    assert np.allclose(clip(np.array([1e300, -1e300]), 2.0), [np.sqrt(2), -np.sqrt(2)])
+
+
+@pytest.mark.parametrize("norm", [0.0, -1.0, np.nan, np.inf])
+def test_a_bound_that_is_no_bound_is_refused(norm: float) -> None:
+    """C must be positive and finite."""
+    with pytest.raises(ConfigurationError, match="clipping_norm"):
+        clip(np.ones(2), norm)
+
+
+def test_a_copy_is_returned() -> None:
+    """The caller's update is not changed."""
+    update = np.array([3.0, 4.0])
+    clip(update, 1.0)
+    assert update.tolist() == [3.0, 4.0]
