@@ -385,6 +385,8 @@ def test_a_record_can_be_drawn_again_and_again() -> None:
     """Poisson: at q = ½ a record is drawn in about 200 of 400 steps, not once in a round."""
     keys: dict[str, Scalar] = RECORD | {
         "training.steps": 400,
+        "training.sample_rate": 0.5,
+        "privacy.clipping_norm": 1.0,
         "training.batch_size": 1,
         "training.learning_rate": 1e-6,
         "privacy.noise_multiplier": 1e-9,

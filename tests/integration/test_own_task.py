@@ -29,7 +29,7 @@ def test_the_documented_task_learns_in_one_file(
         | {
             "task": "my_task:MyTask",
             "seed": 3,
-            "rounds": 40,
+            "rounds": 20,
             "privacy.epsilon_budget": 100.0,
             "output.dir": str(tmp_path),
             "output.run_id": "own",

@@ -57,7 +57,7 @@ def test_where_no_round_was_finished_there_is_none(tmp_path: Path) -> None:
 
 def test_a_run_does_not_go_on_with_another_configuration(folder: RunFolder) -> None:
     """Says every key that differs."""
-    other = config(Path(), {"server.momentum": 0.5, "rounds": 9})
+    other = config(Path(), {"server.momentum": 0.7, "rounds": 9})
     with pytest.raises(StateError, match=r"rounds, server\.momentum differ: expected rounds = 2"):
         restore(folder, other, CODE)
 

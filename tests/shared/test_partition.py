@@ -87,6 +87,12 @@ def test_an_impossible_split_is_refused(spec: PartitionSpec, message: str) -> No
         partition(LABELS, spec)
 
 
+def test_a_column_of_another_length_is_refused() -> None:
+    """One value an example."""
+    with pytest.raises(ConfigurationError, match="column of 600 values"):
+        partition(LABELS, PartitionSpec(scheme="natural", clients=2), column=LABELS[:9])
+
+
 def test_more_clients_than_values_is_refused() -> None:
     """Nobody's value is split between clients."""
     with pytest.raises(ConfigurationError, match="at least 3 values"):

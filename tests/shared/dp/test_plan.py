@@ -70,8 +70,8 @@ def test_the_canonical_text_is_sorted_json_without_spaces() -> None:
     content = json.loads(text)
     assert text == json.dumps(content, sort_keys=True, separators=(",", ":"))
     assert content["mechanism"] == {
-        "batch_size": 100,
-        "clipping_norm": 1.0,
+        "batch_size": 150,
+        "clipping_norm": 0.5,
         "noise_multiplier": content["mechanism"]["noise_multiplier"],
         "sample_rate": content["mechanism"]["sample_rate"],
         "steps_per_round": 1,

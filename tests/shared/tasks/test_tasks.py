@@ -115,6 +115,7 @@ def test_without_any_data_the_error_says_where_was_looked(
         ("train-labels-idx1-ubyte", idx(np.array([0])), "2 labels"),
         ("t10k-labels-idx1-ubyte", idx(np.array([0, 1]))[:-1], "must hold 2 bytes"),
         ("t10k-labels-idx1-ubyte", b"\x00", "IDX file"),
+        ("t10k-labels-idx1-ubyte", bytes([0, 0, 8, 3, 0]), "a header of 16 bytes"),
         ("train-images-idx3-ubyte", idx(np.zeros((2, 27, 28))), "28x28"),
         ("train-images-idx3-ubyte", b"<html>", "IDX file"),
     ],
@@ -161,6 +162,12 @@ def test_a_missing_import_of_the_user_s_own_module_is_not_hidden(
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
         load_task("broken_task:Task", SETTINGS)
+
+
+def test_a_folder_is_refused_by_a_task_that_reads_none(tmp_path: Path) -> None:
+    """A site must not believe that it trains on its own data when it does not."""
+    with pytest.raises(ConfigurationError, match=r"data\.dir must be empty"):
+        load_task("digits", TaskSettings(data_dir=tmp_path))
 
 
 def test_an_unknown_model_is_refused() -> None:
