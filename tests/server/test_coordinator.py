@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from server.progress import LOGGER, RoundFinished, RunFinished, RunStarted
 from server.run_folder import RunFolder
 from shared.config import Scalar
 from shared.errors import BudgetExhausted, ConfigurationError, PrivacyError, StateError
-from tests.server.fake_grid import Answer, FakeGrid, honest
+from tests.server.fake_grid import Answer, FakeGrid, failed, honest
 from tests.server.toy import TASK, config
 
 FILES = {
@@ -193,6 +194,26 @@ def test_a_seeded_run_that_was_killed_ends_as_if_it_had_not_been(
     assert len(grid.trained) == 3 * (3 - done)
     assert result(tmp_path / "killed") == result(tmp_path / "straight")
     assert keys(tmp_path / "killed") == [(1, 1), (2, 1), (3, 1)]
+
+
+def test_what_was_lost_and_how_long_it_took_is_counted_over_a_resume(tmp_path: Path) -> None:
+    """One answer lost in each of two rounds, the process in between."""
+
+    def slow(client: int, message: Message) -> list[Message]:
+        time.sleep(0.01)  # so that a round that is not counted shows
+        return honest(client, message) if client else [failed(message)]
+
+    def answer(client: int, message: Message) -> list[Message]:
+        killed_in("2")(client, message)
+        return slow(client, message)
+
+    with pytest.raises(Killed):
+        play(tmp_path, answer=answer)
+    play(tmp_path, {"output.resume": True}, slow)
+    summary = json.loads((tmp_path / "toy/summary.json").read_text())
+    assert summary["clients_lost"] == 2
+    took = sum(line["seconds"] for line in lines(tmp_path, "metrics.jsonl"))
+    assert summary["seconds"] == pytest.approx(took, abs=2e-3)
 
 
 def test_a_repeated_round_of_fresh_randomness_is_another_attempt_and_charged(

@@ -30,6 +30,13 @@ def test_loss_and_accuracy_are_means_over_all_examples(
     assert found.accuracy == 0.75
 
 
+def test_the_mean_is_over_as_many_examples_as_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two here: y = 0 misses -4 and 4."""
+    two = Toy(TaskSettings()).evaluation_data().select(torch.tensor([0, 3]))
+    monkeypatch.setattr(Toy, "evaluation_data", lambda self: two)  # noqa: ARG005 - a method
+    assert measured(vector(0.0, 0.0)).loss == pytest.approx(16.0)
+
+
 def test_a_task_without_accuracy_has_none() -> None:
     """The loss is measured all the same."""
     found = measured(vector(2.0, 0.0), Unmeasured)

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from server.coordinator import run
 from shared.config import Scalar
+from shared.dp.randomness import RandomStream, SeededRandomness
 from shared.errors import ConfigurationError, TooFewSurvivors
 from shared.messages import TrainInstruction
 from tests.server.fake_grid import Answer, FakeGrid, failed, honest, silent, updated, vector
@@ -148,7 +149,6 @@ def test_an_exploding_client_moves_the_model_by_at_most_the_clip_over_the_diviso
 def seed_of_an_empty_cohort() -> int:
     """A seed whose first cohort is empty at rate 0.3 of three."""
     from server.cohort import draw_cohort
-    from shared.dp.randomness import SeededRandomness
     from tests.server.toy import plan
 
     sampled = plan({"cohort.sample_rate": 0.3})
@@ -230,3 +230,23 @@ def test_a_loss_beyond_numbers_does_not_end_the_run(tmp_path: Path) -> None:
     play(tmp_path, PLAIN, lambda client, message: [updated(message, vector(1e30, client))])
     assert rounds(tmp_path)[0]["loss"] == "inf"
     assert json.loads((tmp_path / "toy/summary.json").read_text())["loss"] is None
+
+
+def test_every_draw_of_a_round_has_a_stream_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise that is used twice can be subtracted; both sides and transports agree on the labels."""
+    asked: list[tuple[str | int, ...]] = []
+    real = SeededRandomness.stream
+
+    def stream(self: SeededRandomness, purpose: str, *labels: str | int) -> RandomStream:
+        asked.append((purpose, *labels))
+        return real(self, purpose, *labels)
+
+    monkeypatch.setattr(SeededRandomness, "stream", stream)
+    play(tmp_path, {})
+    assert asked == [
+        ("initial_parameters",),
+        ("cohort", 1, 1), ("server_noise", 1, 1),
+        ("cohort", 2, 1), ("server_noise", 2, 1),
+    ]  # fmt: skip

@@ -48,3 +48,10 @@ def test_a_model_that_mixes_examples_is_refused(unit: str) -> None:
     changes: dict[str, Scalar] = {"task": TASK.replace("Toy", "Mixing"), "privacy.unit": unit}
     with pytest.raises(ConfigurationError, match=r"BatchNorm1d.*nn\.GroupNorm"):
         prepare(config(Path(), changes), plan(changes))
+
+
+def test_a_frozen_part_that_differs_between_nodes_is_refused() -> None:
+    """It does not travel, so every client would train another model."""
+    changes: dict[str, Scalar] = {"task": TASK.replace("Toy", "Drifting")}
+    with pytest.raises(ConfigurationError, match=r"'0\.weight' is not trained"):
+        prepare(config(Path(), changes), plan(changes))

@@ -50,6 +50,15 @@ class Mixing(Toy):
         return nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2), nn.Linear(2, 1))
 
 
+class Drifting(Toy):
+    """A model with a frozen part that is another one on every node."""
+
+    def build_model(self) -> nn.Module:
+        """The first layer is random, and does not travel."""
+        frozen = nn.Linear(1, 1).requires_grad_(requires_grad=False)
+        return nn.Sequential(frozen, nn.Linear(1, 1))
+
+
 class Unmeasured(Toy):
     """A task without an accuracy."""
 
