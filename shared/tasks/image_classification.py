@@ -21,21 +21,21 @@ from shared.task import Examples, Site, TaskSettings
 Pool = tuple[Examples, Examples]  # what sites share, what the server may measure on
 
 
-def cnn() -> nn.Module:
+def cnn(classes: int = 10) -> nn.Module:
     """Two 3x3 convolutions, pooling, a 128-unit layer, ReLU: 421,642 parameters, 28x28x1 -> 10."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(64 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, 10),
+        nn.Flatten(), nn.Linear(64 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, classes),
     )  # fmt: skip
 
 
-def small_cnn() -> nn.Module:
+def small_cnn(classes: int = 10) -> nn.Module:
     """The DP-friendly CNN with bounded activations: 26,010 parameters, 28x28x1 -> 10."""
     return nn.Sequential(
         nn.Conv2d(1, 16, 8, stride=2, padding=2), nn.Tanh(), nn.MaxPool2d(2, stride=1),
         nn.Conv2d(16, 32, 4, stride=2), nn.Tanh(), nn.MaxPool2d(2, stride=1),
-        nn.Flatten(), nn.Linear(32 * 4 * 4, 32), nn.Tanh(), nn.Linear(32, 10),
+        nn.Flatten(), nn.Linear(32 * 4 * 4, 32), nn.Tanh(), nn.Linear(32, classes),
     )  # fmt: skip
 
 

@@ -87,10 +87,12 @@ def test_an_impossible_split_is_refused(spec: PartitionSpec, message: str) -> No
         partition(LABELS, spec)
 
 
-def test_a_column_of_another_length_is_refused() -> None:
-    """One value an example."""
-    with pytest.raises(ConfigurationError, match="column of 600 values"):
-        partition(LABELS, PartitionSpec(scheme="natural", clients=2), column=LABELS[:9])
+@pytest.mark.parametrize("length", [0, 599, 601])
+def test_a_column_of_another_length_is_refused(length: int) -> None:
+    """It would give examples to the wrong client."""
+    spec = PartitionSpec(scheme="natural", clients=2)
+    with pytest.raises(ConfigurationError, match=f"column of 600 values.*got {length}"):
+        partition(LABELS, spec, column=np.zeros(length))
 
 
 def test_more_clients_than_values_is_refused() -> None:
@@ -99,10 +101,26 @@ def test_more_clients_than_values_is_refused() -> None:
         partition(LABELS, PartitionSpec(scheme="natural", clients=3), column=LABELS % 2)
 
 
-def test_a_hundred_thousand_clients_are_possible() -> None:
-    """One example each."""
-    labels = np.zeros(100_000, np.int64)
-    assert len(partition(labels, PartitionSpec(clients=100_000))) == 100_000
+@pytest.mark.parametrize("scheme", ["iid", "dirichlet", "shards", "quantity", "natural"])
+def test_a_hundred_thousand_clients_are_possible(scheme: str) -> None:
+    """As many as there are examples, under every scheme."""
+    everyone = np.arange(100_000)
+    spec = PartitionSpec(scheme=scheme, clients=len(everyone), shards_per_client=1)
+    parts = partition(everyone % 10, spec, column=everyone[::-1])
+    assert len(parts) == len(everyone)
+    assert np.array_equal(np.sort(np.concatenate(parts)), everyone)
+
+
+@given(st.integers(1, 30), st.integers(1, 10), st.integers(0, 2**32))
+def test_shards_give_every_client_the_same_number_up_to_one_a_shard(
+    clients: int, shards: int, seed: int
+) -> None:
+    """Every shard is of 600 / (clients × shards) examples, rounded down or up."""
+    spec = PartitionSpec(scheme="shards", clients=clients, shards_per_client=shards, seed=seed)
+    sizes = np.array([len(part) for part in partition(LABELS, spec)])
+    each = 600 / (clients * shards)
+    assert (sizes >= shards * np.floor(each)).all()
+    assert (sizes <= shards * np.ceil(each)).all()
 
 
 def test_the_configuration_s_split_is_taken_over() -> None:

@@ -51,6 +51,15 @@ def test_a_bound_that_is_no_bound_is_refused(norm: float) -> None:
         clip(np.ones(2), norm)
 
 
+@pytest.mark.parametrize("size", [1e-180, 1e-120, 1e-90, 1.0, 1e90, 1e160])
+@pytest.mark.parametrize("ratio", [0.5, 2.0])
+def test_the_fast_and_the_careful_way_agree(size: float, ratio: float) -> None:
+    """Whether squares underflow, fit or overflow, the result is x·min(1, C/‖x‖)."""
+    update = np.array([3.0, -4.0, 0.0]) * size
+    expected = update * min(1.0, ratio)
+    assert np.allclose(clip(update, 5.0 * size * ratio), expected, rtol=1e-14, atol=0)
+
+
 def test_a_copy_is_returned() -> None:
     """The caller's update is not changed."""
     update = np.array([3.0, 4.0])

@@ -1,9 +1,8 @@
 """Built-in tasks: models of the stated size, public scaling, clear errors."""
 
 import gzip
+import hashlib
 import lzma
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,15 @@ from shared.errors import ConfigurationError, DataError
 from shared.parameters import dimension
 from shared.partition import PartitionSpec
 from shared.task import Site, TaskSettings
-from shared.tasks import fashion_mnist, hub_images, load_task, task_settings
+from shared.tasks import fashion_mnist, load_task, task_settings
 from shared.tasks.fashion_mnist import FashionMnist, embedded, find_images
-from shared.tasks.hub_images import HubImages
 from shared.tasks.idx import read_idx
 from shared.tasks.image_classification import ImageClassification
 
 SETTINGS = TaskSettings()
 WHOLE = Site(index=0, partition=None)
+# A header whose sizes multiply to 2⁶⁴: 0 in 64 bits, which is as many bytes as follow.
+WRAPPING = bytes([0, 0, 8, 3]) + np.array([2**31, 2**31, 4], ">u4").tobytes()
 
 
 def idx(array: NDArray[Any]) -> bytes:
@@ -69,14 +69,38 @@ def test_the_shipped_subset_is_complete() -> None:
     assert torch.bincount(training.targets).min() > 900
 
 
-def test_a_site_holds_its_part_as_a_copy() -> None:
-    """Changing it changes nobody else's."""
+@pytest.mark.parametrize(
+    ("name", "count", "sha256"),
+    [
+        ("train-images-idx3", 10_000 * 784, "2929ae1c7b89e0ee6587bbe4911fd5f0a5dafe21"),
+        ("train-labels-idx1", 10_000, "1022e4632874e71bb84d924c475e6a3428a2deeb"),
+        ("t10k-images-idx3", 2_000 * 784, "09bbac78738f0229a68f7ca74e62665d7fb34f45"),
+        ("t10k-labels-idx1", 2_000, "a86243d2b2400909bc0a82f5fd5c9df83bf82785"),
+    ],
+)
+def test_the_shipped_subset_is_the_published_beginning(name: str, count: int, sha256: str) -> None:
+    """Digests taken from the first 10,000 and 2,000 entries of the published files."""
+    folder = embedded()
+    assert folder is not None
+    content = read_idx(folder / f"{name}-ubyte.xz").tobytes()
+    assert len(content) == count
+    assert hashlib.sha256(content).hexdigest().startswith(sha256)
+
+
+@pytest.mark.parametrize(
+    ("site", "count"),
+    [(WHOLE, 1500), (Site(index=1, partition=PartitionSpec(clients=3)), 500)],
+)
+def test_a_site_holds_its_examples_as_a_copy(site: Site, count: int) -> None:
+    """Changing them changes nobody else's, whether the site owns a part or everything."""
     task = load_task("digits", SETTINGS)
-    site = Site(index=1, partition=PartitionSpec(clients=3))
     first = task.site_data(site)
     first.inputs[0].zero_()
-    assert len(first) == 500
-    assert task.site_data(site).inputs[0].abs().sum() > 0
+    first.targets.zero_()
+    again = task.site_data(site)
+    assert len(first) == count
+    assert again.inputs[0].abs().sum() > 0
+    assert again.targets.sum() > 0
 
 
 def test_losses_and_metrics_are_one_number_an_example() -> None:
@@ -104,7 +128,7 @@ def test_without_any_data_the_error_says_where_was_looked(
     monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "debian")
     monkeypatch.setattr(fashion_mnist, "find_spec", lambda _name: None)
     assert embedded() is None
-    with pytest.raises(DataError, match="debian"):
+    with pytest.raises(DataError, match=r"debian, the shipped subset \(not part of"):
         find_images(None)
 
 
@@ -118,6 +142,7 @@ def test_without_any_data_the_error_says_where_was_looked(
         ("t10k-labels-idx1-ubyte", bytes([0, 0, 8, 3, 0]), "a header of 16 bytes"),
         ("train-images-idx3-ubyte", idx(np.zeros((2, 27, 28))), "28x28"),
         ("train-images-idx3-ubyte", b"<html>", "IDX file"),
+        ("train-images-idx3-ubyte", WRAPPING, "must hold 18446744073709551616 bytes"),
     ],
 )
 def test_a_corrupt_file_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -143,6 +168,8 @@ def test_a_compressed_file_that_is_cut_short_is_named(tmp_path: Path, suffix: st
     ("name", "message"),
     [
         ("mnist", "must be one of fashion_mnist"),
+        (".mine:Task", "must be one of fashion_mnist"),
+        ("shared.tasks.nowhere:Task", "nowhere"),
         ("no_such_module:Task", "no_such_module"),
         ("shared.errors:Missing", "Missing"),
         ("shared.errors:__doc__", "callable"),
@@ -154,14 +181,27 @@ def test_a_task_that_is_not_there_is_refused(name: str, message: str) -> None:
         load_task(name, SETTINGS)
 
 
-def test_a_missing_import_of_the_user_s_own_module_is_not_hidden(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("module", "content", "error", "message"),
+    [
+        ("broken_task", "import no_such_dependency", ModuleNotFoundError, "no_such_dependency"),
+        ("absentee_task", "import absent", ModuleNotFoundError, "'absent'"),
+        ("misspelt_task", "import math\nmath.squareroot", AttributeError, "squareroot"),
+    ],
+)
+def test_what_goes_wrong_inside_the_user_s_module_is_not_hidden(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    content: str,
+    error: type[Exception],
+    message: str,
 ) -> None:
-    """The module was found; what it imports was not."""
-    (tmp_path / "broken_task.py").write_text("import no_such_dependency\n")
+    """The module was found; what it imports or uses was not."""
+    (tmp_path / f"{module}.py").write_text(content, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
-        load_task("broken_task:Task", SETTINGS)
+    with pytest.raises(error, match=message):
+        load_task(f"{module}:Task", SETTINGS)
 
 
 def test_a_folder_is_refused_by_a_task_that_reads_none(tmp_path: Path) -> None:
@@ -190,70 +230,3 @@ def test_image_tasks_must_say_where_their_images_are() -> None:
     assert task.column() is None
     with pytest.raises(NotImplementedError):
         task.pool()
-
-
-class Split(dict[str, list[object]]):
-    """A hub's split: columns by name."""
-
-    @property
-    def column_names(self) -> list[str]:
-        """Names of the columns."""
-        return list(self)
-
-
-class Image:
-    """A picture as the hub's library gives it."""
-
-    def convert(self, mode: str) -> "Image":
-        """Grey."""
-        assert mode == "L"
-        return self
-
-    def resize(self, size: tuple[int, int]) -> "np.ndarray[tuple[int, int], np.dtype[np.uint8]]":
-        """Of the asked size."""
-        return np.full(size, 255, np.uint8)
-
-
-def a_hub(monkeypatch: pytest.MonkeyPatch, columns: dict[str, list[object]]) -> None:
-    """Stand-in for the optional library, which has no network here."""
-
-    class FederatedDataset:
-        def __init__(self, *, dataset: str, partitioners: dict[str, int]) -> None:
-            assert (dataset, partitioners) == ("some/images", {"train": 1})
-
-        def load_split(self, split: str) -> Split:
-            assert split in {"train", "test"}
-            return Split(columns)
-
-    module = types.ModuleType("flwr_datasets")
-    module.FederatedDataset = FederatedDataset  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "flwr_datasets", module)
-    hub_images._read_pool.cache_clear()
-
-
-def test_a_hub_s_images_become_examples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """28x28, grey, in [-1, 1], and shared out by a column."""
-    a_hub(monkeypatch, {"image": [Image()] * 4, "label": [0, 1, 2, 3], "writer": list("abab")})
-    settings = TaskSettings(data_name="some/images", data_column="writer")
-    task = load_task("hub_images", settings)
-    site = Site(index=1, partition=PartitionSpec(scheme="natural", clients=2))
-    examples = task.site_data(site)
-    assert examples.inputs[0].shape == (2, 1, 28, 28)
-    assert examples.inputs[0].unique().tolist() == [1.0]
-    assert examples.targets.tolist() == [1, 3]
-    assert HubImages(TaskSettings(data_name="some/images")).column() is None
-
-
-def test_what_a_hub_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The set's name, the library, a column."""
-    hub_images._read_pool.cache_clear()
-    with pytest.raises(ConfigurationError, match=r"data\.name"):
-        HubImages(SETTINGS).pool()
-    monkeypatch.setitem(sys.modules, "flwr_datasets", None)
-    with pytest.raises(ConfigurationError, match=r"murmura\[hub\]"):
-        HubImages(TaskSettings(data_name="some/images")).pool()
-    a_hub(monkeypatch, {"text": [], "label": []})
-    with pytest.raises(DataError, match="'image' or 'img'"):
-        HubImages(TaskSettings(data_name="some/images")).pool()
-    with pytest.raises(ConfigurationError, match=r"population\.column"):
-        HubImages(TaskSettings(data_name="some/images", data_column="writer")).column()
