@@ -25,7 +25,8 @@ from client.trainer import LocalTraining
 from shared.config import RunConfig
 from shared.device import choose_device
 from shared.dp.accounting import epsilon_of
-from shared.dp.plan import PrivacyPlan, RecordPrivacy
+from shared.dp.mechanisms import RecordPrivacy
+from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import randomness_for
 from shared.model_check import check_model
 from shared.parameters import FlatVector, dimension, flatten, load

@@ -15,8 +15,8 @@ import torch
 from opacus.optimizers import DPOptimizer
 from torch import Tensor
 
+from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.noise import gaussian_noise
-from shared.dp.plan import RecordPrivacy
 from shared.dp.randomness import RandomStream
 from shared.errors import PrivacyError
 

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from client.dp_optimizer import RecordOptimizer
 from client.update import outgoing
 from shared.config import RunConfig, TrainingConfig
-from shared.dp.plan import PrivacyPlan, RecordPrivacy
+from shared.dp.mechanisms import RecordPrivacy
+from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import Randomness, RandomStream
 from shared.dp.sampling import poisson_sample
 from shared.errors import PrivacyError

@@ -3,7 +3,7 @@
 import numpy as np
 
 from shared.dp.clipping import clip
-from shared.dp.plan import ClientPrivacy, Mechanism
+from shared.dp.mechanisms import ClientPrivacy, Mechanism
 from shared.errors import ProtocolError
 from shared.parameters import FlatVector
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.dp.clipping import clip
+from shared.dp.mechanisms import ClientPrivacy
 from shared.dp.noise import gaussian_noise
-from shared.dp.plan import ClientPrivacy, PrivacyPlan
+from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import RandomStream
 from shared.errors import ProtocolError
 from shared.messages import TrainReply

@@ -3,7 +3,8 @@
 from server.run_folder import RunFolder
 from shared.dp.claims import SpendingMeter
 from shared.dp.events import Charge
-from shared.dp.plan import NoPrivacy, PrivacyPlan
+from shared.dp.mechanisms import NoPrivacy
+from shared.dp.plan import PrivacyPlan
 from shared.errors import BudgetExhausted, StateError
 
 CHARGES = "charges.jsonl"

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from shared.config import RunConfig
-from shared.dp.plan import PrivacyPlan, RecordPrivacy
+from shared.dp.mechanisms import RecordPrivacy
+from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import Randomness, randomness_for
 from shared.model_check import check_fixed_parts, check_model
 from shared.task import Task

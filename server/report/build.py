@@ -14,7 +14,8 @@ from shared.config import RunConfig
 from shared.dp.accounting import ORDERS, REPORT_INTERVAL
 from shared.dp.claims import Claim, claims_so_far
 from shared.dp.events import Charge, event_to_json
-from shared.dp.plan import ClientPrivacy, NoPrivacy, PrivacyPlan, RecordPrivacy
+from shared.dp.mechanisms import ClientPrivacy, NoPrivacy, RecordPrivacy
+from shared.dp.plan import PrivacyPlan
 
 _FLOAT_PROTECTION = "none: double-precision Gaussian noise, floating-point attacks are possible"
 

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from shared.dp.claims import Claim
-from shared.dp.plan import ClientPrivacy, NoPrivacy, PrivacyPlan, RecordPrivacy
+from shared.dp.mechanisms import ClientPrivacy, NoPrivacy, RecordPrivacy
+from shared.dp.plan import PrivacyPlan
 
 _HIGH_EPSILON = 10.0
 

@@ -20,7 +20,7 @@ from dp_accounting import dp_event as dp
 from dp_accounting.pld import privacy_loss_distribution
 from dp_accounting.rdp import RdpAccountant, compute_epsilon
 
-from shared.dp.plan import Adjacency
+from shared.dp.mechanisms import Adjacency
 from shared.dp.steps import Counts, merged, without_sampling
 from shared.errors import ConfigurationError, PrivacyError
 

@@ -15,7 +15,8 @@ from dp_accounting import dp_event as dp
 from shared.dp.accounting import LIVE_INTERVAL, Epsilon, epsilon_of
 from shared.dp.events import Charge
 from shared.dp.exposure import Exposure, composed, exposures, planned_exposure, within_plan
-from shared.dp.plan import ClientPrivacy, NoPrivacy, PrivacyPlan, RecordPrivacy
+from shared.dp.mechanisms import ClientPrivacy, NoPrivacy, RecordPrivacy
+from shared.dp.plan import PrivacyPlan
 from shared.dp.steps import merged, without_sampling
 from shared.errors import BudgetExhausted
 

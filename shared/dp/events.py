@@ -1,4 +1,4 @@
-"""What was released, as data: dp-accounting events as JSON, and the charge of one round."""
+"""What was released, as data: dp-accounting events as JSON, and the charge of one exchange."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from dp_accounting import dp_event as dp
 from shared.errors import PrivacyError, StateError
 
 Json = Mapping[str, Any]
+KINDS = ("train", "evaluate", "statistics")
 _SIMPLE: dict[str, tuple[type[dp.DpEvent], tuple[str, ...]]] = {
     "none": (dp.NoOpDpEvent, ()),
     "non_private": (dp.NonPrivateDpEvent, ()),
@@ -85,11 +86,12 @@ _COMPOUND: dict[str, Callable[[Json], dp.DpEvent]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """One attempt at one round: who was asked, and what each unit there was exposed to.
+    """One attempt at one exchange: who was asked, and what each unit there was exposed to.
 
     Written before the instructions leave the server, so that a crash cannot lose what was spent.
 
     Attributes:
+        kind: What the data were asked for: one of KINDS.
         round_number: 1-based.
         attempt: 1-based.
         clients: Ids of all clients that were asked, whether they answered or not.
@@ -100,15 +102,17 @@ class Charge:
     attempt: int
     clients: tuple[str, ...]
     event: dp.DpEvent
+    kind: str = "train"
 
     @property
-    def key(self) -> tuple[int, int]:
-        """A charge is booked once for each (round, attempt)."""
-        return self.round_number, self.attempt
+    def key(self) -> tuple[str, int, int]:
+        """A charge is booked once for each (kind, round, attempt)."""
+        return self.kind, self.round_number, self.attempt
 
     def to_json(self) -> dict[str, Any]:
         """The charge as plain JSON."""
         return {
+            "kind": self.kind,
             "round_number": self.round_number,
             "attempt": self.attempt,
             "clients": list(self.clients),
@@ -126,7 +130,10 @@ class Charge:
             clients = content["clients"]
             if not isinstance(clients, list) or not all(isinstance(c, str) for c in clients):
                 raise TypeError("clients must be a list of texts")
+            if content["kind"] not in KINDS:
+                raise TypeError(f"kind must be one of {KINDS}")
             return cls(
+                kind=content["kind"],
                 round_number=int(content["round_number"]),
                 attempt=int(content["attempt"]),
                 clients=tuple(clients),

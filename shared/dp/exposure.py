@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dp_accounting import dp_event as dp
 
 from shared.dp.events import Charge
-from shared.dp.plan import PrivacyPlan, RecordPrivacy
+from shared.dp.mechanisms import RecordPrivacy
+from shared.dp.plan import PrivacyPlan
 
 # Events and how often each was released; what one unit of a run was exposed to.
 Exposure = tuple[tuple[dp.DpEvent, int], ...]

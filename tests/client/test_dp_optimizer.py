@@ -16,7 +16,7 @@ from torch import nn
 
 from client.dp_optimizer import RecordOptimizer
 from shared.config import Scalar
-from shared.dp.plan import RecordPrivacy
+from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.randomness import RandomStream, SeededRandomness
 from shared.errors import PrivacyError
 from shared.per_example import backward

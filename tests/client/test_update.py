@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from client.update import outgoing
-from shared.dp.plan import ClientPrivacy, NoPrivacy, RecordPrivacy
+from shared.dp.mechanisms import ClientPrivacy, NoPrivacy, RecordPrivacy
 from shared.errors import ProtocolError
 from shared.parameters import FlatVector
 

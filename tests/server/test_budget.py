@@ -75,7 +75,7 @@ def test_with_fresh_randomness_every_attempt_is_a_charge_of_its_own(folder: RunF
     assert booked.next_attempt(1) == 2
     booked.charge(1, 2, ALL)
     assert booked.epsilon() > once
-    assert [charge.key for charge in booked.charges] == [(1, 1), (1, 2)]
+    assert [charge.key for charge in booked.charges] == [("train", 1, 1), ("train", 1, 2)]
 
 
 def test_the_round_that_would_overspend_is_refused_and_not_booked(folder: RunFolder) -> None:

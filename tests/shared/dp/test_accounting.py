@@ -13,7 +13,7 @@ from scipy import optimize, stats
 
 from shared.dp import accounting
 from shared.dp.accounting import epsilon_of
-from shared.dp.plan import Adjacency
+from shared.dp.mechanisms import Adjacency
 from shared.errors import ConfigurationError, PrivacyError
 
 ADD_REMOVE = Adjacency.ADD_OR_REMOVE_ONE

@@ -11,7 +11,8 @@ from shared.config import RunConfig
 from shared.dp.accounting import epsilon_of
 from shared.dp.claims import Claim, SpendingMeter, check_budget, claims_so_far, planned_claims
 from shared.dp.events import Charge
-from shared.dp.plan import PrivacyPlan, RecordPrivacy
+from shared.dp.mechanisms import RecordPrivacy
+from shared.dp.plan import PrivacyPlan
 from shared.errors import BudgetExhausted
 
 CLIENT: dict[str, str | int | float] = {

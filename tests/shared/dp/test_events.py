@@ -53,7 +53,7 @@ def test_a_charge_survives_json() -> None:
     """Who was asked, and for what."""
     charge = Charge(round_number=3, attempt=2, clients=("a", "b"), event=EVENTS[3])
     assert Charge.from_json(json.loads(json.dumps(charge.to_json()))) == charge
-    assert charge.key == (3, 2)
+    assert charge.key == ("train", 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,9 @@ def test_a_charge_survives_json() -> None:
     [
         {},
         {"round_number": "x", "attempt": 1, "clients": [], "event": {"kind": "none"}},
-        {"round_number": 1, "attempt": 1, "clients": "abc", "event": {"kind": "none"}},
-        {"round_number": 1, "attempt": 1, "clients": [7], "event": {"kind": "none"}},
+        {"kind": "train", "round_number": 1, "attempt": 1, "clients": "abc", "event": {"kind": "none"}},
+        {"kind": "train", "round_number": 1, "attempt": 1, "clients": [7], "event": {"kind": "none"}},
+        {"kind": "leak", "round_number": 1, "attempt": 1, "clients": [], "event": {"kind": "none"}},
     ],
 )
 def test_other_content_is_no_charge(content: dict[str, object]) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.config import RunConfig
-from shared.dp.plan import Adjacency, ClientPrivacy, NoPrivacy, PrivacyPlan, RecordPrivacy
+from shared.dp.mechanisms import Adjacency, ClientPrivacy, NoPrivacy, RecordPrivacy
+from shared.dp.plan import PrivacyPlan
 from shared.errors import ConfigurationError, MessageError
 from tests.strategies import clipping_norms, noise_multipliers, sample_rates
 
