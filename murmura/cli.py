@@ -15,8 +15,10 @@ from types import TracebackType
 import click
 import typer
 
+from murmura.epsilon import epsilon
 from murmura.exit_codes import ExitCode, Interrupted, failure_of
 from murmura.holdings import holdings
+from murmura.plan import plan
 from murmura.simulate import HELP, simulate
 from shared.errors import FederationError
 
@@ -31,6 +33,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(help=HELP)(simulate)
+app.command()(plan)
+app.command()(epsilon)
 app.command()(holdings)
 
 

@@ -31,6 +31,8 @@ _RELATIONS = {
     Adjacency.ADD_OR_REMOVE_ONE: dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE,
     # dp-accounting's name for zero-out
     Adjacency.ZERO_OUT: dp_accounting.NeighboringRelation.REPLACE_SPECIAL,
+    # its PLD doubles the sensitivity itself
+    Adjacency.REPLACE_ONE: dp_accounting.NeighboringRelation.REPLACE_ONE,
 }
 # dp-accounting's own orders, whose fractions make large epsilons up to seven times smaller, and
 # every whole one to 64. A fractional order whose series does not converge is left out by it.
@@ -73,7 +75,8 @@ def epsilon_of(
     Args:
         event: What one unit was exposed to; any composition of the events of `shared.dp.events`.
         delta: In (0, 1).
-        adjacency: Replace-one is computed for Gaussian events alone, at twice the sensitivity.
+        adjacency: Replace-one is add-or-remove-one at twice the sensitivity for Gaussian events,
+            and a distribution of its own for Poisson sampled ones; not known for truncated ones.
         interval: Discretisation of the PLD; by default 1e-4, and finer for small epsilons. Either
             is made coarser, by powers of ten, where epsilon is in the hundreds.
 
@@ -85,9 +88,11 @@ def epsilon_of(
         raise ConfigurationError(f"delta must be in (0, 1), got {delta!r}")
     counts = merged(event)
     adjacency = Adjacency(adjacency)
-    if adjacency is Adjacency.REPLACE_ONE:
+    if adjacency is Adjacency.REPLACE_ONE and without_sampling(counts) == counts:
         # dp-accounting 0.6's RDP ignores the doubled sensitivity (its issue 378): so we double it.
         counts, adjacency = _doubled_sensitivity(counts), Adjacency.ADD_OR_REMOVE_ONE
+    if adjacency is Adjacency.REPLACE_ONE and _is_truncated(counts):
+        raise PrivacyError("replace-one is not known for truncated Poisson sampling")
     return _epsilon(counts, delta, adjacency, interval)
 
 
@@ -98,13 +103,17 @@ def _epsilon(counts: Counts, delta: float, adjacency: Adjacency, interval: float
         return Epsilon(epsilon=0.0, method="pld", pld=0.0, rdp=None, agree=True, **found)
     if any(isinstance(part, dp.NonPrivateDpEvent) for part, _ in counts):
         return Epsilon(epsilon=math.inf, method="pld", pld=math.inf, rdp=None, agree=True, **found)
-    rdp = _rdp(counts, delta, adjacency)
+    replaced = adjacency is Adjacency.REPLACE_ONE
+    # No RDP of dp-accounting 0.6 is valid for replace-one.
+    rdp = None if replaced else _rdp(counts, delta, adjacency)
     bounds = {} if rdp is None else {"rdp": rdp}
     bare = without_sampling(counts)
     if not (_is_truncated(counts) and adjacency is Adjacency.ADD_OR_REMOVE_ONE):
         # Guarantee: zeroing a unit, and adding it to a Poisson sample, changes each possible
         # sample by C at most. Adding it to a truncated sample can push out another, so 2·C.
-        bounds["exact_gaussian"] = _exact_gaussian(bare, delta)
+        bounds["exact_gaussian"] = _exact_gaussian(
+            _doubled_sensitivity(bare) if replaced else bare, delta
+        )
     if bare == counts:
         return _smallest(bounds["exact_gaussian"], bounds, rdp, found)
     found["interval"] = _coarsened(found["interval"], min(bounds.values(), default=0.0))
@@ -221,8 +230,9 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def _doubled_sensitivity(counts: Counts) -> Counts:
-    if any(isinstance(part, dp.NonPrivateDpEvent) for part, _ in counts):
-        return counts
-    if not all(isinstance(part, dp.GaussianDpEvent) for part, _ in counts):
-        raise PrivacyError("replace-one is accounted for Gaussian events without sampling only")
-    return tuple((dp.GaussianDpEvent(part.noise_multiplier / 2.0), count) for part, count in counts)
+    return tuple(
+        (part, count)
+        if isinstance(part, dp.NonPrivateDpEvent)
+        else (dp.GaussianDpEvent(part.noise_multiplier / 2.0), count)
+        for part, count in counts
+    )
