@@ -10,6 +10,7 @@ from flwr.clientapp import ClientApp
 from client.session import session
 from shared.errors import ConfigurationError, FederationError, PrivacyError, ProtocolError
 from shared.messages import TrainInstruction
+from shared.query_messages import QueryInstruction
 
 _LOGGER = logging.getLogger("murmura.client")
 _MAY_BE_TOLD = (ConfigurationError, PrivacyError, ProtocolError)
@@ -44,10 +45,30 @@ def enrol(message: Message, context: Context) -> Message:
     return Message(answer.to_record(), reply_to=message)
 
 
+@app.query("statistics")
+@_edge
+def statistics(message: Message, context: Context) -> Message:
+    """Tell bounded, noised sums of the inputs."""
+    return _queried(message, context)
+
+
+@app.evaluate()
+@_edge
+def evaluate(message: Message, context: Context) -> Message:
+    """Tell bounded, noised sums of the model's scores."""
+    return _queried(message, context)
+
+
 @app.train()
 @_edge
 def train(message: Message, context: Context) -> Message:
     """Train for one round and send the protected update."""
     instruction = TrainInstruction.from_record(message.content)
     reply = session(context.run_config).train(context.node_config, instruction)
+    return Message(reply.to_record(), reply_to=message)
+
+
+def _queried(message: Message, context: Context) -> Message:
+    instruction = QueryInstruction.from_record(message.content)
+    reply = session(context.run_config).query(context.node_config, instruction)
     return Message(reply.to_record(), reply_to=message)

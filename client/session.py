@@ -6,6 +6,17 @@ In deployment each message has a process of its own; in a simulation one process
 from collections.abc import Mapping
 from functools import lru_cache
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from client.queries import (
+    answer,
+    evaluation_part,
+    evaluation_rows,
+    statistics_answer,
+    training_part,
+)
 from client.site import ThisSite, this_site
 from client.trainer import LocalTraining
 from shared.config import RunConfig, Scalar
@@ -14,6 +25,8 @@ from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import randomness_for
 from shared.errors import PrivacyError
 from shared.messages import Enrolled, TrainInstruction, TrainReply
+from shared.normalisation import Normalisation
+from shared.query_messages import QueryInstruction, QueryReply
 from shared.task import Examples, Task, TaskSettings
 from shared.tasks import load_task, task_settings
 
@@ -35,6 +48,7 @@ class Session:
         self._randomness = randomness_for(config.seed)
         self._prepared = lru_cache(maxsize=_KEPT)(self._prepare)
         self._examples = lru_cache(maxsize=_KEPT)(self._read)
+        self._training_examples = lru_cache(maxsize=_KEPT)(self._read_training)
 
     def enrol(self, node_config: Mapping[str, Scalar]) -> Enrolled:
         """This node's name, if it may and can take part in the run."""
@@ -48,17 +62,12 @@ class Session:
             FederationError: as `this_site`, the task and `LocalTraining.update` raise it.
         """
         site = this_site(node_config, self._config)
-        # Guarantee: noise, clip and sampling below come from this plan; an instruction that
-        # promises the server's report another one is refused before any data is read.
-        if (instruction.plan, instruction.plan_digest) != (self._plan.canonical(), self._digest):
-            raise PrivacyError(
-                f"expected an instruction for the plan {self._digest[:12]}, got "
-                f"{instruction.plan_digest[:12]}"
-            )
+        self._check_plan(instruction)
+        normalisation = Normalisation.from_vector(instruction.normalisation)
         _, training = self._prepared(site.settings(self._settings))
         update = training.update(
             instruction.parameters,
-            self._examples(site),
+            self._training_examples(site, normalisation),
             randomness=self._randomness,
             round_number=instruction.round_number,
             attempt=instruction.attempt,
@@ -71,15 +80,72 @@ class Session:
             update=update,
         )
 
-    def _prepare(self, settings: TaskSettings) -> tuple[Task, LocalTraining]:
+    def query(self, node_config: Mapping[str, Scalar], instruction: QueryInstruction) -> QueryReply:
+        """Answer a question that the plan holds, with a bounded vector.
+
+        Raises:
+            PrivacyError: another plan, or a question or time that the plan does not hold.
+            FederationError: as `this_site` and the task raise it.
+        """
+        site = this_site(node_config, self._config)
+        self._check_plan(instruction)
+        query = self._plan.queries.get(instruction.kind)
+        # Guarantee: what is not in the plan is not charged, and so not answered.
+        if query is None or not (query.due(instruction.round_number) or not query.every):
+            raise PrivacyError(
+                f"expected a question of the plan, got {instruction.kind!r} in round "
+                f"{instruction.round_number}"
+            )
+        number, attempt = instruction.round_number, instruction.attempt
+        purpose = f"{instruction.kind}_noise"
+        stream = self._randomness.stream(purpose, site.client_id, number, attempt)
+        rows = self._rows(site, instruction)
+        return QueryReply(
+            kind=instruction.kind,
+            round_number=number,
+            attempt=attempt,
+            plan_digest=self._digest,
+            sums=answer(rows, self._plan, query, stream),
+        )
+
+    def _rows(self, site: ThisSite, instruction: QueryInstruction) -> NDArray[np.float64]:
+        examples = self._examples(site)
+        if instruction.kind == "statistics":
+            return statistics_answer(examples, self._config)
+        evaluation = self._config.evaluation
+        normalisation = Normalisation.from_vector(instruction.normalisation)
+        device = self._device()
+        part = evaluation_part(examples, evaluation).to(device)
+        part = part if normalisation is None else normalisation.apply(part)
+        task, _ = self._prepared(site.settings(self._settings))
+        with torch.random.fork_rng(devices=[]):
+            model = task.build_model().to(device)
+        return evaluation_rows(task, model, instruction.parameters, part, evaluation.loss_bound)
+
+    def _check_plan(self, instruction: TrainInstruction | QueryInstruction) -> None:
+        # Guarantee: noise, clip and sampling come from this node's plan; an instruction that
+        # promises the server's report another one is refused before any data is read.
+        if (instruction.plan, instruction.plan_digest) != (self._plan.canonical(), self._digest):
+            raise PrivacyError(
+                f"expected an instruction for the plan {self._digest[:12]}, got "
+                f"{instruction.plan_digest[:12]}"
+            )
+
+    def _device(self) -> torch.device:
         runtime = self._config.runtime
-        device = choose_device(runtime.device, runtime.gpu_memory_fraction)
+        return choose_device(runtime.device, runtime.gpu_memory_fraction)
+
+    def _prepare(self, settings: TaskSettings) -> tuple[Task, LocalTraining]:
         task = load_task(self._config.task, settings)
-        return task, LocalTraining(self._config, task, self._plan, device)
+        return task, LocalTraining(self._config, task, self._plan, self._device())
 
     def _read(self, site: ThisSite) -> Examples:
         task, _ = self._prepared(site.settings(self._settings))
         return task.site_data(site.site)
+
+    def _read_training(self, site: ThisSite, normalisation: Normalisation | None) -> Examples:
+        examples = training_part(self._examples(site), self._config.evaluation)
+        return examples if normalisation is None else normalisation.apply(examples)
 
 
 def session(run_config: Mapping[str, Scalar]) -> Session:

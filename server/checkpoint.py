@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class Checkpoint:
         code_digest: SHA-256 of the code that made it.
         clients_lost: Clients lost so far, over all rounds.
         seconds: Time spent in rounds so far.
+        normalisation: As `Normalisation.vector`; of length 0 for none.
     """
 
     round_number: int
@@ -44,6 +45,7 @@ class Checkpoint:
     code_digest: str
     clients_lost: int
     seconds: float
+    normalisation: FlatVector = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
 
 
 def resumable(config: RunConfig) -> dict[str, Scalar]:
@@ -68,6 +70,7 @@ def save(folder: RunFolder, checkpoint: Checkpoint) -> None:
         _OPTIMIZER + name: value for name, value in checkpoint.optimizer.items()
     }
     tensors["parameters"] = checkpoint.parameters
+    tensors["normalisation"] = checkpoint.normalisation
     text = json.dumps(header).encode()
     # safetensors' reader for NumPy does not give the metadata back, so the header is a tensor.
     tensors[_HEADER] = np.frombuffer(text, dtype=np.uint8)
@@ -86,9 +89,11 @@ def restore(folder: RunFolder, config: RunConfig, code_digest: str) -> Checkpoin
     try:
         tensors = load_tensors(path.read_bytes())
         header = json.loads(tensors.pop(_HEADER).tobytes())
-        parameters = tensors.pop("parameters")
+        parameters, normalisation = tensors.pop("parameters"), tensors.pop("normalisation")
         optimizer = {name.removeprefix(_OPTIMIZER): value for name, value in tensors.items()}
-        checkpoint = Checkpoint(parameters=parameters, optimizer=optimizer, **header)
+        checkpoint = Checkpoint(
+            parameters=parameters, normalisation=normalisation, optimizer=optimizer, **header
+        )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise StateError(f"{path} cannot be read as a checkpoint: {error}") from error
     check_same(checkpoint.config, config, checkpoint.code_digest, code_digest)

@@ -12,6 +12,7 @@ def draw_cohort(
     *,
     round_number: int,
     attempt: int,
+    purpose: str = "cohort",
 ) -> tuple[str, ...]:
     """Each client independently with the public probability; at most `plan.cap`; in order.
 
@@ -20,7 +21,7 @@ def draw_cohort(
     """
     # Secrecy: under client-level privacy the draw stays on the server; the amplification that is
     # claimed against other clients rests on it.
-    stream = randomness.stream("cohort", round_number, attempt)
+    stream = randomness.stream(purpose, round_number, attempt)
     drawn = truncated_poisson_sample(
         len(client_ids), plan.cohort_sample_rate, plan.cap, stream=stream
     )

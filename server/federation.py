@@ -5,6 +5,7 @@ import math
 import time
 from dataclasses import dataclass
 
+import numpy as np
 from flwr.app import Message
 from flwr.serverapp import Grid
 
@@ -18,6 +19,7 @@ from server.exchange import cut, exchange, reason_of
 from server.optimizer import ServerOptimizer
 from server.preparation import Prepared
 from server.progress import RoundFinished, RunFinished, tell
+from server.queries import PrivateQueries, PrivateScores
 from server.recording import Recorder
 from server.report.build import Outcome, build_report
 from server.report.results import REPORT, SUMMARY, build_summary, write_results
@@ -28,6 +30,7 @@ from shared.config import RunConfig
 from shared.dp.plan import PrivacyPlan
 from shared.errors import ProtocolError, TooFewSurvivors
 from shared.messages import TrainInstruction, TrainReply
+from shared.normalisation import Normalisation
 from shared.parameters import FlatVector, flatten
 
 _LOGGER = logging.getLogger("murmura.server")
@@ -75,6 +78,7 @@ class Federation:
         self._lost = 0
         self._seconds = 0.0
         self._last: Measurement | None = None
+        self._normalisation: Normalisation | None = None
         self.rounds_done = 0
         self.parameters: FlatVector = flatten(prepared.model)
         self._optimizer = ServerOptimizer(config.server, len(self.parameters))
@@ -82,6 +86,14 @@ class Federation:
         self._restore()
         self._evaluator = Evaluator(prepared.task, config)
         self._roster: Roster = enrol(grid, config)
+        self._queries = PrivateQueries(
+            config,
+            plan,
+            roster=self._roster,
+            grid=grid,
+            budget=self._budget,
+            randomness=self._randomness,
+        )
         # Last, since it is the one that must be closed.
         self.recorder = Recorder(
             folder, first_round=self.rounds_done + 1, tensorboard=config.output.tensorboard
@@ -94,9 +106,16 @@ class Federation:
         self._budget.check_covers(checkpoint.round_number)
         self.parameters = checkpoint.parameters
         self._optimizer.restore(checkpoint.optimizer)
+        self._normalisation = Normalisation.from_vector(checkpoint.normalisation)
         self.rounds_done = checkpoint.round_number
         self._lost = checkpoint.clients_lost
         self._seconds = checkpoint.seconds
+
+    def prepare_inputs(self) -> None:
+        """Ask once, before the first round, how inputs are normalised, if the plan asks it."""
+        if self._normalisation is None:
+            self._normalisation = self._queries.statistics()
+        self._evaluator.normalise(self._normalisation)
 
     def play_round(self, round_number: int) -> None:
         """Everything of one round; on disk when it returns."""
@@ -114,7 +133,9 @@ class Federation:
         noise = self._randomness.stream("server_noise", round_number, attempt)
         self.parameters = self._optimizer.step(self.parameters, collected.total.mean(noise))
         measured = self._measure(round_number)
-        self._record(round_number, collected, measured, time.monotonic() - started)
+        scores = self._queries.evaluation(round_number, self.parameters, self._normalisation)
+        seconds = time.monotonic() - started
+        self._record(round_number, collected, (measured, scores), seconds)
 
     def _collect(self, cohort: tuple[str, ...], round_number: int, attempt: int) -> _Collected:
         total = RoundSum(
@@ -152,6 +173,7 @@ class Federation:
             plan=self._plan.canonical(),
             plan_digest=self._digest,
             parameters=self.parameters,
+            normalisation=self._normalised(),
         ).to_record()
         return [
             Message(
@@ -163,6 +185,10 @@ class Federation:
             for client in cohort
         ]
 
+    def _normalised(self) -> FlatVector:
+        none = np.zeros(0, dtype=np.float32)
+        return none if self._normalisation is None else self._normalisation.vector()
+
     def _measure(self, round_number: int) -> Measurement | None:
         every = self._config.runtime.evaluate_every
         if round_number % every and round_number != self._config.rounds:
@@ -173,9 +199,10 @@ class Federation:
         self,
         round_number: int,
         collected: _Collected,
-        measured: Measurement | None,
+        found: tuple[Measurement | None, PrivateScores | None],
         seconds: float,
     ) -> None:
+        measured, scores = found
         lost = collected.asked - collected.total.survivors
         self.rounds_done, self._last = round_number, measured
         self._lost += lost
@@ -188,6 +215,8 @@ class Federation:
             lost=lost,
             loss=measured.loss if measured else None,
             accuracy=measured.accuracy if measured else None,
+            private_loss=scores.loss if scores else None,
+            private_accuracy=scores.accuracy if scores else None,
             epsilon=self._budget.epsilon(),
             epsilon_budget=self._plan.epsilon_budget,
             seconds=seconds,
@@ -205,6 +234,7 @@ class Federation:
             code_digest=self._code,
             clients_lost=self._lost,
             seconds=self._seconds,
+            normalisation=self._normalised(),
         )
         save(self._folder, checkpoint)
 
@@ -219,6 +249,7 @@ class Federation:
             policy=self._randomness.policy,
             accuracy_by_round=self.recorder.accuracy_by_round,
             final=self._last or self._evaluator.measure(self.parameters),
+            normalisation=self._normalisation,
         )
         write_results(self._folder, outcome, self._model, self.parameters)
         self._folder.write_json(REPORT, build_report(outcome, self._folder.path.name))

@@ -120,6 +120,50 @@ class PrivacyConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationConfig:
+    """What sites tell of the model's quality on their own data: noised sums, charged.
+
+    Attributes:
+        private_every: Rounds between two; 0 = never.
+        noise_multiplier: Of the sum of (loss, accuracy, 1); its sensitivity is √3.
+        loss_bound: A loss above it counts as it; public.
+        holdout: Share of each site's records that is kept from training and evaluated on; 0 =
+            evaluate on the training records. A record's side depends on the record alone.
+    """
+
+    private_every: int = field(default=0, metadata=non_negative())
+    noise_multiplier: float = field(default=10.0, metadata=positive())
+    loss_bound: float = field(default=5.0, metadata=positive())
+    holdout: float = field(default=0.1, metadata=within(0.0, 1.0, open_right=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticsConfig:
+    """Mean and standard deviation of the inputs of all sites, found once, with noise.
+
+    Attributes:
+        private: Whether to ask for them and to normalise the inputs by them.
+        noise_multiplier: Of the sum; its sensitivity is √(2 · channels + 1).
+        channels: Size of the inputs' second axis, or 1 for one mean over everything.
+        low: Public lower end of the inputs' range.
+        high: Public upper end.
+    """
+
+    private: bool = False
+    noise_multiplier: float = field(default=10.0, metadata=positive())
+    channels: int = field(default=1, metadata=positive())
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse an empty range."""
+        if not self.low < self.high:
+            raise ConfigurationError(
+                f"statistics.low must be below statistics.high, got {self.low!r} and {self.high!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
     """The step on the global parameters (Reddi et al. 2021); sgd, 1.0, 0.0 is FedAvg."""
 
@@ -175,6 +219,8 @@ class RunConfig:
     cohort: CohortConfig = field(default_factory=CohortConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
     server: ServerConfig = field(default_factory=ServerConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     output: OutputConfig = field(default_factory=OutputConfig)

@@ -16,6 +16,7 @@ from shared.dp.claims import Claim, claims_so_far
 from shared.dp.events import Charge, event_to_json
 from shared.dp.mechanisms import ClientPrivacy, NoPrivacy, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
+from shared.normalisation import Normalisation
 
 _FLOAT_PROTECTION = "none: double-precision Gaussian noise, floating-point attacks are possible"
 
@@ -33,6 +34,7 @@ class Outcome:
         policy: Where randomness came from.
         accuracy_by_round: (round, accuracy) on public data.
         final: The last measurement.
+        normalisation: How the model's inputs were normalised.
     """
 
     config: RunConfig
@@ -43,6 +45,7 @@ class Outcome:
     policy: str
     accuracy_by_round: Sequence[tuple[int, float]]
     final: Measurement
+    normalisation: Normalisation | None = None
 
     @property
     def claims(self) -> tuple[Claim, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -42,6 +43,9 @@ def model_bytes(model: nn.Module, parameters: FlatVector, outcome: Outcome) -> b
             {claim.adversary: claim.to_json()["epsilon"] for claim in outcome.claims}
         ),
     }
+    if outcome.normalisation is not None:
+        # Whoever uses the model must normalise its inputs as the sites did.
+        metadata["normalisation"] = json.dumps(asdict(outcome.normalisation))
     return _in_order(save_tensors(tensors), metadata)
 
 

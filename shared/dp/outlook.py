@@ -73,9 +73,8 @@ class Outlook:
     def over_rounds(self, noise_multiplier: float) -> Curve:
         """(rounds, epsilon after them), ascending, the last being all."""
         counts = sorted({math.ceil(self.rounds * i / _POINTS) for i in range(1, _POINTS + 1)})
-        return tuple(
-            (count, replace(self, rounds=count).coarse_epsilon(noise_multiplier)) for count in counts
-        )
+        plans = [replace(self, rounds=count) for count in counts]
+        return tuple((plan.rounds, plan.coarse_epsilon(noise_multiplier)) for plan in plans)
 
     def over_delta(self, noise_multiplier: float) -> Curve:
         """(delta, epsilon at it), delta descending; the plan's own is among them."""

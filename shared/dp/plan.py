@@ -5,8 +5,10 @@ The plan is canonical JSON with a digest; every instruction to a client carries 
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
+
+from dp_accounting import dp_event as dp
 
 from shared.config import RunConfig
 from shared.domains import check_domains, fraction, positive, within
@@ -17,8 +19,11 @@ from shared.dp.mechanisms import (
     NoPrivacy,
     RecordPrivacy,
 )
+from shared.dp.queries import SumQuery
 from shared.dp.sampling import cohort_cap
 from shared.errors import ConfigurationError, MessageError
+
+EVALUATION_WIDTH = 3  # loss, accuracy, and one for each unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,8 @@ class PrivacyPlan:
         cohort_sample_rate: Probability that a client is asked in a round.
         delta: Of every claim.
         epsilon_budget: What the run may spend at most.
+        evaluation: What sites tell of the model's quality on their own data; None: nothing.
+        statistics: What they tell of their inputs before the first round; None: nothing.
     """
 
     rounds: int = field(metadata=positive())
@@ -40,6 +47,8 @@ class PrivacyPlan:
     cohort_sample_rate: float = field(metadata=fraction())
     delta: float = field(metadata=within(0.0, 0.5, open_left=True))
     epsilon_budget: float = field(metadata=positive())
+    evaluation: SumQuery | None = None
+    statistics: SumQuery | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan whose event is not of the sampling that it describes.
@@ -49,6 +58,10 @@ class PrivacyPlan:
                 population.
         """
         check_domains(type(self), {s.name: getattr(self, s.name) for s in fields(self)}, "")
+        if self.queries and isinstance(self.mechanism, NoPrivacy):
+            raise ConfigurationError(
+                "private evaluation and statistics need a unit of privacy, got privacy.unit = none"
+            )
         if not isinstance(self.mechanism, ClientPrivacy):
             return
         described = (self.population, self.cohort_sample_rate)
@@ -64,6 +77,29 @@ class PrivacyPlan:
                 f"privacy.delta must be below 1/population = {1.0 / self.population:g} (at most "
                 f"a tenth of it is advised), got {self.delta:g}"
             )
+
+    @property
+    def queries(self) -> dict[str, SumQuery]:
+        """What is asked besides training, by its kind."""
+        asked = {"evaluate": self.evaluation, "statistics": self.statistics}
+        return {kind: query for kind, query in asked.items() if query is not None}
+
+    def query_event(self, query: SumQuery) -> dp.DpEvent:
+        """What one unit is exposed to by one answer.
+
+        Client level with Poisson cohorts: a fresh draw of the same law. Otherwise all are asked.
+        """
+        if isinstance(self.mechanism, ClientPrivacy):
+            asked = replace(self.mechanism, noise_multiplier=query.noise_multiplier)
+            return asked.round_event()
+        return dp.GaussianDpEvent(query.noise_multiplier)
+
+    def events(self) -> dict[str, tuple[dp.DpEvent, int]]:
+        """By kind of access: what a unit is exposed to each time, and how often at most."""
+        found = {"train": (self.mechanism.round_event(), self.rounds)}
+        for kind, query in self.queries.items():
+            found[kind] = (self.query_event(query), query.times(self.rounds))
+        return found
 
     @property
     def denominator(self) -> float:
@@ -107,8 +143,12 @@ class PrivacyPlan:
             raise MessageError(f"expected a unit of {sorted(MECHANISMS)}, got {unit!r}")
         kind = MECHANISMS[unit]
         values = _checked({name: mechanism[name] for name in mechanism if name != "unit"}, kind)
+        queries = {
+            name: None if content[name] is None else SumQuery(**_checked(content[name], SumQuery))
+            for name in ("evaluation", "statistics")
+        }
         try:
-            return cls(**content | {"mechanism": kind(**values)})
+            return cls(**content | queries | {"mechanism": kind(**values)})
         except (ConfigurationError, OverflowError) as error:
             raise MessageError(f"a privacy plan cannot be of these values: {error}") from error
 
@@ -126,6 +166,8 @@ class PrivacyPlan:
             cohort_sample_rate=config.cohort.sample_rate,
             delta=config.privacy.delta,
             epsilon_budget=config.privacy.epsilon_budget,
+            evaluation=_evaluation(config),
+            statistics=_statistics(config),
         )
 
 
@@ -148,6 +190,26 @@ def _mechanism(config: RunConfig) -> Mechanism:
             cap=cohort_cap(config.population.size, config.cohort.sample_rate),
         )
     return NoPrivacy()
+
+
+def _evaluation(config: RunConfig) -> SumQuery | None:
+    evaluation = config.evaluation
+    if not evaluation.private_every:
+        return None
+    return SumQuery(
+        noise_multiplier=evaluation.noise_multiplier,
+        width=EVALUATION_WIDTH,
+        every=evaluation.private_every,
+    )
+
+
+def _statistics(config: RunConfig) -> SumQuery | None:
+    statistics = config.statistics
+    if not statistics.private:
+        return None
+    return SumQuery(
+        noise_multiplier=statistics.noise_multiplier, width=2 * statistics.channels + 1, every=0
+    )
 
 
 def _checked(content: Any, kind: type[Any]) -> dict[str, Any]:
