@@ -12,7 +12,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from shared.errors import MessageError
 from shared.parameters import FlatVector
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 _HEADER = "murmura"
 _VECTORS = "murmura.vectors"
 _VERSION = "protocol_version"

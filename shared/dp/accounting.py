@@ -22,6 +22,7 @@ from dp_accounting.rdp import RdpAccountant, compute_epsilon
 
 from shared.dp.mechanisms import Adjacency
 from shared.dp.steps import Counts, merged, without_sampling
+from shared.dp.tail import small_delta_epsilon
 from shared.errors import ConfigurationError, PrivacyError
 
 REPORT_INTERVAL = 1e-4
@@ -41,6 +42,8 @@ ORDERS = (*(tenth / 10 for tenth in range(11, 110)), *_WHOLE)
 _LAST_BITS = 1e-13  # of a divergence, at most
 _ALARM = 1e-4  # PLD above another bound by more than the rounding of the claim
 _EVENLY = 5000  # a PLD is fine enough where epsilon is this many intervals
+_COARSEST = 1.0
+_SMALL_DELTA = 1e-10  # below, the library's FFT composes too roughly, and can fall below the truth
 _POINTS = 2_000_000  # and too fine above this many: its memory grows with epsilon / interval
 
 
@@ -166,9 +169,14 @@ def _exact_gaussian(counts: Counts, delta: float) -> float:
 
 
 def _pld(counts: Counts, delta: float, adjacency: Adjacency, interval: float) -> float:
+    if interval > _COARSEST:
+        return math.inf  # a distribution so coarse bounds nothing; another bound is reported
+    steps = [(_single(part, adjacency, interval), count) for part, count in counts]
+    if delta < _SMALL_DELTA:
+        return small_delta_epsilon(steps, delta)
     composed = privacy_loss_distribution.identity(value_discretization_interval=interval)
-    for part, count in counts:
-        composed = composed.compose(_single(part, adjacency, interval).self_compose(count))
+    for single, count in steps:
+        composed = composed.compose(single.self_compose(count))
     epsilon = float(composed.get_epsilon_for_delta(delta))
     return math.inf if math.isnan(epsilon) else epsilon
 

@@ -143,11 +143,12 @@ class PrivacyPlan:
             raise MessageError(f"expected a unit of {sorted(MECHANISMS)}, got {unit!r}")
         kind = MECHANISMS[unit]
         values = _checked({name: mechanism[name] for name in mechanism if name != "unit"}, kind)
-        queries = {
-            name: None if content[name] is None else SumQuery(**_checked(content[name], SumQuery))
+        asked = {
+            name: None if content[name] is None else _checked(content[name], SumQuery)
             for name in ("evaluation", "statistics")
         }
         try:
+            queries = {name: query and SumQuery(**query) for name, query in asked.items()}
             return cls(**content | queries | {"mechanism": kind(**values)})
         except (ConfigurationError, OverflowError) as error:
             raise MessageError(f"a privacy plan cannot be of these values: {error}") from error

@@ -58,9 +58,10 @@ def test_the_digest_of_a_plan_never_changes() -> None:
         epsilon_budget=8.0,
     )
     assert plan.canonical() == (
-        '{"cohort_sample_rate":1.0,"delta":1e-05,"epsilon_budget":8.0,"mechanism":{"batch_size":100,'
+        '{"cohort_sample_rate":1.0,"delta":1e-05,"epsilon_budget":8.0,"evaluation":null,'
+        '"mechanism":{"batch_size":100,'
         '"clipping_norm":1.0,"noise_multiplier":1.22,"sample_rate":0.2,"steps_per_round":1,'
-        '"unit":"record"},"population":20,"rounds":60}'
+        '"unit":"record"},"population":20,"rounds":60,"statistics":null}'
     )
     assert plan.digest() == "2c297c530cfa7bac26bfb8ec9651e5d24605e5b07062820dd072859912cb5fbf"
 
