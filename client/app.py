@@ -38,11 +38,11 @@ def evaluate(message: Message, context: Context) -> Message:
 def train(message: Message, context: Context) -> Message:
     """Train for one round and send the protected update."""
     instruction = TrainInstruction.from_record(message.content)
-    reply = session(context.run_config).train(context.node_config, instruction)
+    reply = session(context.run_config).train(context.node_config, instruction, str(context.run_id))
     return Message(reply.to_record(), reply_to=message)
 
 
 def _queried(message: Message, context: Context) -> Message:
     instruction = QueryInstruction.from_record(message.content)
-    reply = session(context.run_config).query(context.node_config, instruction)
+    reply = session(context.run_config).query(context.node_config, instruction, str(context.run_id))
     return Message(reply.to_record(), reply_to=message)

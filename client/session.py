@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from client.charging import Charging
 from client.queries import (
     answer,
     evaluation_part,
@@ -26,6 +27,7 @@ from shared.dp.randomness import randomness_for
 from shared.errors import PrivacyError
 from shared.messages import Enrolled, TrainInstruction, TrainReply
 from shared.normalisation import Normalisation
+from shared.parameters import FlatVector
 from shared.query_messages import QueryInstruction, QueryReply
 from shared.task import Examples, Task, TaskSettings
 from shared.tasks import load_task, task_settings
@@ -46,6 +48,7 @@ class Session:
         self._digest = self._plan.digest()
         self._settings = task_settings(config)
         self._randomness = randomness_for(config.seed)
+        self._charging = Charging(config, self._plan)
         self._prepared = lru_cache(maxsize=_KEPT)(self._prepare)
         self._examples = lru_cache(maxsize=_KEPT)(self._read)
         self._training_examples = lru_cache(maxsize=_KEPT)(self._read_training)
@@ -54,37 +57,49 @@ class Session:
         """This node's name, if it may and can take part in the run."""
         return Enrolled(client_id=this_site(node_config, self._config).client_id)
 
-    def train(self, node_config: Mapping[str, Scalar], instruction: TrainInstruction) -> TrainReply:
-        """Train once, for the plan that was announced and no other.
+    def train(
+        self, node_config: Mapping[str, Scalar], instruction: TrainInstruction, run_id: str = ""
+    ) -> TrainReply:
+        """Train once, for the plan that was announced and no other, if the ledger allows it.
 
         Raises:
-            PrivacyError: the instruction's plan is not the one of this node's run configuration.
+            PrivacyError: the instruction's plan is not the one of this node's run configuration,
+                or the site's ledger refuses.
             FederationError: as `this_site`, the task and `LocalTraining.update` raise it.
         """
         site = this_site(node_config, self._config)
         self._check_plan(instruction)
         normalisation = Normalisation.from_vector(instruction.normalisation)
         _, training = self._prepared(site.settings(self._settings))
-        update = training.update(
-            instruction.parameters,
-            self._training_examples(site, normalisation),
-            randomness=self._randomness,
-            round_number=instruction.round_number,
-            attempt=instruction.attempt,
-            client_id=site.client_id,
-        )
+
+        def answer() -> FlatVector:
+            return training.update(
+                instruction.parameters,
+                self._training_examples(site, normalisation),
+                randomness=self._randomness,
+                round_number=instruction.round_number,
+                attempt=instruction.attempt,
+                client_id=site.client_id,
+            )
+
+        update, head = self._charging.answered(site, instruction, run_id, answer)
         return TrainReply(
             round_number=instruction.round_number,
             attempt=instruction.attempt,
             plan_digest=self._digest,
+            ledger_head="" if head is None else head.hash,
+            ledger_signature="" if head is None else head.signature,
             update=update,
         )
 
-    def query(self, node_config: Mapping[str, Scalar], instruction: QueryInstruction) -> QueryReply:
-        """Answer a question that the plan holds, with a bounded vector.
+    def query(
+        self, node_config: Mapping[str, Scalar], instruction: QueryInstruction, run_id: str = ""
+    ) -> QueryReply:
+        """Answer a question that the plan holds, with a bounded vector, if the ledger allows it.
 
         Raises:
-            PrivacyError: another plan, or a question or time that the plan does not hold.
+            PrivacyError: another plan, a question or time that the plan does not hold, or the
+                site's ledger refuses.
             FederationError: as `this_site` and the task raise it.
         """
         site = this_site(node_config, self._config)
@@ -99,13 +114,17 @@ class Session:
         number, attempt = instruction.round_number, instruction.attempt
         purpose = f"{instruction.kind}_noise"
         stream = self._randomness.stream(purpose, site.client_id, number, attempt)
-        rows = self._rows(site, instruction)
+
+        def told() -> FlatVector:
+            return answer(self._rows(site, instruction), self._plan, query, stream)
+
+        sums, _ = self._charging.answered(site, instruction, run_id, told)
         return QueryReply(
             kind=instruction.kind,
             round_number=number,
             attempt=attempt,
             plan_digest=self._digest,
-            sums=answer(rows, self._plan, query, stream),
+            sums=sums,
         )
 
     def _rows(self, site: ThisSite, instruction: QueryInstruction) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ import typer
 from murmura.epsilon import epsilon
 from murmura.exit_codes import ExitCode, Interrupted, failure_of
 from murmura.holdings import holdings
+from murmura.ledger import app as ledger_app
 from murmura.plan import plan
 from murmura.simulate import HELP, simulate
 from shared.errors import FederationError
@@ -36,6 +37,7 @@ app.command(help=HELP)(simulate)
 app.command()(plan)
 app.command()(epsilon)
 app.command()(holdings)
+app.add_typer(ledger_app, name="ledger")
 
 
 @app.callback(invoke_without_command=True)

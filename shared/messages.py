@@ -86,11 +86,22 @@ class TrainInstruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainReply:
-    """What a client sends back: its clipped or noised update, and to what it answers."""
+    """What a client sends back: its clipped or noised update, and to what it answers.
+
+    Attributes:
+        round_number: As in the instruction.
+        attempt: Likewise.
+        plan_digest: Likewise.
+        ledger_head: Hash of the last entry of the site's ledger; "" where it keeps none.
+        ledger_signature: The site's signature of it, hexadecimal; "" likewise.
+        update: Shape (d,), float32.
+    """
 
     round_number: int
     attempt: int
     plan_digest: str
+    ledger_head: str = ""
+    ledger_signature: str = ""
     # Secrecy: under client-level privacy this is one client's clipped update, before any noise.
     update: FlatVector = field(repr=False)
 
@@ -100,6 +111,8 @@ class TrainReply:
             "round_number": self.round_number,
             "attempt": self.attempt,
             "plan_digest": self.plan_digest,
+            "ledger_head": self.ledger_head,
+            "ledger_signature": self.ledger_signature,
         }
         return encode(header, {"update": self.update})
 
@@ -107,12 +120,16 @@ class TrainReply:
     def from_record(cls, record: RecordDict) -> "TrainReply":
         """Decode. Raises MessageError on a wrong version, type, missing or unknown field."""
         header = decode_header(
-            record, ("round_number", "attempt", "plan_digest"), vectors=("update",)
+            record,
+            ("round_number", "attempt", "plan_digest", "ledger_head", "ledger_signature"),
+            vectors=("update",),
         )
         return cls(
             round_number=whole(header, "round_number"),
             attempt=whole(header, "attempt"),
             plan_digest=text(header, "plan_digest"),
+            ledger_head=text(header, "ledger_head", may_be_empty=True),
+            ledger_signature=text(header, "ledger_signature", may_be_empty=True),
             update=decode_vector(record, "update"),
         )
 

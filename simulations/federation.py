@@ -13,6 +13,8 @@ from shared.config import RunConfig, Scalar
 from simulations.faults import Faults
 from simulations.grid import InProcessGrid
 
+_LEDGERS = "ledgers"
+
 
 def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) -> Path:
     """Run one federation to its end, and return its run folder.
@@ -27,7 +29,8 @@ def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) 
     flat = RunConfig.from_run_config(raw_config).flat()
     flat["output.run_id"] = flat["output.run_id"] or new_run_id(str(flat["task"]))
     population = int(flat["population.size"])
-    grid = InProcessGrid(client_app, population, flat, faults=faults)
+    folder = Path(str(flat["output.dir"])) / str(flat["output.run_id"])
+    grid = InProcessGrid(client_app, population, flat, faults=faults, ledgers=folder / _LEDGERS)
     context = Context(
         run_id=grid.run.run_id,
         node_id=SUPERLINK_NODE_ID,
@@ -36,4 +39,4 @@ def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) 
         run_config=flat,
     )
     server_app(grid=grid, context=context)
-    return Path(str(flat["output.dir"])) / str(flat["output.run_id"])
+    return folder

@@ -208,7 +208,7 @@ def _single(
 def _rdp(counts: Counts, delta: float, adjacency: Adjacency) -> float | None:
     total = np.zeros(len(ORDERS))
     for part, count in counts:
-        curve = _rdp_curve(part, adjacency)
+        curve = renyi_curve(part, adjacency)
         if curve is None:
             return None
         total += count * np.array(curve)
@@ -216,7 +216,7 @@ def _rdp(counts: Counts, delta: float, adjacency: Adjacency) -> float | None:
 
 
 @lru_cache(maxsize=1024)
-def _rdp_curve(part: dp.DpEvent, adjacency: Adjacency) -> tuple[float, ...] | None:
+def renyi_curve(part: dp.DpEvent, adjacency: Adjacency) -> tuple[float, ...] | None:
     """Rényi divergence of one step at each of ORDERS; None where it is not known."""
     accountant = RdpAccountant(orders=list(ORDERS), neighboring_relation=_RELATIONS[adjacency])
     if not accountant.supports(part):

@@ -231,7 +231,7 @@ def test_the_last_bits_of_the_cross_check_give_no_privacy(monkeypatch: pytest.Mo
     nearly_nothing = [-1e-17] * len(accounting.ORDERS)
     monkeypatch.setattr(RdpAccountant, "rdp", nearly_nothing)
     found = epsilon_of(sampled(1e-7, 19.0, 100), 1e-14, ADD_REMOVE)
-    accounting._rdp_curve.cache_clear()
+    accounting.renyi_curve.cache_clear()
     accounting._epsilon.cache_clear()
     assert found.rdp is not None
     assert found.rdp > 0.0
@@ -240,7 +240,7 @@ def test_the_last_bits_of_the_cross_check_give_no_privacy(monkeypatch: pytest.Mo
 def test_an_order_left_out_is_not_shown_to_a_person(caplog: pytest.LogCaptureFixture) -> None:
     """It costs tightness only; what else the library has to say is shown."""
     accounting._epsilon.cache_clear()
-    accounting._rdp_curve.cache_clear()
+    accounting.renyi_curve.cache_clear()
     epsilon_of(sampled(0.2, 1.22, 60), 1e-5, ADD_REMOVE)
     assert not caplog.records
     record = logging.LogRecord("absl", logging.WARNING, "", 0, "something else", None, None)

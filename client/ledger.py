@@ -1,0 +1,196 @@
+"""The site's privacy ledger: durable, owned by the site, over all runs and servers.
+
+RESERVE is on disk, with a witness, before any private byte is read; COMMIT follows when the reply
+leaves. A crash in between stays charged. What would overspend, what is not known and what was
+asked before is refused. Neither flwr nor torch is needed to open one.
+
+Source: OpenDP's privacy filters, Sage (blocks of data), Cookie Monster (SOSP 2024, one budget over
+all queriers); docs/privacy.md says what remains: whoever can replace journal, witness and key
+together can also rewrite the past.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from dp_accounting import dp_event as dp
+
+from client.ledger_journal import Journal, create_journal
+from client.ledger_state import Block, Grant, Key, LedgerState, Release, exposure_of
+from shared.dp.mechanisms import Adjacency
+from shared.dp.renyi import renyi_cost
+from shared.errors import PrivacyError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerHead:
+    """Where a ledger stands: the site's signed word that `count` entries lead to `hash`."""
+
+    count: int
+    hash: str
+    signature: str
+    public_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """A release that is paid for.
+
+    Attributes:
+        key: Of the release.
+        charged: False where a seeded run repeats a release bit for bit.
+    """
+
+    key: Key
+    charged: bool
+
+
+class SiteLedger(Protocol):
+    """What a client needs of a ledger."""
+
+    def reserve(self, release: Release, *, repeatable: bool) -> Reservation:
+        """Charge `release`, or raise."""
+
+    def commit(self, reservation: Reservation, reply_digest: str) -> None:
+        """Say what left."""
+
+    def head(self) -> LedgerHead | None:
+        """Where the ledger stands; None where nobody signs it."""
+
+
+class Ledger:
+    """A site's ledger in a folder of its own.
+
+    Args:
+        folder: As `create` made it.
+        witness: The second file, if it lies elsewhere than beside the folder.
+        clock: Seconds since 1970.
+
+    Raises:
+        StateError: anything in it was changed, is missing, or is an old copy.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        witness: Path | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._journal = Journal(folder, witness)
+        self._clock = clock
+        self._state = LedgerState()
+        self.entries: list[dict[str, Any]] = []
+        with self._journal.locked() as found:
+            self._take_in(found)
+
+    @classmethod
+    def create(cls, folder: Path, grant: Grant, witness: Path | None = None) -> "Ledger":
+        """A new ledger with its first budget.
+
+        Raises:
+            StateError: there is one already, or the folder cannot be written.
+        """
+        create_journal(folder, witness)
+        ledger = cls(folder, witness)
+        ledger.set_budget(grant)
+        return ledger
+
+    def set_budget(self, grant: Grant) -> None:
+        """The owner's word on one block; what was spent of it stays spent."""
+        with self._journal.locked() as found:
+            self._take_in(found)
+            entry = {"kind": "set_budget", "grant": asdict(grant), "time": self._clock()}
+            self._append(entry)
+
+    def reserve(self, release: Release, *, repeatable: bool = False) -> Reservation:
+        """Charge `release` on disk, before any private byte is read.
+
+        Args:
+            release: What is asked for.
+            repeatable: The answer will be, byte for byte, the one that was charged before (a
+                seeded run): then a repeated request costs nothing. Otherwise it is refused, since
+                the average of two answers has less noise than one.
+
+        Raises:
+            BudgetExhausted: it would overspend.
+            PrivacyError: unknown, changed, repeated, or too soon.
+            StateError: the ledger is damaged, or cannot be written.
+        """
+        with self._journal.locked() as found:
+            self._take_in(found)
+            if release.key in self._state.reserved:
+                if not repeatable:
+                    raise PrivacyError(
+                        f"round {release.round_number}, attempt {release.attempt} was asked for "
+                        "before; expected a new attempt"
+                    )
+                return Reservation(key=release.key, charged=False)
+            entry = self._state.entry_for(release, self._clock())
+            # Guarantee: on disk before this returns; a crash from here on stays charged.
+            self._append(entry)
+        return Reservation(key=release.key, charged=True)
+
+    def commit(self, reservation: Reservation, reply_digest: str) -> None:
+        """Write down what left, as the SHA-256 of the reply's bytes."""
+        if not reservation.charged:
+            return
+        with self._journal.locked() as found:
+            self._take_in(found)
+            self._append({"kind": "commit", "key": list(reservation.key), "reply": reply_digest})
+
+    def head(self) -> LedgerHead:
+        """Signed by the site; a server that keeps it can tell an old copy."""
+        journal = self._journal
+        return LedgerHead(
+            count=journal.count,
+            hash=journal.head,
+            signature=journal.signature,
+            public_key=journal.public_key,
+        )
+
+    @property
+    def blocks(self) -> dict[str, Block]:
+        """By name."""
+        return self._state.blocks
+
+    @property
+    def reservations(self) -> dict[Key, str | None]:
+        """Every release that was charged, and the digest of what was sent for it."""
+        return dict(self._state.reserved)
+
+    @property
+    def torn(self) -> int:
+        """How often a crash left half an entry behind, for which nothing was released."""
+        return self._state.torn
+
+    def spent(self, block: str) -> float:
+        """Epsilon of `block` at its delta by the Rényi filter, rounded up."""
+        known = self._state.blocks[block]
+        return known.budget.epsilon_of(known.spent)
+
+    def exposure(self, block: str) -> dp.DpEvent:
+        """All events charged to `block`; its PLD epsilon is below the filter's."""
+        return exposure_of(self.entries, block)
+
+    def forecast(self, event: dp.DpEvent, *, unit: str, adjacency: Adjacency, server: str) -> int:
+        """How many more releases of `event` every block and the server's quota allow."""
+        cost = renyi_cost(event, adjacency, unit=unit)
+        return min(
+            min(
+                block.budget.times(block.spent, cost),
+                block.quota.times(block.by_server.get(server, (0,) * len(cost)), cost),
+            )
+            for block in self._state.blocks.values()
+        )
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        self._journal.append(entry)
+        self._take_in([entry])
+
+    def _take_in(self, entries: list[dict[str, Any]]) -> None:
+        for entry in entries:
+            self._state.apply(entry)
+            self.entries.append(entry)

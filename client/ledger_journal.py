@@ -1,0 +1,288 @@
+"""The file of a ledger: append-only, hash-chained, signed, and witnessed by a second file.
+
+Each line is one entry: number, hash of the entry before, content, its own hash, and the site's
+Ed25519 signature of that hash. After an entry is on disk, its number and hash are written to the
+witness, which may lie on another medium. So a journal that is shorter than its witness says was
+truncated or replaced by an old copy, and is refused; nothing is repaired in silence.
+
+What a crash may leave: (a) a torn last line that the witness does not know: it was never
+acknowledged, so nothing was released for it; the next opening keeps its bytes in a `torn` entry.
+(b) A whole last line that the witness does not know: it counts.
+"""
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_UN, flock
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from shared.errors import StateError
+
+JOURNAL = "journal.jsonl"
+KEY = "key"
+LOCK = "lock"
+_START = "0" * 64
+_SLOT = 100  # bytes of a witness slot: number, hash, check sum, newline
+_MOST_TORN = 4096
+
+
+class Journal:
+    """Entries of one ledger, in a folder that only its owner may read.
+
+    Args:
+        folder: Holds journal, key and lock.
+        witness: The second file; by default beside the folder, not in it.
+
+    Raises:
+        StateError: anything in it was changed, is missing, or is an old copy.
+    """
+
+    def __init__(self, folder: Path, witness: Path | None = None) -> None:
+        self._folder = folder
+        self._path = folder / JOURNAL
+        self._witness = witness or witness_of(folder)
+        self._key = _read_key(folder / KEY)
+        self._size = 0
+        self.count = 0
+        self.head = _START
+        self.signature = ""
+
+    @property
+    def public_key(self) -> str:
+        """Ed25519 public key of the site, hexadecimal."""
+        return self._key.public_key().public_bytes_raw().hex()
+
+    @contextmanager
+    def locked(self) -> Iterator[list[dict[str, Any]]]:
+        """Alone with the journal; yields the entries that are new since the last time."""
+        with (self._folder / LOCK).open("a") as lock:
+            flock(lock, LOCK_EX)
+            try:
+                yield self._read_new()
+            finally:
+                flock(lock, LOCK_UN)
+
+    def append(self, content: Mapping[str, Any]) -> None:
+        """Put one entry on disk, journal first, witness next; only while `locked`.
+
+        Raises:
+            StateError: it cannot be written; nothing was granted.
+        """
+        line = self._line(content)
+        try:
+            _append(self._path, line)
+        except OSError as error:
+            raise StateError(f"{self._path} cannot be written: {error.strerror}") from error
+        self._accept(json.loads(line), len(line))
+        self._write_witness()
+
+    def _line(self, content: Mapping[str, Any]) -> bytes:
+        entry: dict[str, Any] = {"number": self.count + 1, "previous": self.head, **content}
+        digest = _digest(entry)
+        entry["hash"] = digest
+        entry["signature"] = self._key.sign(bytes.fromhex(digest)).hex()
+        return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+    def _accept(self, entry: Mapping[str, Any], length: int) -> None:
+        self.count, self.head = entry["number"], entry["hash"]
+        self.signature = entry["signature"]
+        self._size += length
+
+    def _read_new(self) -> list[dict[str, Any]]:
+        try:
+            content = self._path.read_bytes()
+        except OSError as error:
+            raise StateError(f"{self._path} cannot be read: {error.strerror}") from error
+        if len(content) < self._size:
+            raise StateError(f"{self._path} became shorter: expected {self._size} bytes at least")
+        found, rest = [], content[self._size :]
+        while rest:
+            line, newline, after = rest.partition(b"\n")
+            entry = self._verified(line) if newline else None
+            if entry is None:
+                break
+            self._accept(entry, len(line) + 1)
+            found.append(entry)
+            rest = after
+        self._check_witness(torn=bool(rest))
+        if b"\n" in rest:
+            # An entry is one write that ends with its newline: no crash leaves a whole wrong line.
+            raise StateError(
+                f"{self._path} is damaged: expected nothing after entry {self.count}, got a line "
+                "that is no entry. The ledger is frozen"
+            )
+        if rest:
+            found.append(self._keep_torn(rest))
+        return found
+
+    def _verified(self, line: bytes) -> dict[str, Any] | None:
+        """The entry, if it is the next one, whole and signed."""
+        try:
+            entry: dict[str, Any] = json.loads(line)
+            signature = bytes.fromhex(entry.pop("signature"))
+            claimed = entry.pop("hash")
+            if (entry["number"], entry["previous"]) != (self.count + 1, self.head):
+                return None
+            if claimed != _digest(entry):
+                return None
+            self._key.public_key().verify(signature, bytes.fromhex(claimed))
+        except (ValueError, KeyError, TypeError, AttributeError, InvalidSignature):
+            return None
+        whole = entry | {"hash": claimed, "signature": signature.hex()}
+        # Another spelling of the same entry is not what was written.
+        return whole if _canonical(whole) == line else None
+
+    def _check_witness(self, *, torn: bool) -> None:
+        number, digest = self._read_witness()
+        if number > self.count:
+            raise StateError(
+                f"{self._path} is damaged or an old copy: expected {number} whole entries, got "
+                f"{self.count}. The ledger is frozen; bring back the newest copy of the journal"
+            )
+        if self.count > number + 1 or (torn and self.count > number):
+            raise StateError(
+                f"{self._witness} is an old copy: expected about {self.count} entries, got "
+                f"{number}. The ledger is frozen; bring back the newest copy of the witness"
+            )
+        if number == self.count and digest != self.head:
+            raise StateError(
+                f"{self._path} and {self._witness} tell of different entries {number}. The "
+                "ledger is frozen"
+            )
+        if number < self.count:
+            self._write_witness()
+
+    def _keep_torn(self, rest: bytes) -> dict[str, Any]:
+        """Replace a torn tail by an entry that keeps it, at once."""
+        kept = base64.b64encode(rest[:_MOST_TORN]).decode()
+        content = {"kind": "torn", "length": len(rest), "bytes": kept}
+        line = self._line(content)
+        whole = self._path.read_bytes()[: self._size] + line
+        _replace(self._path, whole)
+        entry: dict[str, Any] = json.loads(line)
+        self._accept(entry, len(line))
+        self._write_witness()
+        return entry
+
+    def _read_witness(self) -> tuple[int, str]:
+        try:
+            content = self._witness.read_bytes()
+        except OSError as error:
+            raise StateError(
+                f"the ledger's witness {self._witness} cannot be read: {error.strerror}. The "
+                "ledger is frozen"
+            ) from error
+        slots = [_slot(content[:_SLOT]), _slot(content[_SLOT : 2 * _SLOT])]
+        known = [slot for slot in slots if slot is not None]
+        if not known:
+            raise StateError(f"{self._witness} holds no valid entry. The ledger is frozen")
+        return max(known)
+
+    def _write_witness(self) -> None:
+        text = f"{self.count:020d} {self.head}".encode()
+        slot = text + b" " + hashlib.sha256(text).hexdigest()[:13].encode() + b"\n"
+        try:
+            with self._witness.open("r+b") as file:
+                # Two slots in turn: a torn write leaves the other.
+                file.seek(_SLOT * (self.count % 2))
+                file.write(slot)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StateError(f"{self._witness} cannot be written: {error.strerror}") from error
+
+
+def create_journal(folder: Path, witness: Path | None = None) -> Journal:
+    """A new, empty journal with a key of its own.
+
+    Raises:
+        StateError: there is one already, or the folder cannot be written.
+    """
+    path = witness or witness_of(folder)
+    try:
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        if (folder / JOURNAL).exists() or path.exists():
+            raise StateError(f"expected no ledger in {folder}, got one, or its witness {path}")
+        _create(folder / KEY, Ed25519PrivateKey.generate().private_bytes_raw())
+        _create(path, b"")
+        _create(folder / JOURNAL, b"")
+    except OSError as error:
+        raise StateError(f"no ledger can be made in {folder}: {error.strerror}") from error
+    journal = Journal(folder, witness)
+    journal._write_witness()  # noqa: SLF001 - the same class's own beginning
+    return journal
+
+
+def witness_of(folder: Path) -> Path:
+    """Where the witness lies if nothing else is said: beside the folder."""
+    return folder.parent / f".{folder.name}.witness"
+
+
+def _slot(content: bytes) -> tuple[int, str] | None:
+    text, check = content[:85], content[86:99]
+    if len(content) != _SLOT or hashlib.sha256(text).hexdigest()[:13].encode() != check:
+        return None
+    if content[85:86] != b" " or content[99:] != b"\n":
+        return None
+    return int(text[:20]), text[21:].decode()
+
+
+def _digest(entry: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(entry)).hexdigest()
+
+
+def _canonical(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _append(path: Path, line: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        if os.write(descriptor, line) != len(line):
+            raise OSError(0, "written in part")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _create(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    _sync_folder(path.parent)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    _create(fresh, content)
+    fresh.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_key(path: Path) -> Ed25519PrivateKey:
+    try:
+        return Ed25519PrivateKey.from_private_bytes(path.read_bytes())
+    except (OSError, ValueError) as error:
+        # Secrecy: neither the key nor what stands in its place is shown.
+        raise StateError(
+            f"expected the ledger's key in {path}, got none that can be read"
+        ) from error

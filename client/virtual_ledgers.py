@@ -1,0 +1,149 @@
+"""The ledgers of a simulation's many clients, in one: the same arithmetic, one array, one file.
+
+For simulation only: no signature, no witness, no fsync; a charge costs microseconds. Decisions are
+those of `client.ledger`, on the same whole numbers.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from client.ledger import LedgerHead, Reservation
+from client.ledger_state import Release
+from shared.dp.plan import PrivacyPlan
+from shared.dp.renyi import NOTHING, RENYI_ORDERS, RenyiBudget, Spending, added, renyi_cost
+from shared.errors import BudgetExhausted, PrivacyError, StateError
+
+_FILE = "charges.jsonl"
+
+
+class VirtualLedgers:
+    """One ledger for each of `count` virtual clients.
+
+    Args:
+        folder: Where the charges are kept, so that a resumed run finds them.
+        count: Number of clients.
+        budget: Of each.
+
+    Raises:
+        StateError: the file in `folder` cannot be read or written.
+    """
+
+    def __init__(self, folder: Path, count: int, budget: RenyiBudget) -> None:
+        self._budget = budget
+        self.spent = np.zeros((count, len(RENYI_ORDERS)), dtype=np.int64)
+        self._costs: dict[Spending, int] = {}
+        self._last: dict[tuple[int, str], tuple[int, int]] = {}
+        self._path = folder / _FILE
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._path.touch()
+            text = self._path.read_text()
+            # A last line without its end was never acknowledged.
+            whole = text[: text.rfind("\n") + 1]
+            self._load(whole)
+            if whole != text:
+                self._path.write_text(whole)
+        except OSError as error:
+            raise StateError(f"{self._path} cannot be used: {error.strerror}") from error
+
+    def of(self, index: int) -> "VirtualLedger":
+        """The ledger of client `index`."""
+        return VirtualLedger(self, index)
+
+    def reserve(self, index: int, release: Release, *, repeatable: bool) -> Reservation:
+        """As `Ledger.reserve`, for client `index`."""
+        place = (release.round_number, release.attempt)
+        last = self._last.get((index, release.kind), (0, 0))
+        if place <= last:
+            if not repeatable:
+                raise PrivacyError(f"expected a round and attempt after {last}, got {place}")
+            return Reservation(key=release.key, charged=False)
+        cost = renyi_cost(release.event, release.adjacency, unit=release.unit)
+        self._charge(index, cost)
+        self._last[index, release.kind] = place
+        self._write(index, release, cost)
+        return Reservation(key=release.key, charged=True)
+
+    def reserve_each(self, indices: np.ndarray, release: Release) -> np.ndarray:
+        """Charge many clients at once; returns whose budget allowed it, shape of `indices`.
+
+        For a cohort engine: the same decisions as one by one.
+        """
+        cost = renyi_cost(release.event, release.adjacency, unit=release.unit)
+        fits = self._budget.admits_each(self.spent[indices], cost)
+        charged = indices[fits]
+        self.spent[charged] = self._budget.charge_each(self.spent[charged], cost)
+        return fits
+
+    def epsilon(self, index: int) -> float:
+        """What client `index` has spent, rounded up."""
+        return self._budget.epsilon_of([int(amount) for amount in self.spent[index]])
+
+    def _charge(self, index: int, cost: Spending) -> None:
+        row = self.spent[index : index + 1]
+        if not self._budget.admits_each(row, cost)[0]:
+            raise BudgetExhausted("the site's privacy budget does not allow this release")
+        row[:] = self._budget.charge_each(row, cost)
+
+    def _write(self, index: int, release: Release, cost: Spending) -> None:
+        lines = []
+        if cost not in self._costs:
+            self._costs[cost] = len(self._costs)
+            lines.append(json.dumps(cost))
+        place = (release.kind, release.round_number, release.attempt)
+        lines.append(json.dumps([index, *place, self._costs[cost]]))
+        try:
+            # Opened anew, so that no file stays open behind a session that is forgotten.
+            with self._path.open("a") as file:
+                file.write("\n".join(lines) + "\n")
+        except OSError as error:
+            raise StateError(f"{self._path} cannot be written: {error.strerror}") from error
+
+    def _load(self, text: str) -> None:
+        for line in text.splitlines():
+            try:
+                entry = json.loads(line)
+                if len(entry) == len(RENYI_ORDERS):
+                    self._costs[tuple(entry)] = len(self._costs)
+                    continue
+                index, kind, number, attempt, which = entry
+                self._charge(index, list(self._costs)[which])
+                self._last[index, kind] = (number, attempt)
+            except (ValueError, TypeError, IndexError) as error:
+                raise StateError(f"{self._path} holds a line of another form") from error
+
+
+class VirtualLedger:
+    """One client's view of `VirtualLedgers`."""
+
+    def __init__(self, ledgers: VirtualLedgers, index: int) -> None:
+        self._ledgers = ledgers
+        self._index = index
+
+    def reserve(self, release: Release, *, repeatable: bool) -> Reservation:
+        """As `Ledger.reserve`."""
+        return self._ledgers.reserve(self._index, release, repeatable=repeatable)
+
+    def commit(self, reservation: Reservation, reply_digest: str) -> None:
+        """Nothing: no reply of a simulation leaves the process."""
+
+    def head(self) -> LedgerHead | None:
+        """None: nobody signs it."""
+        return None
+
+
+def virtual_budget(plan: PrivacyPlan) -> RenyiBudget:
+    """What a virtual client grants the run: the plan's budget, in the filter's coarser measure.
+
+    The server admits a plan by its PLD epsilon, which is smaller than the filter's for the same
+    events; so the budget grows by that ratio, and a run that was admitted is not refused midway.
+    """
+    adjacency, unit = plan.mechanism.adjacency, plan.mechanism.unit
+    cost = NOTHING
+    for event, times in plan.events().values():
+        for _ in range(times):
+            cost = added(cost, renyi_cost(event, adjacency, unit=unit))
+    needed = RenyiBudget(1.0, plan.delta).epsilon_of(cost)
+    return RenyiBudget(max(plan.epsilon_budget, needed), plan.delta)
