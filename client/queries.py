@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from shared.config import EvaluationConfig, RunConfig
+from shared.config import RunConfig
+from shared.config_sections import EvaluationConfig
 from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.queries import SumQuery, mean_row, noisy_sum

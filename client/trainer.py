@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from client.dp_optimizer import RecordOptimizer
 from client.update import outgoing
-from shared.config import RunConfig, TrainingConfig
+from shared.config import RunConfig
+from shared.config_sections import TrainingConfig
 from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import Randomness, RandomStream

@@ -220,7 +220,7 @@ class Dying:
     def install(self) -> None:
         """Replace both; the child never puts them back."""
         os.write = self._dying(self.write)  # type: ignore[assignment]
-        os.fsync = self._dying(self.fsync)
+        os.fsync = self._dying(self.fsync)  # type: ignore[assignment]
 
     def _dying(self, real: Callable[..., object]) -> Callable[..., object]:
         def call(file: int, *rest: bytes) -> object:

@@ -16,7 +16,8 @@ from client.queries import (
     training_part,
 )
 from client.session import Session
-from shared.config import EvaluationConfig, RunConfig, Scalar
+from shared.config import RunConfig, Scalar
+from shared.config_sections import EvaluationConfig
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import SeededRandomness
 from shared.errors import PrivacyError
