@@ -6,11 +6,11 @@ from functools import cache
 from pathlib import Path
 
 from client.ledger import Ledger, LedgerHead, SiteLedger
-from client.ledger_state import Release
+from client.ledger_state import Participation, Release
 from client.site import ThisSite
 from client.virtual_ledgers import VirtualLedgers, virtual_budget
 from shared.config import RunConfig
-from shared.dp.mechanisms import NoPrivacy
+from shared.dp.mechanisms import CorrelatedPrivacy, NoPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.messages import TrainInstruction
 from shared.parameters import FlatVector
@@ -81,4 +81,13 @@ class Charging:
             event=event,
             unit=mechanism.unit,
             adjacency=mechanism.adjacency,
+            participation=self._participation() if kind == "train" else None,
+        )
+
+    def _participation(self) -> Participation | None:
+        mechanism = self._plan.mechanism
+        if not isinstance(mechanism, CorrelatedPrivacy):
+            return None
+        return Participation(
+            min_separation=mechanism.min_separation, most=mechanism.max_participations
         )

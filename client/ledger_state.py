@@ -33,6 +33,7 @@ class Release:
         unit: record or client.
         adjacency: Of the run's claims.
         blocks: Which blocks of the data are touched; none named: all.
+        participation: Where one event covers the whole run: what it rests on.
     """
 
     server: str
@@ -45,11 +46,35 @@ class Release:
     unit: str
     adjacency: Adjacency
     blocks: tuple[str, ...] = ()
+    participation: "Participation | None" = None
 
     @property
     def key(self) -> Key:
         """A release is charged once for each."""
         return (self.server, self.run_id, self.kind, self.round_number, self.attempt)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Participation:
+    """How often one client takes part in a run whose noise is correlated over rounds.
+
+    Attributes:
+        min_separation: Rounds between two.
+        most: In the whole run.
+    """
+
+    min_separation: int
+    most: int
+
+    def check(self, before: frozenset[int], round_number: int) -> None:
+        """Raise PrivacyError if one more would break the accounting; the same round may repeat."""
+        others = before - {round_number}
+        near = [done for done in others if abs(round_number - done) < self.min_separation]
+        if near or len(others) >= self.most:
+            raise PrivacyError(
+                f"expected at most {self.most} rounds in the run, {self.min_separation} apart, got "
+                f"round {round_number} after {sorted(before)}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +151,7 @@ class LedgerState:
         self.reserved: dict[Key, str | None] = {}  # -> digest of what was sent
         self.plans: dict[tuple[str, str], str] = {}
         self.last: dict[tuple[str, str], float] = {}
+        self.rounds: dict[tuple[str, str], frozenset[int]] = {}
         self.torn = 0
 
     def apply(self, entry: Mapping[str, Any]) -> None:
@@ -160,10 +186,16 @@ class LedgerState:
         self.reserved[server, run_id, kind, number, attempt] = None
         self.plans[server, run_id] = entry["plan_digest"]
         self.last[server, kind] = entry["time"]
+        if kind == "train":
+            self.rounds[server, run_id] = self.rounds_of(server, run_id) | {number}
 
     def _commit(self, entry: Mapping[str, Any]) -> None:
         server, run_id, kind, number, attempt = entry["key"]
         self.reserved[server, run_id, kind, number, attempt] = entry["reply"]
+
+    def rounds_of(self, server: str, run_id: str) -> frozenset[int]:
+        """Rounds of a run that the site trained in."""
+        return self.rounds.get((server, run_id), frozenset())
 
     def entry_for(self, release: Release, now: float) -> dict[str, Any]:
         """The entry that charges `release`.
@@ -175,7 +207,7 @@ class LedgerState:
         """
         blocks = release.blocks or tuple(sorted(self.blocks))
         self._check(release, blocks, now)
-        cost = renyi_cost(release.event, release.adjacency, unit=release.unit)
+        cost = cost_of(release, self.rounds_of(release.server, release.run_id))
         if not all(self.blocks[name].admits(release.server, cost) for name in blocks):
             # Secrecy: no number: the answer is the same whatever the data hold.
             raise BudgetExhausted("the site's privacy budget does not allow this release")
@@ -186,7 +218,7 @@ class LedgerState:
             "unit": release.unit,
             "adjacency": release.adjacency.value,
             "blocks": list(blocks),
-            "event": event_to_json(release.event),
+            "event": event_to_json(dp.NoOpDpEvent() if cost == NOTHING else release.event),
             "cost": list(cost),
             "time": now,
         }
@@ -212,6 +244,20 @@ class LedgerState:
             raise PrivacyError(
                 f"expected at least {wanted:g} s between two releases of kind {release.kind!r}"
             )
+
+
+def cost_of(release: Release, before: frozenset[int]) -> Spending:
+    """What `release` costs a site that trained in the rounds `before` of the same run.
+
+    Raises:
+        PrivacyError: an unknown event, or a participation on which the accounting does not rest.
+    """
+    cost = renyi_cost(release.event, release.adjacency, unit=release.unit)
+    if release.participation is None:
+        return cost
+    release.participation.check(before, release.round_number)
+    # Guarantee: the first participation pays for the whole run.
+    return NOTHING if before else cost
 
 
 def exposure_of(entries: list[dict[str, Any]], block: str) -> dp.DpEvent:

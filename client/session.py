@@ -69,6 +69,7 @@ class Session:
         """
         site = this_site(node_config, self._config)
         self._check_plan(instruction)
+        clipping_norm = self._clipping_norm(instruction)
         normalisation = Normalisation.from_vector(instruction.normalisation)
         _, training = self._prepared(site.settings(self._settings))
 
@@ -80,6 +81,7 @@ class Session:
                 round_number=instruction.round_number,
                 attempt=instruction.attempt,
                 client_id=site.client_id,
+                clipping_norm=clipping_norm,
             )
 
         update, head = self._charging.answered(site, instruction, run_id, answer)
@@ -149,6 +151,16 @@ class Session:
                 f"expected an instruction for the plan {self._digest[:12]}, got "
                 f"{instruction.plan_digest[:12]}"
             )
+
+    def _clipping_norm(self, instruction: TrainInstruction) -> float:
+        asked = instruction.clipping_norm
+        # Guarantee: a fixed clip is the plan's. An adaptive one is a function of noisy counts; at
+        # any clip the server's noise is in proportion to it.
+        if asked != self._plan.clipping_norm and not (self._plan.adaptive and asked > 0.0):
+            raise PrivacyError(
+                f"expected the plan's clipping norm {self._plan.clipping_norm!r}, got {asked!r}"
+            )
+        return asked
 
     def _device(self) -> torch.device:
         runtime = self._config.runtime

@@ -67,7 +67,7 @@ class LocalTraining:
         check_fixed_parts(task.build_model)
         self._spare: nn.Module | None = self._built()
 
-    def update(
+    def update(  # noqa: PLR0913 - what one turn consists of
         self,
         parameters: FlatVector,
         examples: Examples,
@@ -76,6 +76,7 @@ class LocalTraining:
         round_number: int,
         attempt: int,
         client_id: str,
+        clipping_norm: float | None = None,
     ) -> FlatVector:
         """What this client sends in this round.
 
@@ -89,9 +90,10 @@ class LocalTraining:
             round_number: 1-based.
             attempt: 1-based.
             client_id: Labels the random streams.
+            clipping_norm: Of an update at client level; None: the plan's.
 
         Returns:
-            Shape (d,), float32, finite.
+            Shape (d,), float32, finite; as `outgoing` says.
 
         Raises:
             MessageError: `parameters` does not fit the model.
@@ -116,7 +118,7 @@ class LocalTraining:
             else:
                 self._train(model, local, turn)
         self._spare = model
-        return outgoing(flatten(model), parameters, self._mechanism)
+        return outgoing(flatten(model), parameters, self._mechanism, clipping_norm)
 
     def _built(self) -> nn.Module:
         with torch.random.fork_rng(devices=_forked(self._device)):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from client.ledger import LedgerHead, Reservation
-from client.ledger_state import Release
+from client.ledger_state import Release, cost_of
 from shared.dp.plan import PrivacyPlan
 from shared.dp.renyi import NOTHING, RENYI_ORDERS, RenyiBudget, Spending, added, renyi_cost
 from shared.errors import BudgetExhausted, PrivacyError, StateError
@@ -33,6 +33,7 @@ class VirtualLedgers:
     def __init__(self, folder: Path, count: int, budget: RenyiBudget) -> None:
         self._budget = budget
         self.spent = np.zeros((count, len(RENYI_ORDERS)), dtype=np.int64)
+        self._rounds: dict[int, frozenset[int]] = {}
         self._costs: dict[Spending, int] = {}
         self._last: dict[tuple[int, str], tuple[int, int]] = {}
         self._path = folder / _FILE
@@ -60,9 +61,9 @@ class VirtualLedgers:
             if not repeatable:
                 raise PrivacyError(f"expected a round and attempt after {last}, got {place}")
             return Reservation(key=release.key, charged=False)
-        cost = renyi_cost(release.event, release.adjacency, unit=release.unit)
+        cost = cost_of(release, self._rounds.get(index, frozenset()))
         self._charge(index, cost)
-        self._last[index, release.kind] = place
+        self._remember(index, release.kind, place)
         self._write(index, release, cost)
         return Reservation(key=release.key, charged=True)
 
@@ -87,6 +88,11 @@ class VirtualLedgers:
             raise BudgetExhausted("the site's privacy budget does not allow this release")
         row[:] = self._budget.charge_each(row, cost)
 
+    def _remember(self, index: int, kind: str, place: tuple[int, int]) -> None:
+        self._last[index, kind] = place
+        if kind == "train":
+            self._rounds[index] = self._rounds.get(index, frozenset()) | {place[0]}
+
     def _write(self, index: int, release: Release, cost: Spending) -> None:
         lines = []
         if cost not in self._costs:
@@ -110,7 +116,7 @@ class VirtualLedgers:
                     continue
                 index, kind, number, attempt, which = entry
                 self._charge(index, list(self._costs)[which])
-                self._last[index, kind] = (number, attempt)
+                self._remember(index, kind, (number, attempt))
             except (ValueError, TypeError, IndexError) as error:
                 raise StateError(f"{self._path} holds a line of another form") from error
 

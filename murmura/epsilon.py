@@ -1,18 +1,18 @@
 """`murmura epsilon`: the calculator: what given steps cost."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from dp_accounting import dp_event as dp
 from rich.console import Console
 from rich.table import Table
 
 from murmura.machine import json_line
 from shared.domains import fraction, positive
-from shared.dp.accounting import Epsilon, epsilon_of
-from shared.dp.mechanisms import Adjacency
 from shared.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from shared.dp.accounting import Epsilon
 
 
 class AdjacencyName(StrEnum):
@@ -23,9 +23,9 @@ class AdjacencyName(StrEnum):
     ZERO_OUT = "zero-out"
 
     @property
-    def relation(self) -> Adjacency:
-        """The relation that the accountant knows."""
-        return Adjacency(self.value.replace("-", "_"))
+    def relation(self) -> str:
+        """As the accountant spells it."""
+        return self.value.replace("-", "_")
 
 
 def epsilon(
@@ -52,6 +52,11 @@ def epsilon(
     Example: [green]murmura epsilon --noise-multiplier 1.0 --sample-rate 0.01 --steps 1000
     --delta 1e-5[/green]
     """
+    # Slow to import, and needed by no help.
+    from dp_accounting import dp_event as dp  # noqa: PLC0415
+
+    from shared.dp.accounting import epsilon_of  # noqa: PLC0415
+
     _check("--noise-multiplier", noise_multiplier, positive())
     _check("--sample-rate", sample_rate, fraction())
     _check("--steps", steps, positive())
@@ -66,7 +71,7 @@ def epsilon(
                 {
                     "epsilon": claim.epsilon,
                     "delta": delta,
-                    "adjacency": relation.value,
+                    "adjacency": relation,
                     "method": claim.method,
                     "pld": claim.pld,
                     "rdp": claim.rdp,
@@ -83,11 +88,11 @@ def epsilon(
     Console(highlight=False).print(_table(claim, unamplified, relation))
 
 
-def _table(claim: Epsilon, unamplified: Epsilon, relation: Adjacency) -> Table:
+def _table(claim: "Epsilon", unamplified: "Epsilon", relation: str) -> Table:
     table = Table(show_header=False, box=None)
     table.add_row("epsilon", f"[bold]{claim.epsilon}[/bold]  (rounded up)")
     table.add_row("delta", repr(claim.delta))
-    table.add_row("adjacency", relation.value.replace("_", " "))
+    table.add_row("adjacency", relation.replace("_", " "))
     table.add_row("method", claim.method.replace("_", " "))
     agree = "agree" if claim.agree else "[red]PLD is above another bound: numerical trouble[/red]"
     rdp = "does not know this event" if claim.rdp is None else f"{claim.rdp:.4f}"

@@ -3,20 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from client.ledger import Ledger
-from client.ledger_journal import JOURNAL
-from client.ledger_state import Block, Grant
 from murmura.machine import json_line
 from murmura.settings import layered
-from shared.dp.accounting import epsilon_of
-from shared.dp.plan import PrivacyPlan
 from shared.errors import StateError
+
+if TYPE_CHECKING:
+    from client.ledger import Ledger
+    from client.ledger_state import Block
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,6 +50,10 @@ def set_budget(  # noqa: PLR0913 - one parameter for each option
     witness: Witness = None,
 ) -> None:
     """Grant a budget; makes the ledger where there is none. What was spent stays spent."""
+    from client.ledger import Ledger  # noqa: PLC0415 - slow, and needed by no help
+    from client.ledger_journal import JOURNAL  # noqa: PLC0415 - likewise
+    from client.ledger_state import Grant  # noqa: PLC0415 - likewise
+
     grant = Grant(
         data_set=data_set,
         block=block,
@@ -70,7 +73,7 @@ def set_budget(  # noqa: PLR0913 - one parameter for each option
 @app.command()
 def show(*, ledger: Folder, witness: Witness = None, machine: Machine = False) -> None:
     """What was granted and spent, by block and by server."""
-    opened = Ledger(ledger, witness)
+    opened = _open(ledger, witness)
     blocks = [_block(opened, name, block) for name, block in sorted(opened.blocks.items())]
     if machine:
         head = asdict(opened.head())
@@ -89,7 +92,7 @@ def show(*, ledger: Folder, witness: Witness = None, machine: Machine = False) -
 @app.command()
 def verify(*, ledger: Folder, witness: Witness = None, machine: Machine = False) -> None:
     """Check every entry: number, hash, chain, signature, witness. Exit 5 if anything differs."""
-    head = Ledger(ledger, witness).head()
+    head = _open(ledger, witness).head()
     if machine:
         typer.echo(json_line({"intact": True, "head": asdict(head)}))
         return
@@ -104,7 +107,7 @@ def export(
     witness: Witness = None,
 ) -> None:
     """Write every entry and the signed head as JSON, for an auditor."""
-    opened = Ledger(ledger, witness)
+    opened = _open(ledger, witness)
     content = {"entries": opened.entries, "head": asdict(opened.head())}
     try:
         out.write_text(json_line(content) + "\n")
@@ -123,7 +126,9 @@ def forecast(
     machine: Machine = False,
 ) -> None:
     """How many more rounds of a plan the budget allows."""
-    opened = Ledger(ledger, witness)
+    opened = _open(ledger, witness)
+    from shared.dp.plan import PrivacyPlan  # noqa: PLC0415 - slow, and needed by no help
+
     planned = PrivacyPlan.from_config(layered(plan, [], {}).config())
     mechanism = planned.mechanism
     rounds = opened.forecast(
@@ -141,7 +146,15 @@ def forecast(
     )
 
 
-def _block(opened: Ledger, name: str, block: Block) -> dict[str, Any]:
+def _open(folder: Path, witness: Path | None) -> "Ledger":
+    from client.ledger import Ledger  # noqa: PLC0415 - slow, and needed by no help
+
+    return Ledger(folder, witness)
+
+
+def _block(opened: "Ledger", name: str, block: "Block") -> dict[str, Any]:
+    from shared.dp.accounting import epsilon_of  # noqa: PLC0415 - slow, and needed by no help
+
     events = opened.exposure(name)
     adjacency = next((e["adjacency"] for e in opened.entries if e["kind"] == "reserve"), None)
     tight = epsilon_of(events, block.grant.delta, adjacency).epsilon if adjacency else 0.0

@@ -1,7 +1,7 @@
 """`murmura plan`: how much noise a promise needs, and what would change if it were another."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -10,8 +10,10 @@ from rich.table import Table
 from murmura.machine import json_line
 from murmura.wording import epsilon_text
 from shared.domains import fraction, positive, within
-from shared.dp.outlook import Outlook
 from shared.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from shared.dp.outlook import Outlook
 
 _BAR = 40
 
@@ -51,6 +53,8 @@ def plan(  # noqa: PLR0913 - one parameter for each option
     [green]murmura plan --target-epsilon 4 --delta 1e-6 --population 1000 --cohort 50 --rounds 200
     --unit client[/green]
     """
+    from shared.dp.outlook import Outlook  # noqa: PLC0415 - slow, and needed by no help
+
     outlook = Outlook(
         unit=unit.value,
         population=_in("--population", population, positive()),
@@ -70,7 +74,7 @@ def plan(  # noqa: PLR0913 - one parameter for each option
     _show(Console(highlight=False), outlook, noise)
 
 
-def _noise(outlook: Outlook, target: float | None, given: float | None) -> float:
+def _noise(outlook: "Outlook", target: float | None, given: float | None) -> float:
     if (target is None) == (given is None):
         raise ConfigurationError(
             "expected one of --target-epsilon and --noise-multiplier, got "
@@ -101,7 +105,7 @@ def _in(option: str, value: Any, domain: dict[str, Any]) -> Any:
     return value
 
 
-def _content(outlook: Outlook, noise: float, target: float | None) -> dict[str, Any]:
+def _content(outlook: "Outlook", noise: float, target: float | None) -> dict[str, Any]:
     claim = outlook.claim(noise)
     return {
         "noise_multiplier": noise,
@@ -125,7 +129,7 @@ def _content(outlook: Outlook, noise: float, target: float | None) -> dict[str, 
     }
 
 
-def _show(console: Console, outlook: Outlook, noise: float) -> None:
+def _show(console: Console, outlook: "Outlook", noise: float) -> None:
     claim = outlook.claim(noise)
     bare = outlook.claim_without_amplification(noise).epsilon
     relation = outlook.adjacency.value.replace("_", " ")
@@ -143,7 +147,7 @@ def _show(console: Console, outlook: Outlook, noise: float) -> None:
     console.print(_what_if(outlook, noise))
 
 
-def _settings(outlook: Outlook, noise: float) -> str:
+def _settings(outlook: "Outlook", noise: float) -> str:
     rate = f"{outlook.sample_rate!r}"
     common = (
         f"-c rounds={outlook.rounds} -c population.size={outlook.population} "
@@ -166,7 +170,7 @@ def _bars(title: str, curve: tuple[tuple[float, float], ...], name: str) -> Tabl
     return table
 
 
-def _what_if(outlook: Outlook, noise: float) -> Table:
+def _what_if(outlook: "Outlook", noise: float) -> Table:
     client = outlook.unit == "client"
     table = Table(
         title=f"epsilon by noise and {'expected cohort' if client else 'sample rate'}",

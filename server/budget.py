@@ -5,7 +5,7 @@ from shared.dp.claims import SpendingMeter
 from shared.dp.events import Charge
 from shared.dp.mechanisms import NoPrivacy
 from shared.dp.plan import PrivacyPlan
-from shared.errors import BudgetExhausted, StateError
+from shared.errors import BudgetExhausted, PrivacyError, StateError
 
 CHARGES = "charges.jsonl"
 
@@ -28,9 +28,11 @@ class Budget:
         self._folder = folder
         self._repeatable = repeatable
         self._meter = SpendingMeter(plan)
-        self._events = {kind: event for kind, (event, _) in plan.events().items()}
         self.charges = [Charge.from_json(line) for line in folder.read_lines(CHARGES)]
-        if any(charge.event != self._events.get(charge.kind) for charge in self.charges):
+        if any(
+            charge.event != plan.charge_event(charge.kind, charge.round_number)
+            for charge in self.charges
+        ):
             # Guarantee: claims count charges of the plan; others would be under-reported.
             raise StateError(f"{folder.file(CHARGES)} holds charges of another privacy plan")
 
@@ -61,12 +63,11 @@ class Budget:
             BudgetExhausted: the round would spend more than the budget; nothing is booked.
             StateError: the charge cannot be written; the round must not take place.
         """
+        event = self._plan.charge_event(kind, round_number)
+        if event is None:
+            raise PrivacyError(f"expected an exchange of the plan, got {kind!r}")
         charge = Charge(
-            round_number=round_number,
-            attempt=attempt,
-            clients=clients,
-            event=self._events[kind],
-            kind=kind,
+            round_number=round_number, attempt=attempt, clients=clients, event=event, kind=kind
         )
         if charge.key in {booked.key for booked in self.charges}:
             return

@@ -19,6 +19,7 @@ from shared.parameters import FlatVector
 CHECKPOINT = "checkpoint.safetensors"
 _HEADER = "header"
 _OPTIMIZER = "optimizer."
+_NOISE = "noise."
 # What may differ when a run goes on: it cannot change a number of the model or of the report.
 _NEUTRAL = ("output.", "runtime.evaluate_every", "runtime.gpu_memory_fraction")
 
@@ -36,6 +37,8 @@ class Checkpoint:
         clients_lost: Clients lost so far, over all rounds.
         seconds: Time spent in rounds so far.
         normalisation: As `Normalisation.vector`; of length 0 for none.
+        clipping_norm: C of the next round.
+        noise: What correlated noise needs of past rounds: a secret of the server.
     """
 
     round_number: int
@@ -46,6 +49,8 @@ class Checkpoint:
     clients_lost: int
     seconds: float
     normalisation: FlatVector = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    clipping_norm: float = 0.0
+    noise: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def resumable(config: RunConfig) -> dict[str, Scalar]:
@@ -65,10 +70,12 @@ def save(folder: RunFolder, checkpoint: Checkpoint) -> None:
         "code_digest": checkpoint.code_digest,
         "clients_lost": checkpoint.clients_lost,
         "seconds": checkpoint.seconds,
+        "clipping_norm": checkpoint.clipping_norm,
     }
     tensors: dict[str, NDArray[Any]] = {
         _OPTIMIZER + name: value for name, value in checkpoint.optimizer.items()
     }
+    tensors |= {_NOISE + name: value for name, value in checkpoint.noise.items()}
     tensors["parameters"] = checkpoint.parameters
     tensors["normalisation"] = checkpoint.normalisation
     text = json.dumps(header).encode()
@@ -90,14 +97,25 @@ def restore(folder: RunFolder, config: RunConfig, code_digest: str) -> Checkpoin
         tensors = load_tensors(path.read_bytes())
         header = json.loads(tensors.pop(_HEADER).tobytes())
         parameters, normalisation = tensors.pop("parameters"), tensors.pop("normalisation")
-        optimizer = {name.removeprefix(_OPTIMIZER): value for name, value in tensors.items()}
         checkpoint = Checkpoint(
-            parameters=parameters, normalisation=normalisation, optimizer=optimizer, **header
+            parameters=parameters,
+            normalisation=normalisation,
+            optimizer=_named(tensors, _OPTIMIZER),
+            noise=_named(tensors, _NOISE),
+            **header,
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise StateError(f"{path} cannot be read as a checkpoint: {error}") from error
     check_same(checkpoint.config, config, checkpoint.code_digest, code_digest)
     return checkpoint
+
+
+def _named(tensors: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def check_same(

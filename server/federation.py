@@ -15,21 +15,24 @@ from server.checkpoint import Checkpoint, restore, resumable, save
 from server.cohort import draw_cohort
 from server.environment import code_digest
 from server.evaluation import Evaluator, Measurement
-from server.exchange import cut, exchange, reason_of
+from server.exchange import cut, exchange
 from server.optimizer import ServerOptimizer
 from server.preparation import Prepared
 from server.progress import RoundFinished, RunFinished, tell
 from server.queries import PrivateQueries, PrivateScores
 from server.recording import Recorder
+from server.replies import decoded, left_out
 from server.report.build import Outcome, build_report
 from server.report.results import REPORT, SUMMARY, build_summary, write_results
 from server.report.terminal import summary_lines
 from server.roster import Roster, enrol
 from server.run_folder import RunFolder
 from shared.config import RunConfig
+from shared.dp.correlated import CorrelatedNoise
+from shared.dp.mechanisms import CorrelatedPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.errors import ProtocolError, TooFewSurvivors
-from shared.messages import TrainInstruction, TrainReply
+from shared.messages import TrainInstruction
 from shared.normalisation import Normalisation
 from shared.parameters import FlatVector, flatten
 
@@ -82,6 +85,8 @@ class Federation:
         self.rounds_done = 0
         self.parameters: FlatVector = flatten(prepared.model)
         self._optimizer = ServerOptimizer(config.server, len(self.parameters))
+        self._clipping_norm = plan.clipping_norm
+        self._noise = _correlated_noise(plan, len(self.parameters))
         self._budget = Budget(plan, folder, repeatable=prepared.randomness.seeded)
         self._restore()
         self._evaluator = Evaluator(prepared.task, config)
@@ -107,6 +112,9 @@ class Federation:
         self.parameters = checkpoint.parameters
         self._optimizer.restore(checkpoint.optimizer)
         self._normalisation = Normalisation.from_vector(checkpoint.normalisation)
+        self._clipping_norm = checkpoint.clipping_norm
+        if self._noise is not None:
+            self._noise.restore(checkpoint.noise)
         self.rounds_done = checkpoint.round_number
         self._lost = checkpoint.clients_lost
         self._seconds = checkpoint.seconds
@@ -130,12 +138,19 @@ class Federation:
         )
         self._budget.charge(round_number, attempt, cohort)
         collected = self._collect(cohort, round_number, attempt)
-        noise = self._randomness.stream("server_noise", round_number, attempt)
-        self.parameters = self._optimizer.step(self.parameters, collected.total.mean(noise))
+        self._step(collected.total, round_number, attempt)
         measured = self._measure(round_number)
         scores = self._queries.evaluation(round_number, self.parameters, self._normalisation)
         seconds = time.monotonic() - started
         self._record(round_number, collected, (measured, scores), seconds)
+
+    def _step(self, total: RoundSum, round_number: int, attempt: int) -> None:
+        noise = self._randomness.stream("server_noise", round_number, attempt)
+        mean = total.mean(noise, self._noise)
+        self.parameters = self._optimizer.step(self.parameters, mean)
+        if self._plan.adaptive:
+            count_noise = self._randomness.stream("count_noise", round_number, attempt)
+            self._clipping_norm = total.next_clipping_norm(count_noise)
 
     def _collect(self, cohort: tuple[str, ...], round_number: int, attempt: int) -> _Collected:
         total = RoundSum(
@@ -144,18 +159,19 @@ class Federation:
             cohort_size=len(cohort),
             round_number=round_number,
             attempt=attempt,
+            clipping_norm=self._clipping_norm,
         )
         messages = self._instructions(cohort, round_number, attempt)
         silent = set(range(len(cohort)))
         for position, reply in exchange(self._grid, messages, self._config.cohort.timeout_s):
             silent.discard(position)
             try:
-                total.add(position, _decoded(reply))
+                total.add(position, decoded(reply))
             except ProtocolError as error:
-                _left_out(round_number, cohort[position], cut(error))
+                left_out(round_number, cohort[position], cut(error))
                 total.give_up(position)
         for position in sorted(silent):
-            _left_out(round_number, cohort[position], "no answer in time")
+            left_out(round_number, cohort[position], "no answer in time")
         wanted = math.ceil(self._config.cohort.minimum_survivors * len(cohort))
         if total.survivors < wanted:
             raise TooFewSurvivors(
@@ -172,6 +188,7 @@ class Federation:
             attempt=attempt,
             plan=self._plan.canonical(),
             plan_digest=self._digest,
+            clipping_norm=self._clipping_norm,
             parameters=self.parameters,
             normalisation=self._normalised(),
         ).to_record()
@@ -235,6 +252,8 @@ class Federation:
             clients_lost=self._lost,
             seconds=self._seconds,
             normalisation=self._normalised(),
+            clipping_norm=self._clipping_norm,
+            noise={} if self._noise is None else self._noise.state(),
         )
         save(self._folder, checkpoint)
 
@@ -265,14 +284,9 @@ class Federation:
         )
 
 
-def _left_out(round_number: int, client: str, why: str) -> None:
-    _LOGGER.warning("round %d: %s is left out: %s", round_number, client, why)
-
-
-def _decoded(reply: Message) -> TrainReply:
-    if reply.has_error():
-        raise ProtocolError(reason_of(reply))
-    return TrainReply.from_record(reply.content)
+def _correlated_noise(plan: PrivacyPlan, dimension: int) -> CorrelatedNoise | None:
+    mechanism = plan.mechanism
+    return mechanism.noise(dimension) if isinstance(mechanism, CorrelatedPrivacy) else None
 
 
 def _told(event: RoundFinished) -> str:

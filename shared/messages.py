@@ -4,8 +4,9 @@ Whatever leaves a client is one of the reply classes below, and nothing else: no
 loss, no metric. The exchanges of protocol version 2:
 
 query.enrol  {} -> {protocol_version, client_id}
-train        {.., round_number, attempt, plan, plan_digest, parameters, normalisation}
-             -> {.., round_number, attempt, plan_digest, update}
+train        {.., round_number, attempt, plan, plan_digest, clipping_norm, parameters,
+              normalisation}
+             -> {.., round_number, attempt, plan_digest, ledger_head, ledger_signature, update}
 evaluate, query.statistics: see shared/query_messages.py
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 from flwr.app import RecordDict
 
 from shared.parameters import FlatVector
-from shared.wire import Scalar, decode_header, decode_vector, encode, text, whole
+from shared.wire import Scalar, decode_header, decode_vector, encode, number, text, whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +47,14 @@ class TrainInstruction:
         plan_digest: SHA-256 of `plan`, hexadecimal.
         parameters: Global parameters, shape (d,), float32.
         normalisation: As `Normalisation.vector`; of length 0 for none.
+        clipping_norm: C of this round; the plan's, unless it is adaptive.
     """
 
     round_number: int
     attempt: int
     plan: str
     plan_digest: str
+    clipping_norm: float
     parameters: FlatVector = field(repr=False)
     normalisation: FlatVector = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
 
@@ -62,6 +65,7 @@ class TrainInstruction:
             "attempt": self.attempt,
             "plan": self.plan,
             "plan_digest": self.plan_digest,
+            "clipping_norm": self.clipping_norm,
         }
         vectors = {"parameters": self.parameters, "normalisation": self.normalisation}
         return encode(header, vectors)
@@ -71,7 +75,7 @@ class TrainInstruction:
         """Decode. Raises MessageError on a wrong version, type, missing or unknown field."""
         header = decode_header(
             record,
-            ("round_number", "attempt", "plan", "plan_digest"),
+            ("round_number", "attempt", "plan", "plan_digest", "clipping_norm"),
             vectors=("parameters", "normalisation"),
         )
         return cls(
@@ -79,6 +83,7 @@ class TrainInstruction:
             attempt=whole(header, "attempt"),
             plan=text(header, "plan"),
             plan_digest=text(header, "plan_digest"),
+            clipping_norm=number(header, "clipping_norm"),
             parameters=decode_vector(record, "parameters"),
             normalisation=decode_vector(record, "normalisation"),
         )

@@ -72,9 +72,10 @@ class Normalisation:
         variances = sums[channels : 2 * channels] / count - means**2
         stddevs = np.sqrt(np.clip(variances, _LEAST_STDDEV**2, 0.25))
         width = high - low
+        # As it travels and is kept, so that a resumed run goes on with the same numbers.
         return cls(
-            tuple(float(low + width * mean) for mean in means),
-            tuple(float(width * stddev) for stddev in stddevs),
+            tuple(float(np.float32(low + width * mean)) for mean in means),
+            tuple(float(np.float32(width * stddev)) for stddev in stddevs),
         )
 
 

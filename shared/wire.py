@@ -4,6 +4,7 @@ Decoding takes exactly the fields that are declared: one more is refused like on
 whatever leaves a client must be something that is accounted for.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -62,6 +63,14 @@ def whole(header: ConfigRecord, name: str) -> int:
     value = header.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise MessageError(f"expected a positive whole number in {name!r}, got {value!r}")
+    return value
+
+
+def number(header: ConfigRecord, name: str) -> float:
+    """The finite fraction at least 0 in `name`. Raises MessageError on anything else."""
+    value = header.get(name)
+    if not isinstance(value, float) or not (math.isfinite(value) and value >= 0.0):
+        raise MessageError(f"expected a finite fraction at least 0 in {name!r}, got {value!r}")
     return value
 
 

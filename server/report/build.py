@@ -14,7 +14,7 @@ from shared.config import RunConfig
 from shared.dp.accounting import ORDERS, REPORT_INTERVAL
 from shared.dp.claims import Claim, claims_so_far
 from shared.dp.events import Charge, event_to_json
-from shared.dp.mechanisms import ClientPrivacy, NoPrivacy, RecordPrivacy
+from shared.dp.mechanisms import CLIENT_LEVEL, CorrelatedPrivacy, NoPrivacy, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.normalisation import Normalisation
 
@@ -120,6 +120,13 @@ def _mechanism(outcome: Outcome) -> dict[str, Any]:
             "name": "dp-sgd at each site", "noise_placed_by": "each_client",
             "sampling": sampling, "steps": steps,
         }  # fmt: skip
+    if isinstance(mechanism, CorrelatedPrivacy):
+        return shared | numbers | {
+            "name": f"dp-ftrl, {mechanism.matrix} matrix", "noise_placed_by": "server",
+            "sampling": {"scheme": "unknown", "population": plan.population},
+            "steps": len(outcome.charges), "max_participations": mechanism.max_participations,
+            "min_separation": mechanism.min_separation,
+        }  # fmt: skip
     sampling = {
         "scheme": "truncated_poisson" if mechanism.sample_rate < 1 else "all",
         "q": mechanism.sample_rate,
@@ -127,15 +134,16 @@ def _mechanism(outcome: Outcome) -> dict[str, Any]:
         "population": plan.population,
         "secret_from": ["other clients", "holder of the model"],
     }
+    clip_mode = "adaptive" if mechanism.adaptive else "flat"
     return shared | numbers | {
-        "name": "dp-fedavg", "noise_placed_by": "server",
+        "name": "dp-fedavg", "noise_placed_by": "server", "clip_mode": clip_mode,
         "sampling": sampling, "steps": len(outcome.charges),
     }  # fmt: skip
 
 
 def _data_accesses(plan: PrivacyPlan) -> list[dict[str, Any]]:
     private = not isinstance(plan.mechanism, NoPrivacy)
-    by_server = isinstance(plan.mechanism, ClientPrivacy)
+    by_server = isinstance(plan.mechanism, CLIENT_LEVEL)
     return [
         {
             "what": "one update a client and round",
@@ -173,7 +181,7 @@ def _clients(outcome: Outcome) -> dict[str, Any]:
 def _per_client(outcome: Outcome) -> list[dict[str, Any]]:
     """What each of the three that were asked most has spent."""
     # Secrecy: amplification at client level rests on nobody learning who was asked, and how often.
-    if isinstance(outcome.plan.mechanism, ClientPrivacy):
+    if isinstance(outcome.plan.mechanism, CLIENT_LEVEL):
         return []
     asked = Counter(client for charge in outcome.charges for client in charge.clients)
     return [

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from shared.dp.claims import Claim
-from shared.dp.mechanisms import ClientPrivacy, NoPrivacy, RecordPrivacy
+from shared.dp.mechanisms import CLIENT_LEVEL, NoPrivacy, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 
 _HIGH_EPSILON = 10.0
@@ -54,7 +54,7 @@ def assumptions(plan: PrivacyPlan, *, seeded: bool) -> tuple[Assumption, ...]:
                 evidence="nothing attests the code that a site runs",
             )
         )
-    if isinstance(mechanism, ClientPrivacy):
+    if isinstance(mechanism, CLIENT_LEVEL):
         found.append(
             Assumption(
                 id="trusted_server",

@@ -15,7 +15,7 @@ from dp_accounting import dp_event as dp
 from shared.dp.accounting import LIVE_INTERVAL, Epsilon, epsilon_of
 from shared.dp.events import Charge
 from shared.dp.exposure import Exposure, composed, exposures, planned_exposure, within_plan
-from shared.dp.mechanisms import ClientPrivacy, NoPrivacy, RecordPrivacy
+from shared.dp.mechanisms import CLIENT_LEVEL, CorrelatedPrivacy, NoPrivacy, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.steps import merged, without_sampling
 from shared.errors import BudgetExhausted
@@ -190,14 +190,14 @@ def _claim(plan: PrivacyPlan, name: str, adversary: str, numbers: _Numbers) -> C
 
 def _is_protected(plan: PrivacyPlan, adversary: str) -> bool:
     """Whether the mechanism stands between `adversary` and one unit."""
-    if isinstance(plan.mechanism, ClientPrivacy):
+    if isinstance(plan.mechanism, CLIENT_LEVEL):
         # Secrecy: at client level the server holds every update before the noise.
         return adversary != "server_each_update"
     return isinstance(plan.mechanism, RecordPrivacy)
 
 
 def _delta_rationale(plan: PrivacyPlan) -> str:
-    if isinstance(plan.mechanism, ClientPrivacy):
+    if isinstance(plan.mechanism, CLIENT_LEVEL):
         return f"below 1/population = {1.0 / plan.population:g}"
     return "set by the operator; should be below 1/(10 × records of the largest site)"
 
@@ -212,9 +212,20 @@ def _statement(plan: PrivacyPlan, adversary: str, epsilon: float, bare: float) -
         f"({_UNIT_DETAIL[mechanism.unit]}) took part changes the chance of any outcome by at "
         f"most a factor e^{_exactly(epsilon)} plus {plan.delta!r}. Adjacency: "
         f"{mechanism.adjacency.value.replace('_', ' ')}. Covers training; does not cover "
-        f"{', '.join(_NOT_COVERED)}. Rests on: {_RESTS_ON[mechanism.unit]}. "
+        f"{', '.join(_NOT_COVERED)}. Rests on: {_rests_on(plan)}. "
         f"Without relying on secret sampling: epsilon {_exactly(bare)}."
     )
+
+
+def _rests_on(plan: PrivacyPlan) -> str:
+    mechanism = plan.mechanism
+    if isinstance(mechanism, CorrelatedPrivacy):
+        return (
+            "the server, which sees every clipped update, adds the noise; every client refuses to "
+            f"take part twice within {mechanism.min_separation} rounds, or more than "
+            f"{mechanism.max_participations} times"
+        )
+    return _RESTS_ON[mechanism.unit]
 
 
 def _why(plan: PrivacyPlan, adversary: str) -> str:

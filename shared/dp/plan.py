@@ -13,8 +13,10 @@ from dp_accounting import dp_event as dp
 from shared.config import RunConfig
 from shared.domains import check_domains, fraction, positive, within
 from shared.dp.mechanisms import (
+    CLIENT_LEVEL,
     MECHANISMS,
     ClientPrivacy,
+    CorrelatedPrivacy,
     Mechanism,
     NoPrivacy,
     RecordPrivacy,
@@ -62,10 +64,10 @@ class PrivacyPlan:
             raise ConfigurationError(
                 "private evaluation and statistics need a unit of privacy, got privacy.unit = none"
             )
-        if not isinstance(self.mechanism, ClientPrivacy):
+        if not isinstance(self.mechanism, CLIENT_LEVEL):
             return
         described = (self.population, self.cohort_sample_rate)
-        accounted = (self.mechanism.population, self.mechanism.sample_rate)
+        accounted = (self.mechanism.population, _rate_of(self.mechanism))
         if described != accounted:
             # Guarantee: cohorts are drawn by the plan, and accounted by its mechanism.
             raise ConfigurationError(
@@ -77,6 +79,16 @@ class PrivacyPlan:
                 f"privacy.delta must be below 1/population = {1.0 / self.population:g} (at most "
                 f"a tenth of it is advised), got {self.delta:g}"
             )
+
+    @property
+    def clipping_norm(self) -> float:
+        """C, of the first round where it is adaptive; 0 where nothing is clipped."""
+        return 0.0 if isinstance(self.mechanism, NoPrivacy) else self.mechanism.clipping_norm
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the clip follows the updates' norms."""
+        return isinstance(self.mechanism, ClientPrivacy) and self.mechanism.adaptive
 
     @property
     def queries(self) -> dict[str, SumQuery]:
@@ -96,10 +108,21 @@ class PrivacyPlan:
 
     def events(self) -> dict[str, tuple[dp.DpEvent, int]]:
         """By kind of access: what a unit is exposed to each time, and how often at most."""
-        found = {"train": (self.mechanism.round_event(), self.rounds)}
+        once = isinstance(self.mechanism, CorrelatedPrivacy)
+        found = {"train": (self.mechanism.round_event(), 1 if once else self.rounds)}
         for kind, query in self.queries.items():
             found[kind] = (self.query_event(query), query.times(self.rounds))
         return found
+
+    def charge_event(self, kind: str, round_number: int) -> dp.DpEvent | None:
+        """What an exchange of this kind in this round is charged; None: the plan has no such kind.
+
+        Correlated noise is one mechanism over all rounds: the first is charged everything.
+        """
+        if kind == "train" and isinstance(self.mechanism, CorrelatedPrivacy) and round_number > 1:
+            return dp.NoOpDpEvent()
+        event, _ = self.events().get(kind, (None, 0))
+        return event
 
     @property
     def denominator(self) -> float:
@@ -117,7 +140,7 @@ class PrivacyPlan:
     def canonical(self) -> str:
         """The plan as JSON: sorted keys, no spaces; equal plans give equal texts."""
         content = asdict(self) | {
-            "mechanism": {"unit": self.mechanism.unit, **asdict(self.mechanism)}
+            "mechanism": {"kind": self.mechanism.kind, **asdict(self.mechanism)}
         }
         return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
@@ -138,11 +161,11 @@ class PrivacyPlan:
         except (ValueError, RecursionError) as error:
             raise MessageError("a privacy plan must be JSON") from error
         mechanism = _checked(content, cls)["mechanism"]
-        unit = mechanism.get("unit") if isinstance(mechanism, dict) else None
-        if not isinstance(unit, str) or unit not in MECHANISMS:
-            raise MessageError(f"expected a unit of {sorted(MECHANISMS)}, got {unit!r}")
-        kind = MECHANISMS[unit]
-        values = _checked({name: mechanism[name] for name in mechanism if name != "unit"}, kind)
+        tag = mechanism.get("kind") if isinstance(mechanism, dict) else None
+        if not isinstance(tag, str) or tag not in MECHANISMS:
+            raise MessageError(f"expected a mechanism of {sorted(MECHANISMS)}, got {tag!r}")
+        kind = MECHANISMS[tag]
+        values = _checked({name: mechanism[name] for name in mechanism if name != "kind"}, kind)
         asked = {
             name: None if content[name] is None else _checked(content[name], SumQuery)
             for name in ("evaluation", "statistics")
@@ -164,7 +187,7 @@ class PrivacyPlan:
             rounds=config.rounds,
             mechanism=_mechanism(config),
             population=config.population.size,
-            cohort_sample_rate=config.cohort.sample_rate,
+            cohort_sample_rate=_cohort_rate(config),
             delta=config.privacy.delta,
             epsilon_budget=config.privacy.epsilon_budget,
             evaluation=_evaluation(config),
@@ -182,15 +205,55 @@ def _mechanism(config: RunConfig) -> Mechanism:
             steps_per_round=training.steps,
             batch_size=training.batch_size,
         )
+    if privacy.unit == "client" and privacy.correlation != "none":
+        return _correlated(config)
     if privacy.unit == "client":
+        rate, population = config.cohort.sample_rate, config.population.size
+        adaptive = privacy.clipping == "adaptive"
+        # Public: of the expected cohort, not of who was drawn.
+        count_noise = privacy.count_noise_multiplier or max(rate * population / 20.0, 1.0)
         return ClientPrivacy(
             clipping_norm=privacy.clipping_norm,
             noise_multiplier=privacy.noise_multiplier,
-            sample_rate=config.cohort.sample_rate,
-            population=config.population.size,
-            cap=cohort_cap(config.population.size, config.cohort.sample_rate),
+            sample_rate=rate,
+            population=population,
+            cap=cohort_cap(population, rate),
+            count_noise_multiplier=count_noise if adaptive else 0.0,
+            clipping_quantile=privacy.clipping_quantile,
+            clipping_learning_rate=privacy.clipping_learning_rate,
         )
     return NoPrivacy()
+
+
+def _correlated(config: RunConfig) -> CorrelatedPrivacy:
+    privacy, rounds = config.privacy, config.rounds
+    if config.cohort.sample_rate != 1.0:
+        raise ConfigurationError(
+            "correlated noise asks each client once in privacy.min_separation rounds: leave "
+            f"cohort.sample_rate at 1, got {config.cohort.sample_rate!r}"
+        )
+    return CorrelatedPrivacy(
+        clipping_norm=privacy.clipping_norm,
+        noise_multiplier=privacy.noise_multiplier,
+        population=config.population.size,
+        rounds=rounds,
+        matrix=privacy.correlation,
+        bands=privacy.bands,
+        min_separation=privacy.min_separation,
+        max_participations=privacy.max_participations or -(-rounds // privacy.min_separation),
+    )
+
+
+def _cohort_rate(config: RunConfig) -> float:
+    if config.privacy.unit == "client" and config.privacy.correlation != "none":
+        return 1.0 / config.privacy.min_separation
+    return config.cohort.sample_rate
+
+
+def _rate_of(mechanism: ClientPrivacy | CorrelatedPrivacy) -> float:
+    if isinstance(mechanism, CorrelatedPrivacy):
+        return 1.0 / mechanism.min_separation
+    return mechanism.sample_rate
 
 
 def _evaluation(config: RunConfig) -> SumQuery | None:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from dp_accounting import dp_event as dp
 
 from client.ledger import Ledger
-from client.ledger_state import LedgerState
+from client.ledger_state import LedgerState, Participation
 from shared.dp.accounting import epsilon_of
 from shared.dp.mechanisms import Adjacency
 from shared.errors import BudgetExhausted, ConfigurationError, PrivacyError, StateError
@@ -209,3 +209,24 @@ def test_what_left_is_kept_by_its_digest_alone(tmp_path: Path) -> None:
     ledger.commit(ledger.reserve(release(1)), hashlib.sha256(b"update").hexdigest())
     lines = (tmp_path / "ledger/journal.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["reply"] == hashlib.sha256(b"update").hexdigest()
+
+
+RULE = Participation(min_separation=3, most=2)
+
+
+def test_the_first_participation_pays_for_a_run_of_correlated_noise(tmp_path: Path) -> None:
+    """Later ones are free, as often and as far apart as the accounting assumes."""
+    ledger = created(tmp_path)
+    ledger.reserve(release(1, participation=RULE))
+    paid = ledger.spent("all")
+    again = opened(tmp_path)
+    for number in (2, 3):
+        with pytest.raises(PrivacyError, match="3 apart"):
+            again.reserve(release(number, participation=RULE))
+    again.reserve(release(4, participation=RULE))
+    again.reserve(release(4, attempt=2, participation=RULE))
+    with pytest.raises(PrivacyError, match="at most 2 rounds"):
+        again.reserve(release(9, participation=RULE))
+    assert again.spent("all") == paid
+    again.reserve(release(1, run_id="another", participation=RULE))
+    assert again.spent("all") > paid

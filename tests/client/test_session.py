@@ -42,6 +42,7 @@ def instruction(plan: PrivacyPlan | None = None) -> TrainInstruction:
         attempt=2,
         plan=plan.canonical(),
         plan_digest=plan.digest(),
+        clipping_norm=plan.clipping_norm,
         parameters=parameters,
     )
 
@@ -124,3 +125,24 @@ def test_a_session_is_kept_for_its_configuration_alone() -> None:
     assert session(RAW) is not session(RAW | {"rounds": 7})
     with pytest.raises(ConfigurationError, match=r"population.size must be of type int"):
         session(RAW | {"population.size": 3.0})
+
+
+@pytest.mark.parametrize("clip", [0.25, 1e9])
+def test_another_clipping_norm_than_the_plans_is_refused(clip: float) -> None:
+    """The server's report would promise another bound than the one that was kept."""
+    with pytest.raises(PrivacyError, match="clipping norm"):
+        session(RAW).train(node(0), replace(instruction(), clipping_norm=clip))
+
+
+def test_an_adaptive_clip_follows_the_instruction_and_says_whether_it_held() -> None:
+    """The update has one number more: half if it was within the clip as it was."""
+    raw = RAW | {"privacy.unit": "client", "privacy.clipping": "adaptive", "seed": 6}
+    plan = PrivacyPlan.from_config(RunConfig.from_run_config(raw))
+    for clip, indicator in [(1e-4, -0.5), (1e4, 0.5)]:
+        asked = replace(instruction(plan), clipping_norm=clip)
+        update = session(raw).train(node(0), asked).update
+        assert len(update) == len(asked.parameters) + 1
+        assert update[-1] == indicator
+        assert np.linalg.norm(update[:-1]) <= clip * (1 + 1e-6)
+    with pytest.raises(PrivacyError, match="clipping norm"):
+        session(raw).train(node(0), replace(instruction(plan), clipping_norm=0.0))

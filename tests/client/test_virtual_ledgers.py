@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from dp_accounting import dp_event as dp
 
+from client.ledger_state import Participation
 from client.virtual_ledgers import VirtualLedgers, virtual_budget
 from shared.dp.claims import planned_claims
 from shared.dp.renyi import RenyiBudget
@@ -133,3 +134,15 @@ def test_a_plan_that_the_server_admits_is_not_refused_midway(tmp_path: Path, uni
                             adjacency=exact.mechanism.adjacency)  # fmt: skip
             ledgers.reserve(0, asked, repeatable=False)
     assert ledgers.epsilon(0) >= epsilon
+
+
+def test_participation_is_limited_as_at_a_site_and_after_a_resume(tmp_path: Path) -> None:
+    """The first round pays, the second in time is free, one too soon is refused."""
+    rule = Participation(min_separation=3, most=2)
+    virtual(tmp_path).reserve(0, release(1, participation=rule), repeatable=False)
+    again = virtual(tmp_path)
+    paid = again.epsilon(0)
+    with pytest.raises(PrivacyError, match="3 apart"):
+        again.reserve(0, release(2, participation=rule), repeatable=False)
+    again.reserve(0, release(4, participation=rule), repeatable=False)
+    assert again.epsilon(0) == paid > 0

@@ -56,6 +56,35 @@ def test_a_seeded_run_goes_on_to_the_same_model_and_claims(
         simulate(interrupted | {"output.resume": True})
 
 
+CENTRAL: list[dict[str, Scalar]] = [
+    {"privacy.clipping": "adaptive", "privacy.clipping_norm": 0.01},
+    {"privacy.correlation": "banded", "privacy.bands": 2, "privacy.min_separation": 2},
+    {"privacy.correlation": "tree", "privacy.min_separation": 1},
+    {"statistics.private": True, "statistics.high": 16.0, "evaluation.private_every": 1},
+]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("mechanism", CENTRAL, ids=["adaptive", "banded", "tree", "queries"])
+def test_clip_noise_and_statistics_go_on_where_they_were(
+    tmp_path: Path, mechanism: dict[str, Scalar]
+) -> None:
+    """The state of every mechanism is in the checkpoint."""
+    config = CONFIG | mechanism | {
+        "privacy.unit": "client", "privacy.delta": 1e-3, "privacy.epsilon_budget": 1e3,
+        "cohort.minimum_survivors": 0.5,
+    }  # fmt: skip
+    whole = simulate(config | {"output.dir": str(tmp_path / "whole")})
+    interrupted = config | {"output.dir": str(tmp_path / "parts")}
+    with pytest.raises(TooFewSurvivors):
+        simulate(interrupted, faults=broken_at(3))
+    resumed = simulate(interrupted | {"output.resume": True})
+    models = [(run / "model.safetensors").read_bytes() for run in (whole, resumed)]
+    assert models[0] == models[1]
+    ledgers = [(run / "ledgers/charges.jsonl").read_text() for run in (whole, resumed)]
+    assert sorted(ledgers[0].splitlines()) == sorted(ledgers[1].splitlines())
+
+
 @pytest.mark.integration
 def test_a_repeated_round_with_fresh_randomness_is_charged_twice(tmp_path: Path) -> None:
     """Its noise is another one: whoever saw both saw two releases."""

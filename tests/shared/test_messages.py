@@ -24,7 +24,7 @@ VECTORS = npst.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=3
 def instruction(vector: FlatVector) -> TrainInstruction:
     """An instruction of round 3."""
     return TrainInstruction(
-        round_number=3, attempt=1, plan="{}", plan_digest="ab", parameters=vector
+        round_number=3, attempt=1, plan="{}", plan_digest="ab", clipping_norm=0.5, parameters=vector
     )
 
 
@@ -67,6 +67,16 @@ def test_a_training_reply_carries_the_update_and_to_what_it_answers() -> None:
         "ledger_signature",
     }
     assert set(record.array_records["murmura.vectors"]) == {"update"}
+
+
+@pytest.mark.parametrize("value", [1, "0.5", -0.5, float("nan"), float("inf")])
+def test_a_clipping_norm_that_is_no_bound_is_refused(value: float | str) -> None:
+    """A fraction, finite, not negative."""
+    record = instruction(np.zeros(1, np.float32)).to_record()
+    assert TrainInstruction.from_record(record).clipping_norm == 0.5
+    record.config_records["murmura"]["clipping_norm"] = value
+    with pytest.raises(MessageError, match="clipping_norm"):
+        TrainInstruction.from_record(record)
 
 
 def test_a_vector_is_never_printed() -> None:
