@@ -27,7 +27,7 @@ from shared.errors import ConfigurationError, PrivacyError
 
 REPORT_INTERVAL = 1e-4
 LIVE_INTERVAL = 1e-3
-_FINER_INTERVALS = (2e-5, 1e-6)
+_FINER_INTERVALS = (2e-5, 5e-6, 1e-6)
 _RELATIONS = {
     Adjacency.ADD_OR_REMOVE_ONE: dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE,
     # dp-accounting's name for zero-out
@@ -41,7 +41,8 @@ _WHOLE = (*range(11, 65), 80, 96, 128, 192, 256, 512, 1024, 4096)
 ORDERS = (*(tenth / 10 for tenth in range(11, 110)), *_WHOLE)
 _LAST_BITS = 1e-13  # of a divergence, at most
 _ALARM = 1e-4  # PLD above another bound by more than the rounding of the claim
-_EVENLY = 5000  # a PLD is fine enough where epsilon is this many intervals
+# A PLD is fine enough where epsilon is this many intervals: few steps add few roundings.
+_EVENLY, _EVENLY_EACH = 5000.0, 200.0
 _COARSEST = 1.0
 _SMALL_DELTA = 1e-10  # below, the library's FFT composes too roughly, and can fall below the truth
 _POINTS = 2_000_000  # and too fine above this many: its memory grows with epsilon / interval
@@ -121,8 +122,9 @@ def _epsilon(counts: Counts, delta: float, adjacency: Adjacency, interval: float
         return _smallest(bounds["exact_gaussian"], bounds, rdp, found)
     found["interval"] = _coarsened(found["interval"], min(bounds.values(), default=0.0))
     pld = _pld(counts, delta, adjacency, found["interval"])
+    steps = sum(count for _, count in counts)
     for finer in () if interval else _FINER_INTERVALS:
-        if pld < _EVENLY * found["interval"]:
+        if pld < min(_EVENLY, _EVENLY_EACH * math.sqrt(steps)) * found["interval"]:
             found["interval"] = finer
             pld = _pld(counts, delta, adjacency, finer)
     return _smallest(pld, {"pld": pld} | bounds, rdp, found)
