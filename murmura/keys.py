@@ -48,6 +48,7 @@ MEANINGS = {
     "runtime.torch_threads": "threads of one training",
     "runtime.gpu_memory_fraction": "share of the GPU that one process may take",
     "runtime.evaluate_every": "rounds between two evaluations on public data",
+    "audit.canaries": "canaries of the audit inside a simulated run; -1: automatic, 0: none",
     "output.dir": "folder of the run folders",
     "output.run_id": 'name of the run folder; "" makes one',
     "output.resume": "continue the run folder of that name; use --resume",

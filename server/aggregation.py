@@ -13,6 +13,7 @@ from shared.dp.mechanisms import ClientPrivacy
 from shared.dp.noise import gaussian_noise
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import RandomStream
+from shared.dp.witness import Place, installed
 from shared.errors import ProtocolError
 from shared.messages import TrainReply
 from shared.parameters import FlatVector
@@ -79,11 +80,25 @@ class RoundSum:
         self._fold()
         total = self._sum
         if isinstance(self._plan.mechanism, ClientPrivacy):
-            stddev = self._plan.mechanism.noise_stddev
-            total = total + gaussian_noise(len(total), stddev, stream=noise)
+            total = self._noisy(self._plan.mechanism, noise)
         # Guarantee: the divisor is a constant of the plan. The number of survivors is private: one
         # client more or less would change it, and with it the scale of the noise.
         return total / self._plan.denominator
+
+    def _noisy(self, mechanism: ClientPrivacy, stream: RandomStream) -> Vector:
+        """Sum + noise, with what the witness of a simulation adds and sees."""
+        total = self._sum
+        noise = gaussian_noise(len(total), mechanism.noise_stddev, stream=stream)
+        place = Place(client_id="", round_number=self._expected[0], step=0)
+        witness = installed()
+        added = None if witness is None else witness.contribution(place, len(total))
+        if witness is None or added is None:
+            return total + noise
+        norm, others = mechanism.clipping_norm, total[added.indices]
+        noisy = total + noise
+        noisy[added.indices] += norm * added.values
+        witness.saw(place, others / norm, noisy[added.indices] / norm)
+        return noisy
 
     def _fold(self) -> None:
         while self._next in self._early or self._next in self._given_up:

@@ -6,6 +6,7 @@ has one default, here; pyproject's `[tool.flwr.app.config]` repeats them for `fl
 compares the two. Unknown keys are refused; nothing is converted but int -> float.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
@@ -149,6 +150,16 @@ class RuntimeConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditConfig:
+    """What a simulation measures of its own privacy; no effect in deployment.
+
+    `canaries`: how many canaries are put into the run; -1 by the rule of docs/privacy.md, 0 none.
+    """
+
+    canaries: int = field(default=-1, metadata=within(-1, math.inf))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputConfig:
     """Where results go. `run_id`: "" makes one; `resume`: continue the run folder of that id.
 
@@ -177,6 +188,7 @@ class RunConfig:
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     server: ServerConfig = field(default_factory=ServerConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
     def __post_init__(self) -> None:
