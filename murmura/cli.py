@@ -15,6 +15,7 @@ from types import TracebackType
 import click
 import typer
 
+from murmura.audit import audit
 from murmura.exit_codes import ExitCode, Interrupted, failure_of
 from murmura.holdings import holdings
 from murmura.simulate import HELP, simulate
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command(help=HELP)(simulate)
 app.command()(holdings)
+app.command()(audit)
 
 
 @app.callback(invoke_without_command=True)

@@ -117,10 +117,12 @@ def sampling_findings(plan: PrivacyPlan, *, trials: int = 2000) -> tuple[Finding
     if not isinstance(mechanism, RecordPrivacy) or mechanism.sample_rate == 1.0:
         return ()
     source, count, q = SeededRandomness(2), 200, mechanism.sample_rate
-    sizes = np.array([
-        len(client.trainer.poisson_sample(count, q, stream=source.stream("audit", trial)))
-        for trial in range(trials)
-    ])
+    sizes = np.array(
+        [
+            len(client.trainer.poisson_sample(count, q, stream=source.stream("audit", trial)))
+            for trial in range(trials)
+        ]
+    )
     variance = count * q * (1 - q)
     mean_off = abs(float(np.mean(sizes)) - count * q) / np.sqrt(variance / trials)
     spread = float(np.var(sizes)) / variance

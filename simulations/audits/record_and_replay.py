@@ -200,7 +200,9 @@ def replay_clients(
     base = _summed(plan, [*updates[:-1], zero], sum_class)
     findings: list[Finding] = []
     for name, last in {"ordinary": updates[-1], **spoiled}.items():
-        findings += _clients_compared(name, base, _summed(plan, [*updates[:-1], last], sum_class), plan)
+        findings += _clients_compared(
+            name, base, _summed(plan, [*updates[:-1], last], sum_class), plan
+        )
     return tuple(findings)
 
 
@@ -224,9 +226,7 @@ def _summed(
     return _Replay(recording.calls, mean, None)
 
 
-def _clients_compared(
-    name: str, base: _Replay, other: _Replay, plan: PrivacyPlan
-) -> list[Finding]:
+def _clients_compared(name: str, base: _Replay, other: _Replay, plan: PrivacyPlan) -> list[Finding]:
     mechanism = plan.mechanism
     assert isinstance(mechanism, ClientPrivacy)  # noqa: S101 - the caller's precondition
     found = _forms(name, base, other)

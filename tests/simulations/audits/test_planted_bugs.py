@@ -1,9 +1,7 @@
 """Each audit passes on the sound code and names each planted bug by its code (A1, A2)."""
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from flwr.app import MetricRecord, RecordDict
@@ -21,7 +19,14 @@ from shared.tasks.digits import mlp
 from simulations.audits.mechanism_audit import audit_mechanism
 from simulations.audits.record_and_replay import replay_clients, replay_records
 
-CONFIG = RunConfig.from_run_config({"task": "digits", "training.sample_rate": 1.0, "training.batch_size": 5, "runtime.device": "cpu"})
+CONFIG = RunConfig.from_run_config(
+    {
+        "task": "digits",
+        "training.sample_rate": 1.0,
+        "training.batch_size": 5,
+        "runtime.device": "cpu",
+    }
+)
 SAMPLED = PrivacyPlan.from_config(RunConfig.from_run_config({"task": "digits"}))
 CLIENTS = PrivacyPlan.from_config(
     RunConfig.from_run_config({"privacy.unit": "client", "population.size": 3})
@@ -51,7 +56,9 @@ def test_the_sound_code_passes() -> None:
 def test_half_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """A1 and A2: NOISE_STDDEV; A2's bound too is above the claim."""
     true = client.dp_optimizer.gaussian_noise
-    monkeypatch.setattr(client.dp_optimizer, "gaussian_noise", lambda n, s, *, stream: true(n, s / 2, stream=stream))
+    monkeypatch.setattr(
+        client.dp_optimizer, "gaussian_noise", lambda n, s, *, stream: true(n, s / 2, stream=stream)
+    )
     assert "NOISE_STDDEV" in replayed()
     found = audited(SAMPLED)
     assert found["noise and sampling"]["result"] == "NOISE_STDDEV"
@@ -93,7 +100,11 @@ def test_an_unnoised_metric_in_the_reply(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_shuffling_accounted_as_poisson(monkeypatch: pytest.MonkeyPatch) -> None:
     """A2: SAMPLING_NOT_POISSON."""
-    monkeypatch.setattr(client.trainer, "poisson_sample", lambda n, q, *, stream: stream.permutation(n)[: int(n * q)])
+    monkeypatch.setattr(
+        client.trainer,
+        "poisson_sample",
+        lambda n, q, *, stream: stream.permutation(n)[: int(n * q)],
+    )
     assert audited(SAMPLED)["noise and sampling"]["result"] == "SAMPLING_NOT_POISSON"
 
 
