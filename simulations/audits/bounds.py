@@ -17,6 +17,7 @@ from scipy import stats
 from scipy.special import log_ndtr
 
 Scores = NDArray[np.float64]
+_FromRates = Callable[[float, float], float]
 _LARGEST = 200.0
 
 
@@ -58,13 +59,6 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
     return _supremum(lambda epsilon: gaussian_delta(epsilon, mu) > delta, 10.0 * _LARGEST)
 
 
-def clopper_pearson_upper(errors: int, trials: int, alpha: float) -> float:
-    """The rate of `errors` is at most this, but for a probability `alpha`."""
-    if errors >= trials:
-        return 1.0
-    return float(stats.beta.ppf(1.0 - alpha, errors + 1, trials - errors))
-
-
 def mu_from_rates(false_positive: float, false_negative: float) -> float:
     """Φ⁻¹(1 - p) - Φ⁻¹(r) for upper bounds p, r of an attacker's error rates; at least 0."""
     if false_positive >= 1.0 or false_negative >= 1.0:
@@ -83,37 +77,53 @@ def two_sided_bounds(
         Against a claimed Gaussian trade-off, and against (ε, δ) alone.
     """
     half0, half1 = len(without) // 2, len(with_unit) // 2
-    threshold = _best_threshold(without[:half0], with_unit[:half1], alpha)
-    rest0, rest1 = without[half0:], with_unit[half1:]
-    false_positives, false_negatives = (
-        int(np.sum(rest0 > threshold)),
-        int(np.sum(rest1 <= threshold)),
-    )
-    p = clopper_pearson_upper(false_positives, len(rest0), alpha / 2)
-    r = clopper_pearson_upper(false_negatives, len(rest1), alpha / 2)
-    trials = len(rest0) + len(rest1)
-    correct = trials - false_positives - false_negatives
-    gaussian = gaussian_epsilon(mu_from_rates(p, r), delta)
-    plain = max(0.0, _log_ratio(1 - r - delta, p), _log_ratio(1 - p - delta, r))
-    return (
-        LowerBound(gaussian, delta, 1 - alpha, trials, correct),
-        LowerBound(plain, delta, 1 - alpha, trials, correct),
-    )
+    judged = without[half0:], with_unit[half1:]
+
+    def bound(epsilon: _FromRates) -> LowerBound:
+        threshold = _best_threshold(without[:half0], with_unit[:half1], alpha, epsilon)
+        wrong = int(np.sum(judged[0] > threshold)) + int(np.sum(judged[1] <= threshold))
+        p, r = _rates(*judged, np.array([threshold]), alpha)
+        trials = len(judged[0]) + len(judged[1])
+        found = epsilon(float(p[0]), float(r[0]))
+        return LowerBound(found, delta, 1 - alpha, trials, trials - wrong)
+
+    def plain(p: float, r: float) -> float:
+        return max(0.0, _log_ratio(1 - r - delta, p), _log_ratio(1 - p - delta, r))
+
+    return bound(lambda p, r: gaussian_epsilon(mu_from_rates(p, r), delta)), bound(plain)
 
 
 def _log_ratio(numerator: float, denominator: float) -> float:
     return math.log(numerator / denominator) if numerator > 0 and denominator > 0 else 0.0
 
 
-def _best_threshold(without: Scores, with_unit: Scores, alpha: float) -> float:
-    pooled = np.quantile(np.concatenate([without, with_unit]), np.linspace(0.005, 0.995, 199))
+def _rates(
+    without: Scores, with_unit: Scores, thresholds: Scores, alpha: float
+) -> tuple[Scores, Scores]:
+    """Upper bounds of false positives and false negatives at each of `thresholds`."""
+    positives = len(without) - np.searchsorted(np.sort(without), thresholds, side="right")
+    negatives = np.searchsorted(np.sort(with_unit), thresholds, side="right")
+    return (
+        _upper(positives, len(without), alpha / 2),
+        _upper(negatives, len(with_unit), alpha / 2),
+    )
 
-    def reach(threshold: float) -> float:
-        p = clopper_pearson_upper(int(np.sum(without > threshold)), len(without), alpha / 2)
-        r = clopper_pearson_upper(int(np.sum(with_unit <= threshold)), len(with_unit), alpha / 2)
-        return mu_from_rates(p, r)
 
-    return float(max(pooled, key=reach))
+def _upper(errors: NDArray[np.int64], trials: int, alpha: float) -> Scores:
+    room = np.maximum(trials - errors, 1)
+    found = stats.beta.ppf(1.0 - alpha, errors + 1, room)
+    return np.where(errors >= trials, 1.0, found)
+
+
+def _best_threshold(without: Scores, with_unit: Scores, alpha: float, epsilon: _FromRates) -> float:
+    pooled = np.concatenate([without, with_unit])
+    ends = np.geomspace(1e-4, 0.5, 40)
+    tried = np.quantile(pooled, np.concatenate([ends, 1.0 - ends]))
+    reached = [
+        epsilon(float(p), float(r))
+        for p, r in zip(*_rates(without, with_unit, tried, alpha), strict=True)
+    ]
+    return float(tried[int(np.argmax(reached))])
 
 
 def steinke_bound(
@@ -138,7 +148,7 @@ def steinke_bound(
 def gaussian_one_run_bound(
     canaries: int, guesses: int, correct: int, *, delta: float, alpha: float = 0.05
 ) -> LowerBound:
-    """Bound 2, for the Gaussian trade-off of (ε, δ): stronger than bound 1 where that is claimed."""
+    """Bound 2, for the Gaussian trade-off of (ε, δ): stronger where that is claimed."""
 
     def rejected(mu: float) -> bool:
         right, wrong = alpha * correct / canaries, alpha * (guesses - correct) / canaries

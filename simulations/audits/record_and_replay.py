@@ -172,8 +172,9 @@ def _forms(name: str, whole: _Replay, other: _Replay) -> list[Finding]:
 def _header(record: RecordDict | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if record is not None:
-        for part in (*record.config_records.values(), *record.metric_records.values()):
-            found |= dict(part)
+        parts: list[Any] = [*record.config_records.values(), *record.metric_records.values()]
+        for part in parts:
+            found |= {str(key): part[key] for key in part}
     return found
 
 

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 import client.dp_optimizer
 import server.aggregation
 from shared.config import Scalar
+from shared.dp.noise import gaussian_noise
 from shared.dp.randomness import RandomStream
 from shared.dp.witness import installed
-from simulations.audits.canaries import FEWEST
+from shared.errors import TooFewSurvivors
+from simulations.faults import Fault, ScriptedFaults
 from simulations.federation import simulate
 
 FULL: dict[str, Scalar] = {
@@ -59,7 +61,7 @@ def test_a_quarter_of_the_noise_exceeds_the_claim(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: str
 ) -> None:
     """A3 alone catches it: AUDIT_EXCEEDS_CLAIM in the report."""
-    true = client.dp_optimizer.gaussian_noise
+    true = gaussian_noise
 
     def less(count: int, stddev: float, *, stream: RandomStream) -> NDArray[np.float64]:
         return true(count, stddev / 4, stream=stream)
@@ -73,8 +75,25 @@ def test_a_quarter_of_the_noise_exceeds_the_claim(
     assert report["verdict"]["level"] == "not_private"
 
 
+def test_a_resumed_run_goes_on_to_the_same_bytes_and_says_what_its_audit_covers(
+    tmp_path: Path,
+) -> None:
+    """Canaries are drawn from the seed; the scores of before are gone, and the report says so."""
+    config = FULL | {"rounds": 4}
+    whole = simulate(config | {"output.dir": str(tmp_path / "whole")})
+    parts = config | {"output.dir": str(tmp_path / "parts")}
+    faults = ScriptedFaults({(i, "3"): Fault.UNAVAILABLE for i in range(3)})
+    with pytest.raises(TooFewSurvivors):
+        simulate(parts, faults=faults)
+    assert installed() is None
+    resumed = simulate(parts | {"output.resume": True})
+    model = "model.safetensors"
+    assert (resumed / model).read_bytes() == (whole / model).read_bytes()
+    found = json.loads((resumed / "report.json").read_text())["audit"]
+    assert all("rounds 3 to 4" in audit["threat_model"] for audit in found)
+
+
 def test_no_canaries_are_put_in_where_none_are_asked_for(tmp_path: Path) -> None:
     """And the report holds no audit."""
     _, found = audits(tmp_path, audit__canaries=0, rounds=1)
     assert found == {}
-    assert FEWEST > 1

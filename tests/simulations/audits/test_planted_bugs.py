@@ -8,8 +8,10 @@ from flwr.app import MetricRecord, RecordDict
 
 import client.dp_optimizer
 import client.trainer
+from client.dp_optimizer import RecordOptimizer
 from server.aggregation import RoundSum
 from shared.config import RunConfig
+from shared.dp.noise import gaussian_noise
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import SeededRandomness
 from shared.messages import TrainReply
@@ -55,7 +57,7 @@ def test_the_sound_code_passes() -> None:
 
 def test_half_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """A1 and A2: NOISE_STDDEV; A2's bound too is above the claim."""
-    true = client.dp_optimizer.gaussian_noise
+    true = gaussian_noise
     monkeypatch.setattr(
         client.dp_optimizer, "gaussian_noise", lambda n, s, *, stream: true(n, s / 2, stream=stream)
     )
@@ -113,6 +115,7 @@ def test_a_reused_seed() -> None:
 
     class Stuck(SeededRandomness):
         def stream(self, purpose: str, *labels: Any) -> Any:
+            del labels
             return super().stream(purpose)
 
     assert "NOISE_REPEATED" in audited(SAMPLED, randomness=Stuck(1))["noise and sampling"]["result"]
@@ -121,7 +124,7 @@ def test_a_reused_seed() -> None:
 def test_a_denominator_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """A1: DENOMINATOR."""
 
-    class Dividing(client.trainer.RecordOptimizer):
+    class Dividing(RecordOptimizer):
         count = 0
 
         def accumulate(self, examples: int) -> None:
