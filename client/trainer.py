@@ -23,6 +23,7 @@ from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import Randomness, RandomStream
 from shared.dp.sampling import poisson_sample
+from shared.dp.witness import Place
 from shared.errors import PrivacyError
 from shared.model_check import check_fixed_parts
 from shared.parameters import FlatVector, flatten, load, trainable
@@ -44,6 +45,10 @@ class Turn:
         return self.randomness.stream(
             purpose, self.client_id, self.round_number, self.attempt, *labels
         )
+
+    def place(self, step: int) -> Place:
+        """One step of it."""
+        return Place(client_id=self.client_id, round_number=self.round_number, step=step)
 
 
 class LocalTraining:
@@ -157,7 +162,9 @@ class LocalTraining:
                     weight.grad_sample = None  # type: ignore[attr-defined]
                 backward(self._losses(model, part))
                 optimizer.accumulate(len(part))
-            optimizer.noisy_step(turn.stream("record_noise", step), post_process=pull)
+            optimizer.noisy_step(
+                turn.stream("record_noise", step), post_process=pull, place=turn.place(step)
+            )
 
     def _losses(self, model: nn.Module, batch: Examples) -> Tensor:
         losses = self._task.losses(model(*batch.inputs), batch.targets)

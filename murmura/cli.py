@@ -15,6 +15,7 @@ from types import TracebackType
 import click
 import typer
 
+from murmura.audit import audit
 from murmura.epsilon import epsilon
 from murmura.exit_codes import ExitCode, Interrupted, failure_of
 from murmura.holdings import holdings
@@ -38,6 +39,7 @@ app.command()(plan)
 app.command()(epsilon)
 app.command()(holdings)
 app.add_typer(ledger_app, name="ledger")
+app.command()(audit)
 
 
 @app.callback(invoke_without_command=True)

@@ -15,6 +15,7 @@ from shared.dp.mechanisms import CLIENT_LEVEL, ClientPrivacy, CorrelatedPrivacy
 from shared.dp.noise import gaussian_noise
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import RandomStream
+from shared.dp.witness import Place, installed
 from shared.errors import PrivacyError, ProtocolError
 from shared.messages import TrainReply
 from shared.parameters import FlatVector
@@ -87,8 +88,7 @@ class RoundSum:
         """
         total, mechanism = self._total()[: self._dimension], self._plan.mechanism
         if isinstance(mechanism, ClientPrivacy):
-            stddev = mechanism.noise_stddev(self._clipping_norm)
-            total = total + gaussian_noise(len(total), stddev, stream=noise)
+            total = self._noisy(total, mechanism.noise_stddev(self._clipping_norm), noise)
         elif isinstance(mechanism, CorrelatedPrivacy):
             if correlated is None:
                 raise PrivacyError("expected the run's correlated noise, got none")
@@ -117,6 +117,20 @@ class RoundSum:
                 self._given_up.add(position)
         self._fold()
         return self._sum
+
+    def _noisy(self, total: Vector, stddev: float, stream: RandomStream) -> Vector:
+        """Sum + noise, with what the witness of a simulation adds and sees."""
+        noise = gaussian_noise(len(total), stddev, stream=stream)
+        place = Place(client_id="", round_number=self._expected[0], step=0)
+        witness = installed()
+        added = None if witness is None else witness.contribution(place, len(total))
+        if witness is None or added is None:
+            return total + noise
+        norm, others = self._clipping_norm, total[added.indices]
+        noisy = total + noise
+        noisy[added.indices] += norm * added.values
+        witness.saw(place, others / norm, noisy[added.indices] / norm)
+        return noisy
 
     def _fold(self) -> None:
         while self._next in self._early or self._next in self._given_up:
