@@ -173,14 +173,21 @@ def _exact_gaussian(counts: Counts, delta: float) -> float:
 def _pld(counts: Counts, delta: float, adjacency: Adjacency, interval: float) -> float:
     if interval > _COARSEST:
         return math.inf  # a distribution so coarse bounds nothing; another bound is reported
-    steps = [(_single(part, adjacency, interval), count) for part, count in counts]
     if delta < _SMALL_DELTA:
+        steps = [(_single(part, adjacency, interval), count) for part, count in counts]
         return small_delta_epsilon(steps, delta)
-    composed = privacy_loss_distribution.identity(value_discretization_interval=interval)
-    for single, count in steps:
-        composed = composed.compose(single.self_compose(count))
-    epsilon = float(composed.get_epsilon_for_delta(delta))
+    epsilon = float(distribution(counts, adjacency, interval).get_epsilon_for_delta(delta))
     return math.inf if math.isnan(epsilon) else epsilon
+
+
+def distribution(
+    counts: Counts, adjacency: Adjacency, interval: float
+) -> privacy_loss_distribution.PrivacyLossDistribution:
+    """The privacy loss of all `counts` together, never better than the truth."""
+    composed = privacy_loss_distribution.identity(value_discretization_interval=interval)
+    for part, count in counts:
+        composed = composed.compose(_single(part, adjacency, interval).self_compose(count))
+    return composed
 
 
 @lru_cache(maxsize=16)
