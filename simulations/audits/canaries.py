@@ -131,7 +131,7 @@ class Canaries:
             ANY: one_run(scores, included, delta, gaussian=False),
             GAUSSIAN: one_run(scores, included, delta, gaussian=True),
         }
-        # Guarantee: a sampled mechanism has no Gaussian trade-off; what rests on one bounds nothing.
+        # Guarantee: a sampled mechanism has no Gaussian trade-off: what rests on one is no bound.
         exact = self._mechanism.sample_rate == 1.0
         shared = self._described(len(scores), claim_id)
         found = [

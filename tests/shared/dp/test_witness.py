@@ -17,16 +17,22 @@ class Silent(Witness):
         del place, dimension
         return None
 
-    def saw(self, *seen: object) -> None:  # type: ignore[override]
+    def saw(self, *seen: object) -> None:
         """Nothing."""
 
 
 def test_a_witness_leaves_with_its_context_whatever_ends_it() -> None:
     """The next run of the process has none."""
     assert installed() is None
-    with pytest.raises(RuntimeError), watched_by(Silent()):
+    with watched_by(Silent()):
         assert isinstance(installed(), Silent)
-        raise RuntimeError
+
+    def broken() -> None:
+        with watched_by(Silent()):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken()
     assert installed() is None
 
 
