@@ -83,7 +83,12 @@ def replay_records(
         seed=1,
         population=replace(config.population, size=1),
         training=replace(
-            config.training, optimizer="sgd", learning_rate=1.0, momentum=0.0, proximal_term=0.0
+            config.training,
+            sample_rate=1.0,  # else the record that differs might never be drawn
+            optimizer="sgd",
+            learning_rate=1.0,
+            momentum=0.0,
+            proximal_term=0.0,
         ),
     )
     whole = _replayed(plain, parameters, examples)

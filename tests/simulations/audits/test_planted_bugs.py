@@ -24,7 +24,6 @@ from simulations.audits.record_and_replay import replay_clients, replay_records
 CONFIG = RunConfig.from_run_config(
     {
         "task": "digits",
-        "training.sample_rate": 1.0,
         "training.batch_size": 5,
         "runtime.device": "cpu",
     }
