@@ -12,6 +12,7 @@ from client.virtual_ledgers import VirtualLedgers, virtual_budget
 from shared.config import RunConfig
 from shared.dp.mechanisms import CorrelatedPrivacy, NoPrivacy
 from shared.dp.plan import PrivacyPlan
+from shared.errors import PrivacyError
 from shared.messages import TrainInstruction
 from shared.parameters import FlatVector
 from shared.query_messages import QueryInstruction
@@ -47,6 +48,7 @@ class Charging:
         """
         ledger = self._of(site)
         if ledger is None:
+            self._check_needs_none()
             return answer(), None
         release = self._release(site, instruction, run_id)
         # Guarantee: durable before any private byte is read.
@@ -54,6 +56,15 @@ class Charging:
         vector = answer()
         ledger.commit(reservation, hashlib.sha256(vector.tobytes()).hexdigest())
         return vector, ledger.head()
+
+    def _check_needs_none(self) -> None:
+        if isinstance(self._plan.mechanism, CorrelatedPrivacy):
+            # Guarantee: the accounting rests on how seldom a client takes part, which nothing but
+            # its ledger remembers from one message to the next.
+            raise PrivacyError(
+                "correlated noise needs a privacy ledger in the node config (ledger, or "
+                "virtual-ledgers in a demonstration), got none"
+            )
 
     def _of(self, site: ThisSite) -> SiteLedger | None:
         if site.ledger is not None:
@@ -81,13 +92,17 @@ class Charging:
             event=event,
             unit=mechanism.unit,
             adjacency=mechanism.adjacency,
-            participation=self._participation() if kind == "train" else None,
+            participation=(
+                self._participation(instruction.round_number) if kind == "train" else None
+            ),
         )
 
-    def _participation(self) -> Participation | None:
+    def _participation(self, round_number: int) -> Participation | None:
         mechanism = self._plan.mechanism
         if not isinstance(mechanism, CorrelatedPrivacy):
             return None
         return Participation(
-            min_separation=mechanism.min_separation, most=mechanism.max_participations
+            min_separation=mechanism.min_separation,
+            most=mechanism.max_participations,
+            repeat=mechanism.repeat_event(round_number),
         )

@@ -61,10 +61,12 @@ class Participation:
     Attributes:
         min_separation: Rounds between two.
         most: In the whole run.
+        repeat: What another attempt at a round, with fresh noise, releases more.
     """
 
     min_separation: int
     most: int
+    repeat: dp.DpEvent
 
     def check(self, before: frozenset[int], round_number: int) -> None:
         """Raise PrivacyError if one more would break the accounting; the same round may repeat."""
@@ -207,7 +209,8 @@ class LedgerState:
         """
         blocks = release.blocks or tuple(sorted(self.blocks))
         self._check(release, blocks, now)
-        cost = cost_of(release, self.rounds_of(release.server, release.run_id))
+        event = charged(release, self.rounds_of(release.server, release.run_id))
+        cost = renyi_cost(event, release.adjacency, unit=release.unit)
         if not all(self.blocks[name].admits(release.server, cost) for name in blocks):
             # Secrecy: no number: the answer is the same whatever the data hold.
             raise BudgetExhausted("the site's privacy budget does not allow this release")
@@ -218,7 +221,7 @@ class LedgerState:
             "unit": release.unit,
             "adjacency": release.adjacency.value,
             "blocks": list(blocks),
-            "event": event_to_json(dp.NoOpDpEvent() if cost == NOTHING else release.event),
+            "event": event_to_json(event),
             "cost": list(cost),
             "time": now,
         }
@@ -246,18 +249,20 @@ class LedgerState:
             )
 
 
-def cost_of(release: Release, before: frozenset[int]) -> Spending:
-    """What `release` costs a site that trained in the rounds `before` of the same run.
+def charged(release: Release, before: frozenset[int]) -> dp.DpEvent:
+    """What `release` exposes a site to that trained in the rounds `before` of the same run.
 
     Raises:
-        PrivacyError: an unknown event, or a participation on which the accounting does not rest.
+        PrivacyError: a participation on which the accounting does not rest.
     """
-    cost = renyi_cost(release.event, release.adjacency, unit=release.unit)
     if release.participation is None:
-        return cost
+        return release.event
     release.participation.check(before, release.round_number)
-    # Guarantee: the first participation pays for the whole run.
-    return NOTHING if before else cost
+    # Guarantee: the first participation pays for the whole run. The site cannot know whether an
+    # attempt at a round came to something, so another one counts as a second release of its row.
+    if release.round_number in before:
+        return release.participation.repeat
+    return dp.NoOpDpEvent() if before else release.event
 
 
 def exposure_of(entries: list[dict[str, Any]], block: str) -> dp.DpEvent:

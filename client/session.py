@@ -151,6 +151,11 @@ class Session:
                 f"expected an instruction for the plan {self._digest[:12]}, got "
                 f"{instruction.plan_digest[:12]}"
             )
+        if instruction.round_number > self._plan.rounds:
+            raise PrivacyError(
+                f"expected a round of the plan's {self._plan.rounds}, got "
+                f"{instruction.round_number}"
+            )
 
     def _clipping_norm(self, instruction: TrainInstruction) -> float:
         asked = instruction.clipping_norm

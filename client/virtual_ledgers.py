@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from client.ledger import LedgerHead, Reservation
-from client.ledger_state import Release, cost_of
+from client.ledger_state import Release, charged
 from shared.dp.plan import PrivacyPlan
 from shared.dp.renyi import NOTHING, RENYI_ORDERS, RenyiBudget, Spending, added, renyi_cost
 from shared.errors import BudgetExhausted, PrivacyError, StateError
@@ -61,7 +61,8 @@ class VirtualLedgers:
             if not repeatable:
                 raise PrivacyError(f"expected a round and attempt after {last}, got {place}")
             return Reservation(key=release.key, charged=False)
-        cost = cost_of(release, self._rounds.get(index, frozenset()))
+        event = charged(release, self._rounds.get(index, frozenset()))
+        cost = renyi_cost(event, release.adjacency, unit=release.unit)
         self._charge(index, cost)
         self._remember(index, release.kind, place)
         self._write(index, release, cost)

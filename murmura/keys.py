@@ -41,7 +41,7 @@ MEANINGS = {
     "privacy.clipping": "unit client: fixed, or adaptive to the updates' norms",
     "privacy.clipping_quantile": "adaptive: share of updates left whole",
     "privacy.clipping_learning_rate": "adaptive: how fast the clip moves",
-    "privacy.count_noise_multiplier": "adaptive: noise on the count; 0: q*N/20",
+    "privacy.count_noise_multiplier": "adaptive: noise on the count; 0: q*N/20, at least z",
     "privacy.correlation": "unit client: noise over rounds: none, tree, banded",
     "privacy.bands": "banded: number of bands, at most min_separation",
     "privacy.min_separation": "correlated: rounds between two of one client",

@@ -30,7 +30,7 @@ class Budget:
         self._meter = SpendingMeter(plan)
         self.charges = [Charge.from_json(line) for line in folder.read_lines(CHARGES)]
         if any(
-            charge.event != plan.charge_event(charge.kind, charge.round_number)
+            charge.event != plan.charge_event(charge.kind, charge.round_number, charge.attempt)
             for charge in self.charges
         ):
             # Guarantee: claims count charges of the plan; others would be under-reported.
@@ -63,7 +63,7 @@ class Budget:
             BudgetExhausted: the round would spend more than the budget; nothing is booked.
             StateError: the charge cannot be written; the round must not take place.
         """
-        event = self._plan.charge_event(kind, round_number)
+        event = self._plan.charge_event(kind, round_number, attempt)
         if event is None:
             raise PrivacyError(f"expected an exchange of the plan, got {kind!r}")
         charge = Charge(

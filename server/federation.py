@@ -139,6 +139,10 @@ class Federation:
         self._budget.charge(round_number, attempt, cohort)
         collected = self._collect(cohort, round_number, attempt)
         self._step(collected.total, round_number, attempt)
+        self.rounds_done = round_number
+        if self._noise is not None:
+            # Guarantee: on disk before anybody sees it; a crash cannot release this row twice.
+            self._save()
         measured = self._measure(round_number)
         scores = self._queries.evaluation(round_number, self.parameters, self._normalisation)
         seconds = time.monotonic() - started
@@ -221,7 +225,7 @@ class Federation:
     ) -> None:
         measured, scores = found
         lost = collected.asked - collected.total.survivors
-        self.rounds_done, self._last = round_number, measured
+        self._last = measured
         self._lost += lost
         self._seconds += seconds
         event = RoundFinished(

@@ -101,7 +101,7 @@ class PrivacyConfig:
         clipping: At client level, fixed, or adaptive: towards a quantile of the updates' norms.
         clipping_quantile: Share of updates that the adaptive clip leaves whole.
         clipping_learning_rate: Of the adaptive clip, geometric.
-        count_noise_multiplier: Noise on the count of unclipped updates; 0 = q·N/20.
+        count_noise_multiplier: Noise on the count of unclipped updates; 0 = q·N/20, at least z.
         correlation: At client level, none: fresh noise each round; tree or banded: correlated.
         bands: Of the banded matrix; at most min_separation.
         min_separation: Rounds between two of one client, which the client enforces.

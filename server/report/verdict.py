@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from shared.dp.claims import Claim
-from shared.dp.mechanisms import CLIENT_LEVEL, NoPrivacy, RecordPrivacy
+from shared.dp.mechanisms import CLIENT_LEVEL, CorrelatedPrivacy, NoPrivacy, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 
 _HIGH_EPSILON = 10.0
@@ -52,6 +52,16 @@ def assumptions(plan: PrivacyPlan, *, seeded: bool) -> tuple[Assumption, ...]:
                 text="every site runs this client unmodified, with its own records only",
                 status="assumed",
                 evidence="nothing attests the code that a site runs",
+            )
+        )
+    if isinstance(mechanism, CorrelatedPrivacy):
+        found.append(
+            Assumption(
+                id="participation",
+                text=f"no client takes part twice within {mechanism.min_separation} rounds, or "
+                f"more than {mechanism.max_participations} times",
+                status="enforced",
+                evidence="the server's rotation, and the ledger of every unmodified client",
             )
         )
     if isinstance(mechanism, CLIENT_LEVEL):

@@ -13,7 +13,7 @@ import math
 from shared.errors import ConfigurationError
 
 BELOW, ABOVE = 0.5, -0.5
-_FARTHEST = math.log(1e6)  # from where the clip started, either way
+_FARTHEST = math.log(1e6)  # the clip stays between 10⁻⁶ and 10⁶
 
 
 def update_noise_multiplier(noise_multiplier: float, count_noise_multiplier: float) -> float:

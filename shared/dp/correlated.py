@@ -7,7 +7,8 @@ needed for it, so none must be secret.
 
 banded  C is the first `bands` ≤ b diagonals of the square root of the prefix-sum matrix. Columns b
         apart then do not overlap, so the sensitivity is √k times a column's norm.
-tree    C has a row for each node of a binary tree over the rounds; a prefix is a sum of nodes.
+tree    Row t of C sums the node of a binary tree that ends with round t and starts a prefix's last
+        part: the last 2^l rounds, 2^l the largest power of two that divides t.
 
 Source: Kairouz et al. 2021 (arXiv:2103.00039), tree aggregation; Choquette-Choo et al. 2023
 (arXiv:2306.08153), theorem 2 for the sensitivity of banded matrices; Kalinin & Lampert 2024
@@ -44,17 +45,30 @@ def banded_sensitivity(bands: int, participations: int) -> float:
 
 
 def tree_sensitivity(rounds: int, participations: int, separation: int) -> float:
-    """An upper bound on the L2 sensitivity of all node sums of a binary tree over `rounds`.
+    """An upper bound on the L2 sensitivity of all node sums that are used over `rounds`.
 
-    On the level of nodes of 2^l rounds a client is in one node at most m = ⌈2^l/b⌉ times, and k
-    times in all; Σ (times in a node)² is largest where the nodes are as full as they can be.
+    On the level of nodes of 2^l rounds, of which every other one is used, a client is in one node
+    at most m = ⌈2^l/b⌉ times, and k times in all; Σ (times in a node)² is largest where the nodes
+    are as full as they can be.
     """
     squared = 0
     for level in range(rounds.bit_length()):
-        most = min(participations, -(-(1 << level) // separation))
-        full, rest = divmod(participations, most)
+        most = _in_a_node(level, participations, separation)
+        nodes = ((rounds >> level) + 1) // 2
+        full = min(participations // most, nodes)
+        rest = participations - full * most if full < nodes else 0
         squared += full * most**2 + rest**2
     return math.sqrt(squared)
+
+
+def tree_row_sensitivity(round_number: int, participations: int, separation: int) -> float:
+    """L2 sensitivity of what round `round_number` alone releases: of one node."""
+    level = (round_number & -round_number).bit_length() - 1
+    return float(_in_a_node(level, participations, separation))
+
+
+def _in_a_node(level: int, participations: int, separation: int) -> int:
+    return min(participations, -(-(1 << level) // separation))
 
 
 class CorrelatedNoise(Protocol):

@@ -17,6 +17,7 @@ from shared.dp.correlated import (
     CorrelatedNoise,
     TreeNoise,
     banded_sensitivity,
+    tree_row_sensitivity,
     tree_sensitivity,
 )
 from shared.errors import ConfigurationError
@@ -199,6 +200,16 @@ class CorrelatedPrivacy:
     def round_event(self) -> dp.DpEvent:
         """What the whole run releases, however many of its rounds are done."""
         return dp.GaussianDpEvent(self.noise_multiplier)
+
+    def repeat_event(self, round_number: int) -> dp.DpEvent:
+        """What a second attempt at one round releases more: its row, with independent noise of z.
+
+        No client is in a banded row more than once, and no coefficient is above 1.
+        """
+        row = 1.0
+        if self.matrix == "tree":
+            row = tree_row_sensitivity(round_number, self.max_participations, self.min_separation)
+        return dp.GaussianDpEvent(self.noise_multiplier * self.sensitivity / row)
 
     def round_event_without_amplification(self) -> dp.DpEvent:
         """The same: nothing is amplified."""

@@ -12,6 +12,7 @@ from dp_accounting import dp_event as dp
 
 from shared.config import RunConfig
 from shared.domains import check_domains, fraction, positive, within
+from shared.dp.chosen_mechanism import cohort_rate_of, mechanism_of
 from shared.dp.mechanisms import (
     CLIENT_LEVEL,
     MECHANISMS,
@@ -19,7 +20,6 @@ from shared.dp.mechanisms import (
     CorrelatedPrivacy,
     Mechanism,
     NoPrivacy,
-    RecordPrivacy,
 )
 from shared.dp.queries import SumQuery
 from shared.dp.sampling import cohort_cap
@@ -74,6 +74,12 @@ class PrivacyPlan:
                 f"the mechanism must have the plan's population and rate {described}, "
                 f"got {accounted}"
             )
+        if isinstance(self.mechanism, CorrelatedPrivacy) and self.mechanism.rounds != self.rounds:
+            # Guarantee: the sensitivity is that of all rounds.
+            raise ConfigurationError(
+                f"the mechanism must have the plan's {self.rounds} rounds, got "
+                f"{self.mechanism.rounds}"
+            )
         if self.delta >= 1.0 / self.population:
             raise ConfigurationError(
                 f"privacy.delta must be below 1/population = {1.0 / self.population:g} (at most "
@@ -102,7 +108,12 @@ class PrivacyPlan:
         Client level with Poisson cohorts: a fresh draw of the same law. Otherwise all are asked.
         """
         if isinstance(self.mechanism, ClientPrivacy):
-            asked = replace(self.mechanism, noise_multiplier=query.noise_multiplier)
+            # An answer has the noise of its own query alone; no clip follows from it.
+            asked = replace(
+                self.mechanism,
+                noise_multiplier=query.noise_multiplier,
+                count_noise_multiplier=0.0,
+            )
             return asked.round_event()
         return dp.GaussianDpEvent(query.noise_multiplier)
 
@@ -114,13 +125,17 @@ class PrivacyPlan:
             found[kind] = (self.query_event(query), query.times(self.rounds))
         return found
 
-    def charge_event(self, kind: str, round_number: int) -> dp.DpEvent | None:
+    def charge_event(self, kind: str, round_number: int, attempt: int = 1) -> dp.DpEvent | None:
         """What an exchange of this kind in this round is charged; None: the plan has no such kind.
 
-        Correlated noise is one mechanism over all rounds: the first is charged everything.
+        Correlated noise is one mechanism over all rounds: the first is charged everything, a
+        repeated round what one row more tells (docs/adr/0010).
         """
-        if kind == "train" and isinstance(self.mechanism, CorrelatedPrivacy) and round_number > 1:
-            return dp.NoOpDpEvent()
+        if kind == "train" and isinstance(self.mechanism, CorrelatedPrivacy):
+            if attempt > 1:
+                return self.mechanism.repeat_event(round_number)
+            if round_number > 1:
+                return dp.NoOpDpEvent()
         event, _ = self.events().get(kind, (None, 0))
         return event
 
@@ -185,69 +200,14 @@ class PrivacyPlan:
         """
         return cls(
             rounds=config.rounds,
-            mechanism=_mechanism(config),
+            mechanism=mechanism_of(config),
             population=config.population.size,
-            cohort_sample_rate=_cohort_rate(config),
+            cohort_sample_rate=cohort_rate_of(config),
             delta=config.privacy.delta,
             epsilon_budget=config.privacy.epsilon_budget,
             evaluation=_evaluation(config),
             statistics=_statistics(config),
         )
-
-
-def _mechanism(config: RunConfig) -> Mechanism:
-    privacy, training = config.privacy, config.training
-    if privacy.unit == "record":
-        return RecordPrivacy(
-            clipping_norm=privacy.clipping_norm,
-            noise_multiplier=privacy.noise_multiplier,
-            sample_rate=training.sample_rate,
-            steps_per_round=training.steps,
-            batch_size=training.batch_size,
-        )
-    if privacy.unit == "client" and privacy.correlation != "none":
-        return _correlated(config)
-    if privacy.unit == "client":
-        rate, population = config.cohort.sample_rate, config.population.size
-        adaptive = privacy.clipping == "adaptive"
-        # Public: of the expected cohort, not of who was drawn.
-        count_noise = privacy.count_noise_multiplier or max(rate * population / 20.0, 1.0)
-        return ClientPrivacy(
-            clipping_norm=privacy.clipping_norm,
-            noise_multiplier=privacy.noise_multiplier,
-            sample_rate=rate,
-            population=population,
-            cap=cohort_cap(population, rate),
-            count_noise_multiplier=count_noise if adaptive else 0.0,
-            clipping_quantile=privacy.clipping_quantile,
-            clipping_learning_rate=privacy.clipping_learning_rate,
-        )
-    return NoPrivacy()
-
-
-def _correlated(config: RunConfig) -> CorrelatedPrivacy:
-    privacy, rounds = config.privacy, config.rounds
-    if config.cohort.sample_rate != 1.0:
-        raise ConfigurationError(
-            "correlated noise asks each client once in privacy.min_separation rounds: leave "
-            f"cohort.sample_rate at 1, got {config.cohort.sample_rate!r}"
-        )
-    return CorrelatedPrivacy(
-        clipping_norm=privacy.clipping_norm,
-        noise_multiplier=privacy.noise_multiplier,
-        population=config.population.size,
-        rounds=rounds,
-        matrix=privacy.correlation,
-        bands=privacy.bands,
-        min_separation=privacy.min_separation,
-        max_participations=privacy.max_participations or -(-rounds // privacy.min_separation),
-    )
-
-
-def _cohort_rate(config: RunConfig) -> float:
-    if config.privacy.unit == "client" and config.privacy.correlation != "none":
-        return 1.0 / config.privacy.min_separation
-    return config.cohort.sample_rate
 
 
 def _rate_of(mechanism: ClientPrivacy | CorrelatedPrivacy) -> float:

@@ -211,7 +211,7 @@ def test_what_left_is_kept_by_its_digest_alone(tmp_path: Path) -> None:
     assert json.loads(lines[-1])["reply"] == hashlib.sha256(b"update").hexdigest()
 
 
-RULE = Participation(min_separation=3, most=2)
+RULE = Participation(min_separation=3, most=2, repeat=dp.GaussianDpEvent(8.0))
 
 
 def test_the_first_participation_pays_for_a_run_of_correlated_noise(tmp_path: Path) -> None:
@@ -224,9 +224,22 @@ def test_the_first_participation_pays_for_a_run_of_correlated_noise(tmp_path: Pa
         with pytest.raises(PrivacyError, match="3 apart"):
             again.reserve(release(number, participation=RULE))
     again.reserve(release(4, participation=RULE))
-    again.reserve(release(4, attempt=2, participation=RULE))
     with pytest.raises(PrivacyError, match="at most 2 rounds"):
         again.reserve(release(9, participation=RULE))
     assert again.spent("all") == paid
     again.reserve(release(1, run_id="another", participation=RULE))
     assert again.spent("all") > paid
+
+
+def test_another_attempt_at_a_round_of_correlated_noise_is_charged_as_one_row_more(
+    tmp_path: Path,
+) -> None:
+    """The site cannot know what became of the first: the exposure holds both."""
+    ledger = created(tmp_path)
+    ledger.reserve(release(1, participation=RULE))
+    ledger.reserve(release(4, participation=RULE))
+    paid = ledger.spent("all")
+    ledger.reserve(release(4, attempt=2, participation=RULE))
+    assert ledger.spent("all") > paid
+    both = dp.ComposedDpEvent([ONE, dp.NoOpDpEvent(), dp.GaussianDpEvent(8.0)])
+    assert opened(tmp_path).exposure("all") == both

@@ -1,6 +1,7 @@
 """What a process keeps between messages, and which instructions it follows."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,6 +118,48 @@ def test_one_process_reads_a_sites_data_once(monkeypatch: pytest.MonkeyPatch) ->
     for index in (0, 1, 0, 1, 2):
         own.train(node(index), instruction())
     assert read == [0, 1, 2]
+
+
+CORRELATED: dict[str, Scalar] = {
+    "privacy.unit": "client",
+    "privacy.delta": 1e-3,
+    "privacy.correlation": "banded",
+    "privacy.min_separation": 2,
+    "privacy.bands": 2,
+    "rounds": 4,
+}
+
+
+def test_correlated_noise_is_refused_without_a_ledger_before_data_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing else remembers how often this client took part."""
+    monkeypatch.setattr(Digits, "site_data", None)
+    raw = RAW | CORRELATED
+    asked = instruction(PrivacyPlan.from_config(RunConfig.from_run_config(raw)))
+    with pytest.raises(PrivacyError, match="needs a privacy ledger"):
+        session(raw).train(node(0), asked)
+
+
+def test_a_client_refuses_a_participation_that_the_accounting_does_not_cover(
+    tmp_path: Path,
+) -> None:
+    """Whatever the server asks, in a process that knows nothing but the ledger."""
+    config = RunConfig.from_run_config(RAW | CORRELATED | {"seed": "os"})
+    asked = instruction(PrivacyPlan.from_config(config))
+    here = node(0) | {"virtual-ledgers": str(tmp_path)}
+    first = replace(asked, attempt=1)
+    assert Session(config).train(here, first).round_number == 1
+    with pytest.raises(PrivacyError, match="2 apart"):
+        Session(config).train(here, replace(first, round_number=2))
+    assert Session(config).train(here, replace(first, round_number=3)).round_number == 3
+
+
+def test_a_round_beyond_the_plan_is_refused() -> None:
+    """It has no charge there."""
+    late = replace(instruction(), round_number=61)
+    with pytest.raises(PrivacyError, match="expected a round of the plan's 60"):
+        session(RAW).train(node(1), late)
 
 
 def test_a_session_is_kept_for_its_configuration_alone() -> None:

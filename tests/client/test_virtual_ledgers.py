@@ -138,7 +138,7 @@ def test_a_plan_that_the_server_admits_is_not_refused_midway(tmp_path: Path, uni
 
 def test_participation_is_limited_as_at_a_site_and_after_a_resume(tmp_path: Path) -> None:
     """The first round pays, the second in time is free, one too soon is refused."""
-    rule = Participation(min_separation=3, most=2)
+    rule = Participation(min_separation=3, most=2, repeat=dp.GaussianDpEvent(8.0))
     virtual(tmp_path).reserve(0, release(1, participation=rule), repeatable=False)
     again = virtual(tmp_path)
     paid = again.epsilon(0)
@@ -146,3 +146,5 @@ def test_participation_is_limited_as_at_a_site_and_after_a_resume(tmp_path: Path
         again.reserve(0, release(2, participation=rule), repeatable=False)
     again.reserve(0, release(4, participation=rule), repeatable=False)
     assert again.epsilon(0) == paid > 0
+    again.reserve(0, release(4, attempt=2, participation=rule), repeatable=False)
+    assert virtual(tmp_path).epsilon(0) == again.epsilon(0) > paid

@@ -8,9 +8,10 @@ from dp_accounting import dp_event as dp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.config import Scalar
 from shared.dp.accounting import epsilon_of
 from shared.dp.adaptive_clipping import adapted, update_noise_multiplier
-from shared.dp.mechanisms import Adjacency
+from shared.dp.mechanisms import Adjacency, ClientPrivacy
 from shared.errors import ConfigurationError
 from tests.server.toy import plan
 
@@ -74,6 +75,27 @@ def test_the_count_noise_is_public_and_of_the_expected_cohort() -> None:
     ).mechanism
     assert getattr(promise, "count_noise_multiplier", None) == 5.0
     assert promise.round_event() == fixed.round_event()
+
+
+@pytest.mark.parametrize("noise", [0.5, 1.0, 5.0, 20.0])
+def test_the_automatic_count_noise_leaves_something_for_the_updates(noise: float) -> None:
+    """Few clients and much noise too: at least z, so the updates' noise is at most 1.16·z."""
+    promise = plan({"privacy.clipping": "adaptive", "privacy.noise_multiplier": noise})
+    assert isinstance(promise.mechanism, ClientPrivacy)
+    assert noise < promise.mechanism.update_noise_multiplier <= 1.16 * noise
+
+
+def test_a_query_beside_an_adaptive_clip_has_the_noise_of_its_own() -> None:
+    """Its multiplier, at the cohort's law, and no share for a count."""
+    asked: dict[str, Scalar] = {
+        "population.size": 1000,
+        "cohort.sample_rate": 0.1,
+        "privacy.delta": 1e-5,
+        "evaluation.private_every": 1,
+        "evaluation.noise_multiplier": 30.0,
+    }
+    adaptive = plan(asked | {"privacy.clipping": "adaptive"})
+    assert adaptive.events()["evaluate"] == plan(asked).events()["evaluate"]
 
 
 @pytest.mark.parametrize(
