@@ -7,6 +7,7 @@ from typing import Any
 
 from server.report.audits import with_audits
 from server.report.results import REPORT, SUMMARY
+from server.report.verify import report_digest
 from server.run_folder import RunFolder
 from simulations.audits.canaries import ANY, GAUSSIAN
 
@@ -42,5 +43,6 @@ def record_audits(path: Path, audits: Sequence[Mapping[str, Any]]) -> dict[str, 
     measured = bounds.get(GAUSSIAN, bounds.get(ANY))
     summary["verdict"] = {key: report["verdict"][key] for key in ("level", "one_line")}
     summary["measured_epsilon"] = measured
+    summary["report_digest"] = report_digest(report)
     folder.write_json(SUMMARY, summary)
     return report
