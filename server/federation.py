@@ -23,6 +23,7 @@ from server.queries import PrivateQueries, PrivateScores
 from server.recording import Recorder
 from server.replies import decoded, left_out
 from server.report.build import Outcome, build_report
+from server.report.forms import write_forms
 from server.report.results import REPORT, SUMMARY, build_summary, write_results
 from server.report.terminal import summary_lines
 from server.roster import Roster, enrol
@@ -277,6 +278,7 @@ class Federation:
         write_results(self._folder, outcome, self._model, self.parameters)
         report = build_report(outcome, self._folder.path.name)
         self._folder.write_json(REPORT, report)
+        write_forms(self._folder, report)
         summary = build_summary(
             self._folder, outcome, report, clients_lost=self._lost, seconds=self._seconds
         )

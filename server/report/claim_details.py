@@ -1,11 +1,11 @@
 """What stands beside each claim: its profile, what it means for an attacker, its course."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from server.report.facts import percent_up
 from shared.dp.claims import Claim, SpendingMeter
 from shared.dp.events import Charge
 from shared.dp.exposure import composed, exposures
@@ -58,8 +58,8 @@ class ClaimDetails:
         sure = risk["posterior_from_prior_50"]
         return (
             f" In attack terms: at 0.1 % false alarms a membership attacker catches at most "
-            f"{_percent_up(caught)}; from a 50 % prior certainty rises to at most "
-            f"{_percent_up(sure)}, but for a probability delta."
+            f"{percent_up(caught)}; from a 50 % prior certainty rises to at most "
+            f"{percent_up(sure)}, but for a probability delta."
         )
 
     def _computed(self) -> dict[str, Any]:
@@ -105,11 +105,6 @@ class ClaimDetails:
             epsilon = self._epsilon if number == rounds[-1] else meter.after(so_far)
             found.append([number, min(epsilon, self._epsilon)])
         return found
-
-
-def _percent_up(share: float) -> str:
-    """Percent with two decimals, rounded up."""
-    return f"{math.ceil(share * 1e4 - 1e-9) / 100:.2f} %"
 
 
 def _pairs(places: Any, values: Any) -> list[list[float]]:

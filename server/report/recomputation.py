@@ -92,9 +92,7 @@ class Recomputation:
         found: dict[str, Any] = {
             "epsilon": _json(epsilon),
             "no_amplification_epsilon": _json(bare),
-            "planned_epsilon": _json(
-                self._epsilon(self._plan.planned()) if protected else math.inf
-            ),
+            "planned_epsilon": _json(planned if protected else math.inf),
             "budget_epsilon": self._config["privacy.epsilon_budget"],
             "delta": self._delta,
             "unit": self.unit if self.unit != "none" else "record",

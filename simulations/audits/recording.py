@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from server.report.audits import with_audits
+from server.report.forms import write_forms
 from server.report.results import REPORT, SUMMARY
 from server.report.verify import report_digest
 from server.run_folder import RunFolder
@@ -34,6 +35,7 @@ def record_audits(path: Path, audits: Sequence[Mapping[str, Any]]) -> dict[str, 
     kept = [audit for audit in report["audit"] if audit["name"] not in names]
     report = with_audits(report, [*kept, *audits])
     folder.write_json(REPORT, report)
+    write_forms(folder, report)
     # Guarantee: one bound, chosen before it is seen; the larger of two would not hold at 95 %.
     bounds = {
         audit["name"]: float(audit["result"])
