@@ -21,6 +21,7 @@ from murmura.exit_codes import ExitCode, Interrupted, failure_of
 from murmura.holdings import holdings
 from murmura.ledger import app as ledger_app
 from murmura.plan import plan
+from murmura.report import app as report_app
 from murmura.simulate import HELP, simulate
 from shared.errors import FederationError
 
@@ -39,6 +40,7 @@ app.command()(plan)
 app.command()(epsilon)
 app.command()(holdings)
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(report_app, name="report")
 app.command()(audit)
 
 

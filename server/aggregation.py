@@ -164,3 +164,9 @@ class RoundSum:
 def _bounded(indicator: float) -> float:
     """±½ or between; what is no number counts as clipped."""
     return float(np.clip(indicator, ABOVE, BELOW)) if np.isfinite(indicator) else ABOVE
+
+
+def correlated_noise(plan: PrivacyPlan, dimension: int) -> CorrelatedNoise | None:
+    """The noise of a run whose plan correlates it over rounds; None for any other."""
+    mechanism = plan.mechanism
+    return mechanism.noise(dimension) if isinstance(mechanism, CorrelatedPrivacy) else None

@@ -9,7 +9,7 @@ import numpy as np
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from server.aggregation import RoundSum
+from server.aggregation import RoundSum, correlated_noise
 from server.budget import Budget
 from server.checkpoint import Checkpoint, restore, resumable, save
 from server.cohort import draw_cohort
@@ -23,13 +23,12 @@ from server.queries import PrivateQueries, PrivateScores
 from server.recording import Recorder
 from server.replies import decoded, left_out
 from server.report.build import Outcome, build_report
+from server.report.forms import write_forms
 from server.report.results import REPORT, SUMMARY, build_summary, write_results
 from server.report.terminal import summary_lines
 from server.roster import Roster, enrol
 from server.run_folder import RunFolder
 from shared.config import RunConfig
-from shared.dp.correlated import CorrelatedNoise
-from shared.dp.mechanisms import CorrelatedPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.errors import ProtocolError, TooFewSurvivors
 from shared.messages import TrainInstruction
@@ -78,6 +77,7 @@ class Federation:
         self._randomness = prepared.randomness
         self._model = prepared.model
         self._code = code_digest()
+        self._ledger_heads: dict[str, tuple[str, str]] = {}
         self._lost = 0
         self._seconds = 0.0
         self._last: Measurement | None = None
@@ -86,7 +86,7 @@ class Federation:
         self.parameters: FlatVector = flatten(prepared.model)
         self._optimizer = ServerOptimizer(config.server, len(self.parameters))
         self._clipping_norm = plan.clipping_norm
-        self._noise = _correlated_noise(plan, len(self.parameters))
+        self._noise = correlated_noise(plan, len(self.parameters))
         self._budget = Budget(plan, folder, repeatable=prepared.randomness.seeded)
         self._restore()
         self._evaluator = Evaluator(prepared.task, config)
@@ -170,7 +170,11 @@ class Federation:
         for position, reply in exchange(self._grid, messages, self._config.cohort.timeout_s):
             silent.discard(position)
             try:
-                total.add(position, decoded(reply))
+                answer = decoded(reply)
+                total.add(position, answer)
+                if answer.ledger_head:
+                    heads = (answer.ledger_head, answer.ledger_signature)
+                    self._ledger_heads[cohort[position]] = heads
             except ProtocolError as error:
                 left_out(round_number, cohort[position], cut(error))
                 total.give_up(position)
@@ -273,11 +277,14 @@ class Federation:
             accuracy_by_round=self.recorder.accuracy_by_round,
             final=self._last or self._evaluator.measure(self.parameters),
             normalisation=self._normalisation,
+            ledger_heads=self._ledger_heads,
         )
         write_results(self._folder, outcome, self._model, self.parameters)
-        self._folder.write_json(REPORT, build_report(outcome, self._folder.path.name))
+        report = build_report(outcome, self._folder.path.name)
+        self._folder.write_json(REPORT, report)
+        write_forms(self._folder, report)
         summary = build_summary(
-            self._folder, outcome, clients_lost=self._lost, seconds=self._seconds
+            self._folder, outcome, report, clients_lost=self._lost, seconds=self._seconds
         )
         self._folder.write_json(SUMMARY, summary)
         for line in summary_lines(summary):
@@ -286,11 +293,6 @@ class Federation:
             f"finished: {self._folder.path}",
             RunFinished(folder=self._folder.path, summary=summary),
         )
-
-
-def _correlated_noise(plan: PrivacyPlan, dimension: int) -> CorrelatedNoise | None:
-    mechanism = plan.mechanism
-    return mechanism.noise(dimension) if isinstance(mechanism, CorrelatedPrivacy) else None
 
 
 def _told(event: RoundFinished) -> str:

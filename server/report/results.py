@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from server.report.build import Outcome
 from server.report.verdict import verdict
+from server.report.verify import report_digest
 from server.run_folder import RunFolder
 from shared.parameters import FlatVector, load
 
@@ -73,7 +75,12 @@ def write_results(
 
 
 def build_summary(
-    folder: RunFolder, outcome: Outcome, *, clients_lost: int, seconds: float
+    folder: RunFolder,
+    outcome: Outcome,
+    report: Mapping[str, Any],
+    *,
+    clients_lost: int,
+    seconds: float,
 ) -> dict[str, Any]:
     """What `murmura simulate --json` prints at its end."""
     claims = [claim.to_json() for claim in outcome.claims]
@@ -95,4 +102,5 @@ def build_summary(
         "rounds": outcome.rounds_done,
         "clients_lost": clients_lost,
         "seeded": outcome.config.seeded,
+        "report_digest": report_digest(report),
     }

@@ -108,10 +108,36 @@ def problems(claims: Sequence[Claim], found: Sequence[Assumption]) -> list[dict[
                 "fix": "more noise, fewer rounds or more data",
             }
         )
+    listed += _warnings(claims)
+    return listed
+
+
+def _warnings(claims: Sequence[Claim]) -> list[dict[str, str]]:
+    """What weakens a claim without voiding it."""
+    listed = []
+    finite = [claim for claim in claims if math.isfinite(claim.epsilon)]
+    if finite and any(claim.epsilon > 0.95 * claim.budget_epsilon for claim in finite):
+        listed.append(
+            {
+                "code": "BUDGET_NEARLY_SPENT",
+                "severity": "info",
+                "text": f"more than 95 % of the run's budget {finite[0].budget_epsilon!r} is spent",
+            }
+        )
+    if finite:
+        listed.append(
+            {
+                "code": "TUNING_NOT_CHARGED",
+                "severity": "info",
+                "text": "if settings were chosen by looking at results on private data, each look "
+                "costs epsilon that is not in this report",
+                "fix": "choose settings on public data, or charge the search (docs/privacy.md)",
+            }
+        )
     if any(not claim.cross_check.get("agree", True) for claim in claims):
         listed.append(
             {
-                "code": "ACCOUNTANTS_DISAGREE",
+                "code": "PLD_ABOVE_RDP",
                 "severity": "warning",
                 "text": "PLD exceeds RDP, which points to numerical trouble; the smaller, still "
                 "valid bound is reported",

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from server.report.audits import with_audits
+from server.report.forms import write_forms
 from server.report.results import REPORT, SUMMARY
+from server.report.verify import report_digest
 from server.run_folder import RunFolder
 from simulations.audits.canaries import ANY, GAUSSIAN
 
@@ -33,6 +35,7 @@ def record_audits(path: Path, audits: Sequence[Mapping[str, Any]]) -> dict[str, 
     kept = [audit for audit in report["audit"] if audit["name"] not in names]
     report = with_audits(report, [*kept, *audits])
     folder.write_json(REPORT, report)
+    write_forms(folder, report)
     # Guarantee: one bound, chosen before it is seen; the larger of two would not hold at 95 %.
     bounds = {
         audit["name"]: float(audit["result"])
@@ -42,5 +45,6 @@ def record_audits(path: Path, audits: Sequence[Mapping[str, Any]]) -> dict[str, 
     measured = bounds.get(GAUSSIAN, bounds.get(ANY))
     summary["verdict"] = {key: report["verdict"][key] for key in ("level", "one_line")}
     summary["measured_epsilon"] = measured
+    summary["report_digest"] = report_digest(report)
     folder.write_json(SUMMARY, summary)
     return report
