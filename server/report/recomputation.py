@@ -107,8 +107,11 @@ class Recomputation:
         planned, found = self._epsilon(self._plan.planned()), []
         for number, _ in told:
             until = [charge for charge in self._charges if charge["round_number"] <= number]
-            rough = self._epsilon(self._worst(until), interval=1e-3)
-            found.append([number, min(rough, planned, epsilon)])
+            steps = self._worst(until)
+            rough = self._epsilon(steps, interval=1e-3)
+            # A round that was repeated is not in the plan, and may come to more than it.
+            most = planned if steps <= self._plan.planned() else math.inf
+            found.append([number, min(rough, most, epsilon)])
         found[-1][1] = epsilon
         return found
 
