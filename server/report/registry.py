@@ -1,7 +1,7 @@
 """The run as a record of a deployments registry: YAML, made from the report.
 
-Source: the OpenDP registry of differential privacy deployments, its fields as of 2026-07; what a
-report cannot know (who publishes, for which purpose) is left to be filled in, and says so.
+Source: opendp/deployments-registry-data at 3e9c812 (2026-07-15), schemas/deployments-schema.yaml.
+What a report cannot know (who publishes, for which purpose) is left to be filled in, and says so.
 """
 
 import json
@@ -11,11 +11,10 @@ from typing import Any
 from server.report.facts import worst_claim
 
 _FILL_IN = "TO BE FILLED IN"
-_MODELS = {"central": "Central", "local": "Local", "distributed_secagg": "Federated"}
 
 
 def registry_record(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The record; `epsilon` is that of the worst observer with a finite one, else the text inf."""
+    """The record; epsilon is that of the worst observer with a finite one, else left out."""
     claim = worst_claim(report) or report["claims"][0]
     run, trust = report["run"], report["trust"]
     return {
@@ -31,28 +30,29 @@ def registry_record(report: Mapping[str, Any]) -> dict[str, Any]:
                 "data_product_region": _FILL_IN,
                 "description": report["verdict"]["one_line"],
                 "publication_date": report["created"][:10],
-                "data_product_sector": _FILL_IN,
             },
             "dp_variant": {
-                "variant_name": "Approximate",
-                "data_domain": claim["adjacency"],
+                "variant_name": "Approximate DP",
+                "data_domain": "the training examples of all enrolled clients",
                 "unprotected_quantities": "; ".join(claim.get("not_covered", [])),
             },
             "privacy_loss": {
                 "privacy_unit": claim["unit"],
-                "privacy_unit_details": claim["unit_detail"],
-                "privacy_parameters": {
-                    "epsilon": claim["epsilon"],
-                    "delta": claim["delta"],
-                    "rho": claim.get("rho_zcdp"),
-                },
+                "privacy_unit_details": f"{claim['unit_detail']}; adjacency: "
+                f"{claim['adjacency'].replace('_', ' ')}",
+                "privacy_parameters": _parameters(claim),
                 "privacy_parameters_details": claim["statement"],
             },
             "deployment_model": {
-                "model_name": _MODELS.get(trust["model"], "Federated"),
-                "model_name_details": "federated learning",
-                "actors": "; ".join(p["party"] for p in trust["parties"]),
-                "release_type": "Every global model",
+                "model_name": "Federated",
+                "model_name_details": f"trust: {trust['model']}",
+                "actors": "; ".join(
+                    f"{p['party']}, trusted for {p.get('trusted_for', 'nothing')}, sees "
+                    f"{p.get('sees', 'nothing')}"
+                    for p in trust["parties"]
+                ),
+                "release_type": "One release",
+                "release_type_details": "every global model of one run, and the final one",
                 "data_source_type": "Static",
                 "access_type": "Non-interactive",
             },
@@ -80,6 +80,11 @@ def registry_yaml(report: Mapping[str, Any]) -> str:
     return "\n".join(_lines(registry_record(report), 0)) + "\n"
 
 
+def _parameters(claim: Mapping[str, Any]) -> dict[str, float]:
+    found = {"epsilon": claim["epsilon"], "delta": claim["delta"], "rho": claim.get("rho_zcdp")}
+    return {name: value for name, value in found.items() if isinstance(value, int | float)}
+
+
 def _lines(content: Mapping[str, Any], depth: int) -> list[str]:
     found = []
     for key, value in content.items():
@@ -94,5 +99,8 @@ def _lines(content: Mapping[str, Any], depth: int) -> list[str]:
 
 
 def _scalar(value: Any) -> str:
-    """A JSON scalar, which is YAML too: texts are always quoted."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    """A JSON scalar, which is YAML too, if a fraction has its point: texts are always quoted."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if isinstance(value, float) and "e" in text and "." not in text:
+        return text.replace("e", ".0e")
+    return text

@@ -60,10 +60,10 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         for row in rows[:7]
     ]
     if clients := worst_clients(report):
-        spent = ", ".join(f"{c['client']} {number(c['spent'])}" for c in clients)
+        spent = ", ".join(f"{_line_of(c['client'])} {number(c['spent'])}" for c in clients)
         lines += ["", f"spent most: {spent}"]
     listed = verdict["problems"][:5]
-    lines += [f"{p['severity']} {p['code']}: {_one_line(p)}" for p in listed]
+    lines += [f"{p['severity']} {_line_of(p['code'])}: {_one_line(p)}" for p in listed]
     return lines[:20]
 
 
@@ -76,5 +76,10 @@ def _bar(claim: Mapping[str, Any]) -> str:
 
 def _one_line(problem: Mapping[str, Any]) -> str:
     fix = f"; {problem['fix']}" if problem.get("fix") else ""
-    text = f"{problem['text']}{fix}"
+    text = _line_of(f"{problem['text']}{fix}")
     return text if len(text) <= 150 else text[:149] + "…"
+
+
+def _line_of(text: str) -> str:
+    """One line without control characters: names are chosen by others."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())
