@@ -5,7 +5,8 @@
 One task for all: Fashion-MNIST, small_cnn, a population of many small clients, N/b of them in a
 round. `--only` takes names of `MECHANISMS`. Prints a JSON row for each run: the epsilon that is
 claimed, the one that remains if who takes part becomes known, and the accuracy on public images,
-at the end and as a mean over the last quarter of the rounds.
+at the end and as a mean over the last quarter of the rounds. `--noise` trains nothing: it prints
+the standard deviation of the noise that the sum of all rounds carries, in units of the clip.
 """
 
 import argparse
@@ -15,11 +16,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from dp_accounting import dp_event as dp
+from numpy.typing import NDArray
 
 from shared.config import RunConfig, Scalar
 from shared.dp.calibration import calibrated_noise
-from shared.dp.mechanisms import Adjacency
+from shared.dp.correlated import root_coefficients
+from shared.dp.mechanisms import Adjacency, ClientPrivacy, CorrelatedPrivacy
 from shared.dp.plan import PrivacyPlan
 from simulations.federation import simulate
 
@@ -105,6 +109,37 @@ def row(name: str, config: Changes, folder: Path) -> dict[str, Any]:
     }
 
 
+def noise(options: argparse.Namespace) -> dict[str, Any]:
+    """By name, what a model after `--rounds` rounds carries; computed, nothing is drawn."""
+    found = {}
+    for name, changes in mechanisms(options.separation, 1.0).items():
+        if "clip" in name or "adaptive" in name:
+            continue
+        config = configuration(options, changes | {"privacy.clipping_norm": 1.0}, 1)
+        mechanism = PrivacyPlan.from_config(RunConfig.from_run_config(config)).mechanism
+        if isinstance(mechanism, CorrelatedPrivacy):
+            rows = factor(mechanism)
+            last = np.linalg.norm(np.linalg.solve(rows.T, np.ones(len(rows))))
+            found[name] = round(mechanism.independent_noise_stddev * float(last), 2)
+        elif isinstance(mechanism, ClientPrivacy):
+            found[name] = round(mechanism.noise_stddev(1.0) * options.rounds**0.5, 2)
+    return {"rounds": options.rounds, "separation": options.separation,
+            "epsilon": options.epsilon, "noise": found}  # fmt: skip
+
+
+def factor(mechanism: CorrelatedPrivacy) -> NDArray[np.float64]:
+    """C, square."""
+    rounds = mechanism.rounds
+    found = np.zeros((rounds, rounds))
+    if mechanism.matrix == "banded":
+        for shift, value in enumerate(root_coefficients(min(mechanism.bands, rounds))):
+            found += value * np.eye(rounds, k=-shift)
+        return found
+    for number in range(1, rounds + 1):
+        found[number - 1, number - (number & -number) : number] = 1.0
+    return found
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -122,6 +157,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--momentum", type=float, default=0.0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--noise", action="store_true", help="no training")
     parser.add_argument("--only", nargs="*", default=[])
     return parser.parse_args()
 
@@ -129,6 +165,9 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run, print."""
     options = arguments()
+    if options.noise:
+        print(json.dumps(noise(options)))
+        return
     compared = mechanisms(options.separation, options.clip)
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(1, options.seeds + 1):
