@@ -211,7 +211,8 @@ def _mechanism(config: RunConfig) -> Mechanism:
         rate, population = config.cohort.sample_rate, config.population.size
         adaptive = privacy.clipping == "adaptive"
         # Public: of the expected cohort, not of who was drawn.
-        count_noise = privacy.count_noise_multiplier or max(rate * population / 20.0, 1.0)
+        least = max(rate * population / 20.0, privacy.noise_multiplier)
+        count_noise = privacy.count_noise_multiplier or least
         return ClientPrivacy(
             clipping_norm=privacy.clipping_norm,
             noise_multiplier=privacy.noise_multiplier,
