@@ -86,9 +86,8 @@ class Replan:
                 or math.ceil(c["rounds"] / separation),
             }
         count, rate = c["population.size"], c["cohort.sample_rate"]
-        noise = c["privacy.count_noise_multiplier"] or max(
-            rate * count / 20.0, c["privacy.noise_multiplier"]
-        )
+        least = max(rate * count / 20.0, c["privacy.noise_multiplier"])
+        noise = c["privacy.count_noise_multiplier"] or least
         return found | {
             "kind": "client",
             "sample_rate": rate,

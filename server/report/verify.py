@@ -36,17 +36,19 @@ def verify(folder: Path) -> tuple[Finding, ...]:
     """Everything in the report of `folder` that its charges do not confirm; () if all is right.
 
     Raises:
-        StateError: report, configuration, charges or metrics cannot be read.
+        StateError: report, configuration, charges or metrics cannot be read as JSON.
     """
     report, summary = _json(folder / REPORT), _json(folder / SUMMARY)
     config = {key: entry["value"] for key, entry in _json(folder / "config.json").items()}
     charges, metrics = _lines(folder / "charges.jsonl"), _lines(folder / "metrics.jsonl")
+    findings = []
     try:
         again = Recomputation(config, charges, report["accounting"]["orders"])
-        findings = _compared("", again.expected(report, metrics), report)
+        findings += _compared("", again.expected(report, metrics), report)
         findings += _claims_elsewhere(again, summary, folder)
-    except (KeyError, TypeError, IndexError) as error:
-        raise StateError(f"{folder} holds a report of another form: {error}") from error
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        findings.append(Finding(REPORT, "a report of the form that is written", what))
     if report_digest(report) != summary.get("report_digest"):
         findings.append(
             Finding(
