@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import click
 import typer
+from rich.console import Console
+from rich.text import Text
 from typer.core import TyperGroup
 
 from murmura.machine import json_line
@@ -24,6 +26,13 @@ class _ShowByDefault(TyperGroup):
         if args and args[0] not in self.commands:
             args = ["show", *args]
         return super().resolve_command(ctx, args)
+
+
+# By a line's first word.
+_STYLES = {
+    "Guaranteed": "bold green", "Guaranteed,": "bold green", "Not": "bold red",
+    "Inconclusive": "bold yellow", "critical": "red", "warning": "yellow", "against": "dim",
+}  # fmt: skip
 
 
 class Format(StrEnum):
@@ -68,7 +77,7 @@ def show(
         return
     text = FORMS[form.value](report)
     if out is None:
-        typer.echo(text, nl=False)
+        _print(text, form, run)
         return
     try:
         out.write_text(text, encoding="utf-8")
@@ -99,6 +108,17 @@ def verify(
         raise PrivacyError(
             f"expected a report that its charges confirm, got {len(findings)} differences"
         )
+
+
+def _print(text: str, form: Format, run: Path) -> None:
+    if form is not Format.TERMINAL:
+        typer.echo(text, nl=False)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for line in text.splitlines():
+        console.print(Text(line, _STYLES.get(line.split(":")[0].split(" ")[0], "")))
+    if (run / "report.html").exists():
+        console.print(Text(f"page: {run / 'report.html'}", "dim"))
 
 
 def _report(run: Path) -> dict[str, Any]:

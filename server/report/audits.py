@@ -7,6 +7,8 @@ release may lie above the amplified claim of a run and be right.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from server.report.facts import rounded_down
+
 _CODES = {"AUDIT_EXCEEDS_CLAIM", "AUDIT_FAR_BELOW"}
 
 
@@ -62,7 +64,7 @@ def _measured(claim: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]) -> 
     if bounds:
         highest = max(bounds, key=lambda audit: float(audit["result"]))
         statement += (
-            f" Measured by audit: epsilon at least {highest['result']:.4f} "
+            f" Measured by audit: epsilon at least {rounded_down(float(highest['result']))} "
             f"({100 * highest['confidence']:g} % confidence)."
         )
     return dict(claim) | {"statement": statement}

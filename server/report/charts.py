@@ -1,26 +1,36 @@
-"""Small charts as inline SVG: lines and bars, for print, for the dark and for screen readers.
+"""Curves as inline SVG, for print, for the dark and for screen readers.
 
-Each has a title, a description in words, and a table of its numbers beside it. Colours are those
-of the page's style sheet (`currentColor` and classes), so that light, dark and print agree.
+Each chart has a title, a description in words, and a table of its numbers beside it. Colours are
+classes of the page's style sheet, so that light, dark and print agree.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 Points = Sequence[tuple[float, float]]
-_WIDTH, _HEIGHT = 640.0, 300.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64.0, 16.0, 14.0, 46.0
+WIDTH = 480.0
+_HEIGHT = 270.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 30.0, 46.0
+_DOTS = 12  # up to so many points are marked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One curve: `style` is a class of the style sheet."""
+    """One curve.
+
+    Attributes:
+        name: What the legend calls it.
+        points: Where it goes.
+        style: A class of the style sheet.
+        upper: Whether its values are upper bounds, which are never rounded down.
+    """
 
     name: str
     points: Points
     style: str
+    upper: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,140 +64,139 @@ class Axis:
 
 def line_chart(title: str, described: str, lines: Sequence[Line], x: Axis, y: Axis) -> str:
     """A figure with curves and a legend; nothing where there is no point."""
-    if not any(line.points for line in lines):
+    drawn = [line for line in lines if line.points]
+    if not drawn:
         return ""
-    parts = [_frame(x, y)]
-    for line in lines:
-        if not line.points:
-            continue
-        places = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in line.points)
-        parts.append(f'<polyline class="line {line.style}" points="{places}"/>')
+    parts = [_frame(x, y), *[_curve(line, x, y) for line in drawn]]
     legend = "".join(
-        f'<li><span class="key {line.style}"></span>{escape(line.name)}</li>'
-        for line in lines
-        if line.points
+        f'<li><span class="key {line.style}"></span>{escape(line.name)}</li>' for line in drawn
     )
-    table = _table([x.label, *[line.name for line in lines if line.points]], _joined(lines))
-    return _figure(title, described, "".join(parts), f'<ul class="legend">{legend}</ul>{table}')
+    table = numbers_table(title, [x.label, *[line.name for line in drawn]], _joined(drawn))
+    return figure(title, described, "".join(parts), f'<ul class="legend">{legend}</ul>{table}')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """A value, and optionally a limit beyond or within which it lies."""
-
-    name: str
-    value: float
-    limit: float | None = None
-    note: str = ""
-
-
-def bar_chart(title: str, described: str, bars: Sequence[Bar], unit: str) -> str:
-    """Horizontal bars with the limit as a mark; nothing where there is no bar."""
-    if not bars:
+def column_chart(
+    title: str, described: str, values: Sequence[tuple[str, float]], limit: float | None, y: Axis
+) -> str:
+    """A figure with one column a name, and the limit as a line; nothing where there is none."""
+    if not values:
         return ""
-    highest = max([bar.value for bar in bars] + [bar.limit or 0.0 for bar in bars]) or 1.0
-    axis = Axis(label=unit, low=0.0, high=highest * 1.05)
-    row, left = 26.0, 190.0
-    height = row * len(bars) + 44.0
-    span = _WIDTH - left - 70.0
-    parts = []
-    for place, bar in enumerate(bars):
-        top = 8.0 + row * place
-        length = max(1.0, span * axis.share(bar.value))
+    x = Axis(label="clients, most spent first", low=0.0, high=float(len(values)))
+    each, floor = (WIDTH - _LEFT - _RIGHT) / len(values), _HEIGHT - _BOTTOM
+    parts = [_frame(Axis(label=x.label, low=0.0, high=x.high), y, x_ticks=False)]
+    for place, (_, value) in enumerate(values):
+        left, top = _x(x, place) + 0.1 * each, _y(y, value)
         parts.append(
-            f'<text class="label" x="{left - 8}" y="{top + 13}" text-anchor="end">'
-            f"{escape(_cut(bar.name))}</text>"
-            f'<rect class="bar" x="{left}" y="{top}" width="{length:.1f}" height="16"/>'
-            f'<text class="value" x="{left + length + 6:.1f}" y="{top + 13}">'
-            f"{_number(bar.value)}</text>"
+            f'<rect class="bar" x="{left:.1f}" y="{top:.1f}" width="{0.8 * each:.1f}" '
+            f'height="{max(0.5, floor - top):.1f}"/>'
         )
-        if bar.limit is not None and math.isfinite(bar.limit):
-            at = left + span * axis.share(bar.limit)
-            parts.append(f'<path class="limit" d="M{at:.1f} {top - 3}v22"/>')
-    parts.append(f'<text class="label" x="{left}" y="{height - 12}">{escape(unit)}</text>')
-    rows = [[bar.name, _number(bar.value), _limit(bar.limit), bar.note] for bar in bars]
-    return _figure(
-        title, described, "".join(parts), _table(["", unit, "limit", "note"], rows), height=height
-    )
+    legend = f'<li><span class="key first"></span>{escape(y.label)} spent</li>'
+    if limit is not None and limit <= y.high:
+        parts.append(
+            _curve(Line(name="", points=[(0, limit), (x.high, limit)], style="warn"), x, y)
+        )
+        legend += '<li><span class="key warn"></span>budget</li>'
+    rows = [[name, number_text(value, upper=True)] for name, value in values]
+    table = numbers_table(title, ["client", y.label], rows)
+    return figure(title, described, "".join(parts), f'<ul class="legend">{legend}</ul>{table}')
 
 
-def _frame(x: Axis, y: Axis) -> str:
+def _curve(line: Line, x: Axis, y: Axis) -> str:
+    places = [(_x(x, a), _y(y, b)) for a, b in line.points]
+    joined = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
+    drawn = f'<polyline class="line {line.style}" points="{joined}"/>'
+    if line.style not in {"warn", "faint"} and len(places) <= _DOTS:
+        drawn += "".join(
+            f'<circle class="dot {line.style}" cx="{across:.1f}" cy="{down:.1f}" r="3"/>'
+            for across, down in places
+        )
+    return drawn
+
+
+def _frame(x: Axis, y: Axis, *, x_ticks: bool = True) -> str:
     parts = []
     for tick in y.ticks():
         at = _y(y, tick)
         parts.append(
-            f'<path class="grid" d="M{_LEFT} {at:.1f}H{_WIDTH - _RIGHT}"/>'
-            f'<text class="tick" x="{_LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">'
-            f"{_number(tick)}</text>"
+            f'<path class="grid" d="M{_LEFT} {at:.1f}H{WIDTH - _RIGHT}"/>'
+            f'<text class="tick" x="{_LEFT - 7}" y="{at + 4:.1f}" text-anchor="end">'
+            f"{number_text(tick)}</text>"
         )
-    for tick in x.ticks():
+    for tick in x.ticks() if x_ticks else ():
         at = _x(x, tick)
         parts.append(
             f'<path class="grid" d="M{at:.1f} {_TOP}V{_HEIGHT - _BOTTOM}"/>'
-            f'<text class="tick" x="{at:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">'
-            f"{_number(tick)}</text>"
+            f'<text class="tick" x="{at:.1f}" y="{_HEIGHT - _BOTTOM + 17}" text-anchor="middle">'
+            f"{number_text(tick)}</text>"
         )
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2
+    middle = (_LEFT + WIDTH - _RIGHT) / 2
     parts.append(
-        f'<text class="axis" x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">'
+        f'<path class="base" d="M{_LEFT} {_TOP}V{_HEIGHT - _BOTTOM}H{WIDTH - _RIGHT}"/>'
+        f'<text class="axis" x="{middle}" y="{_HEIGHT - 6}" text-anchor="middle">'
         f"{escape(x.label)}</text>"
-        f'<text class="axis" transform="translate(14 {(_TOP + _HEIGHT - _BOTTOM) / 2}) '
-        f'rotate(-90)" text-anchor="middle">{escape(y.label)}</text>'
+        f'<text class="axis" x="2" y="14">{escape(y.label)}</text>'
     )
     return "".join(parts)
 
 
-def _figure(title: str, described: str, drawn: str, beside: str, *, height: float = _HEIGHT) -> str:
+def figure(title: str, described: str, drawn: str, beside: str, *, height: float = _HEIGHT) -> str:
+    """A picture with its title, its description, and what stands below it."""
     name = "".join(character for character in title.lower() if character.isalnum())
     return (
         f'<figure><figcaption id="{name}-caption">{escape(title)}</figcaption>'
-        f'<svg role="img" viewBox="0 0 {_WIDTH:g} {height:g}" '
+        f'<svg role="img" viewBox="0 0 {WIDTH:g} {height:g}" '
         f'aria-labelledby="{name}-title {name}-desc"><title id="{name}-title">{escape(title)}'
         f'</title><desc id="{name}-desc">{escape(described)}</desc>{drawn}</svg>'
-        f'<p class="described">{escape(described)}</p>{beside}</figure>'
+        f'{beside}<p class="described">{escape(described)}</p></figure>'
     )
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{escape(text) or "what"}</th>' for text in headings)
+def numbers_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A chart's numbers, folded away."""
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in headings)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
     return (
-        "<details><summary>The numbers</summary><div class=wide tabindex=0 role=region "
-        'aria-label="table of numbers"><table><caption class="hidden">Numbers of the chart'
-        f"</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></details>"
+        '<details><summary>The numbers</summary><div class="wide" tabindex="0" role="region" '
+        f'aria-label="Numbers: {escape(title)}"><table><caption class="hidden">'
+        f"{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        "</div></details>"
     )
 
 
-def _joined(lines: Sequence[Line]) -> list[list[str]]:
-    drawn = [dict(line.points) for line in lines if line.points]
-    places = sorted({place for points in drawn for place in points})
+def number_text(value: float, *, upper: bool = False) -> str:
+    """At most four decimals as they are; else six digits, an upper bound rounded up.
+
+    >>> number_text(123.4512), number_text(0.1234561, upper=True)
+    ('123.4512', '0.123457')
+    """
+    if value == round(value, 4) and abs(value) < 1e9:
+        return f"{value:.4f}".rstrip("0").rstrip(".")
+    if not upper or value <= 0.0:
+        return f"{value:.6g}"
+    unit = 10.0 ** (math.floor(math.log10(value)) - 5)
+    return f"{math.ceil(value / unit - 1e-9) * unit:.6g}"
+
+
+def _joined(drawn: Sequence[Line]) -> list[list[str]]:
+    values = [dict(line.points) for line in drawn]
+    places = sorted({place for points in values for place in points})
     return [
-        [_number(place), *[_number(points[place]) if place in points else "" for points in drawn]]
+        [
+            number_text(place),
+            *[
+                number_text(points[place], upper=line.upper) if place in points else ""
+                for line, points in zip(drawn, values, strict=True)
+            ],
+        ]
         for place in places
     ]
 
 
-def _scaled(low: float, high: float) -> Callable[[float], float]:
-    return lambda share: low + (high - low) * share
-
-
 def _x(axis: Axis, value: float) -> float:
-    return _scaled(_LEFT, _WIDTH - _RIGHT)(axis.share(value))
+    return _LEFT + (WIDTH - _RIGHT - _LEFT) * axis.share(value)
 
 
 def _y(axis: Axis, value: float) -> float:
-    return _scaled(_HEIGHT - _BOTTOM, _TOP)(axis.share(value))
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}"
-
-
-def _limit(value: float | None) -> str:
-    return "" if value is None else _number(value)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 26 else text[:25] + "…"
+    return _HEIGHT - _BOTTOM - (_HEIGHT - _BOTTOM - _TOP) * axis.share(value)

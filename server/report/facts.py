@@ -60,8 +60,48 @@ def lower_bound(claim: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]) -
         for audit in audits
         if audit["kind"] == "lower_bound" and audit.get("claim_id") == claim["id"]
     ]
-    # Rounded down: the other way it would claim too much.
-    return math.floor(max(found) * 1e4) / 1e4 if found else None
+    return rounded_down(max(found)) if found else None
+
+
+def rounded_down(value: float) -> float:
+    """Four decimals of a lower bound: rounded the other way it would claim too much.
+
+    >>> rounded_down(0.83728)
+    0.8372
+    """
+    return math.floor(value * 1e4) / 1e4
+
+
+def rounded_up(value: float) -> float:
+    """Four decimals of an upper bound.
+
+    >>> rounded_up(3.62011)
+    3.6202
+    """
+    return math.ceil(value * 1e4 - 1e-9) / 1e4
+
+
+def audit_result(audit: Mapping[str, Any]) -> str:
+    """What an audit found, in the words and digits of every form.
+
+    >>> audit_result({"kind": "lower_bound", "result": 0.83728})
+    '0.8372'
+    """
+    result = audit["result"]
+    if isinstance(result, str):
+        return number(result)
+    return str(rounded_down(result)) if audit["kind"] == "lower_bound" else f"{result:.4g}"
+
+
+def budget_percent(claim: Mapping[str, Any]) -> int | None:
+    """Share of the budget that is spent, rounded up; None where there is no such share.
+
+    >>> budget_percent({"epsilon": 3.6202, "budget_epsilon": 8.0})
+    46
+    """
+    if claim["epsilon"] == "inf" or claim.get("budget_epsilon") in (None, "inf", 0):
+        return None
+    return math.ceil(100.0 * float(claim["epsilon"]) / float(claim["budget_epsilon"]) - 1e-9)
 
 
 def percent_up(share: float) -> str:

@@ -6,196 +6,175 @@ from typing import Any
 
 from server.report.facts import (
     CLAIM_HEADINGS,
-    LEVELS,
-    OBSERVERS,
+    audit_result,
+    budget_percent,
     claim_row,
-    lower_bound,
     number,
     words,
-    worst_claim,
 )
+from server.report.label import label
+from server.report.method import accounting, implementation, mechanisms, the_run, trust
 from server.report.plots import plots
 from server.report.style import STYLE
+from server.report.tables import (
+    Cell,
+    Markup,
+    anchor,
+    badge,
+    budget_bar,
+    pairs,
+    section,
+    table,
+)
 
-Cell = str
-_MOST_CLIENTS = 50
+_SHOWN_CLIENTS = 10
+_MOST_CLIENTS = 1000
 
 
 def html(report: Mapping[str, Any]) -> str:
     """The whole page; every text of the report is escaped."""
     run = report["run"]
-    sections = [
-        _section("Claims", _claims(report)),
-        _section("Problems", _problems(report["verdict"]["problems"])),
-        _section("Plots", f'<div class="plots">{plots(report)}</div>'),
-        _section("Measured", _audits(report["audit"])),
-        _section("What it rests on", _assumptions(report["assumptions"])),
-        _section("What left the clients", _accesses(report["data_accesses"])),
-        _section("Mechanisms", _mechanisms(report["mechanisms"])),
-        _section("Clients", _clients(report["clients"])),
-        _section("Trust and implementation", _trust(report)),
-        _section("The run", _run(report)),
-    ]
+    parts = {
+        "Claims": _claims(report),
+        "Problems": _problems(report["verdict"]["problems"]),
+        "Plots": f'<div class="plots">{plots(report)}</div>',
+        "Measured": _audits(report["audit"]),
+        "What it rests on": _assumptions(report["assumptions"]),
+        "What left the clients": _accesses(report["data_accesses"]),
+        "Mechanisms": mechanisms(report["mechanisms"]),
+        "Clients": _clients(report["clients"]),
+        "Accounting": accounting(report),
+        "Trust": trust(report["trust"]),
+        "Implementation": implementation(report["implementation"]),
+        "The run": the_run(report),
+        "In full sentences": _statements(report["claims"]),
+    }
+    index = "".join(f'<li><a href="#{anchor(title)}">{title}</a></li>' for title in parts)
+    sections = "".join(section(title, content) for title, content in parts.items())
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f"<title>Privacy report: {escape(run['run_id'])}</title><style>{STYLE}</style></head>"
         '<body><a class="skip" href="#main">To the report</a>'
-        f"<header><p>Murmura privacy report</p><h1>{escape(run['run_id'])}</h1></header>"
-        f'<main id="main">{_label(report)}{"".join(sections)}</main>'
-        f"<footer><p>Made {escape(report['created'])} from the run's charges. Check it with "
-        "<code>murmura report verify</code>.</p></footer></body></html>\n"
+        f'<header><h1>Privacy report</h1><p>{_about(report)}</p></header><main id="main">'
+        f'{label(report)}<nav aria-label="Sections"><ul>{index}</ul></nav>{sections}</main>'
+        f"<footer><p>Made {escape(report['created'])} from the run's charges. "
+        "<code>murmura report verify</code> recomputes every number.</p></footer></body></html>\n"
     )
 
 
-def _label(report: Mapping[str, Any]) -> str:
-    """The verdict at a glance."""
-    verdict, claim = report["verdict"], worst_claim(report)
-    level = verdict["level"]
-    facts = ""
-    if claim is not None:
-        measured = lower_bound(claim, report["audit"])
-        against = OBSERVERS.get(claim["adversary"], claim["adversary"])
-        facts = (
-            f'<p class="epsilon">ε ≤ <strong>{escape(number(claim["epsilon"]))}</strong></p><dl>'
-            + _pair("δ", number(claim["delta"]))
-            + _pair("protects", f"one {claim['unit']}")
-            + _pair("adjacency", words(claim["adjacency"]))
-            + _pair("against", against)
-            + _pair("measured", "–" if measured is None else f"ε ≥ {measured}")  # noqa: RUF001
-            + _pair("without secret sampling", f"ε ≤ {number(claim['no_amplification_epsilon'])}")
-            + "</dl>"
+def _about(report: Mapping[str, Any]) -> str:
+    run = report["run"]
+    return " · ".join(
+        escape(text)
+        for text in (
+            f"run {run['run_id']}",
+            run["execution"],
+            f"{run['rounds_done']} of {run['rounds_planned']} rounds",
+            str(report["created"])[:10],
         )
-    return (
-        f'<section class="label {escape(level)}" aria-label="verdict"><h2>{LEVELS[level]}</h2>'
-        f"<p>{escape(verdict['one_line'])}</p>{facts}</section>"
-    )
-
-
-def _pair(name: str, value: str) -> str:
-    return f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
-
-
-def _section(title: str, content: str) -> str:
-    name = title.lower().replace(" ", "-")
-    return f'<section aria-labelledby="{name}"><h2 id="{name}">{title}</h2>{content}</section>'
-
-
-def table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """A table that scrolls on a narrow screen; cells are escaped text."""
-    if not rows:
-        return "<p>Nothing.</p>"
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in headings)
-    body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
     )
 
 
 def _claims(report: Mapping[str, Any]) -> str:
-    rows = [claim_row(claim, report["audit"]) for claim in report["claims"]]
-    statements = "".join(f"<li>{escape(claim['statement'])}</li>" for claim in report["claims"])
+    rows = [_claim(claim, report["audit"]) for claim in report["claims"]]
     caption = "Who learns at most how much; every epsilon is an upper bound, rounded up"
-    return (
-        table(caption, CLAIM_HEADINGS, rows) + f"<details><summary>In full sentences</summary>"
-        f'<ol class="statements">{statements}</ol></details>'
-    )
+    return table(caption, CLAIM_HEADINGS, rows)
+
+
+def _claim(claim: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]) -> list[Cell]:
+    row: list[Cell] = list(claim_row(claim, audits))
+    place = CLAIM_HEADINGS.index("budget")
+    row[place] = budget_bar(budget_percent(claim), row[place])
+    unbounded = claim["epsilon"] == "inf"
+    tone = "bad" if unbounded else "value"
+    place = CLAIM_HEADINGS.index("epsilon")
+    row[place] = Markup(f'<strong class="{tone}">{escape(row[place])}</strong>')
+    return row
 
 
 def _problems(problems: Sequence[Mapping[str, Any]]) -> str:
     if not problems:
         return "<p>None found.</p>"
     items = [
-        f'<li class="{escape(p["severity"])}"><strong>{escape(p["severity"])}</strong> '
-        f"<code>{escape(p['code'])}</code> {escape(p['text'])}"
-        + (f"<br>What to do: {escape(p['fix'])}" if p.get("fix") else "")
-        + "</li>"
+        f"<li>{badge(p['severity'])} {escape(p['text'])}"
+        + (f'<br><span class="fix">What to do: {escape(p["fix"])}</span>' if p.get("fix") else "")
+        + f" <code>{escape(p['code'])}</code></li>"
         for p in problems
     ]
     return f'<ul class="problems">{"".join(items)}</ul>'
 
 
 def _audits(audits: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        (a["name"], words(a["kind"]), number(a["result"]), _interval(a), number(a["confidence"]),
-         "yes" if a["passed"] else "NO", a["threat_model"])
+    if not audits:
+        return "<p>Nothing has been measured. <code>murmura audit</code> does.</p>"
+    rows: list[list[Cell]] = [
+        [a["name"], badge("passed" if a["passed"] else "failed"), words(a["kind"]),
+         audit_result(a), _interval(a), number(a["confidence"]), a["threat_model"]]
         for a in audits
     ]  # fmt: skip
-    headings = ("audit", "kind", "epsilon or result", "interval", "confidence", "passed", "against")
+    headings = ("audit", "passed", "kind", "result", "interval", "confidence", "against")
     return table("Lower bounds and checks; an estimate is no bound", headings, rows)
 
 
 def _interval(audit: Mapping[str, Any]) -> str:
     low_high = audit.get("interval")
-    return "–" if not low_high else " to ".join(f"{float(end):.4g}" for end in low_high)  # noqa: RUF001
+    return number(None) if not low_high else " to ".join(f"{float(end):.4g}" for end in low_high)
 
 
 def _assumptions(assumptions: Sequence[Mapping[str, Any]]) -> str:
-    rows = [(a["status"], a["text"], a.get("evidence", "")) for a in assumptions]
-    return table("Assumptions and whether they hold", ("status", "assumption", "evidence"), rows)
+    rows: list[list[Cell]] = [
+        [a["text"], badge(words(a["status"])), a.get("evidence", "")] for a in assumptions
+    ]
+    return table("Assumptions and whether they hold", ("assumption", "status", "evidence"), rows)
 
 
 def _accesses(accesses: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        (a["what"], a["released_to"], a["protected"], "yes" if a["charged"] else "NO",
-         number(a.get("epsilon")))
+    rows: list[list[Cell]] = [
+        [a["what"], a["released_to"], badge(words(a["protected"])),
+         badge("yes" if a["charged"] else "no"), number(a.get("epsilon"))]
         for a in accesses
     ]  # fmt: skip
     headings = ("what", "to", "protected by", "charged", "epsilon of it alone")
     return table("Everything that was made from private data", headings, rows)
 
 
-def _mechanisms(mechanisms: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        (m["name"], number(m["clip_norm"]), number(m["noise_multiplier"]),
-         words(m["noise_placed_by"]), words(m["sampling"]["scheme"]),
-         number(m["sampling"].get("q")), number(m["steps"]))
-        for m in mechanisms
-    ]  # fmt: skip
-    headings = ("name", "clip", "noise multiplier", "noise by", "sampling", "rate", "steps")
-    return table("What protects one unit", headings, rows)
-
-
 def _clients(clients: Mapping[str, Any]) -> str:
-    listed = clients["per_client"][:_MOST_CLIENTS]
+    listed = sorted(clients["per_client"], key=lambda c: -float(c["spent"]))[:_MOST_CLIENTS]
+    facts: dict[str, Cell] = {
+        "clients": number(clients["count"]),
+        "largest epsilon": number(clients.get("epsilon_max")),
+        "median epsilon": number(clients.get("epsilon_median")),
+        "rounds refused by a ledger": number(clients.get("refused", "")),
+        "budgets exhausted": number(clients.get("exhausted", "")),
+    }
+    told = pairs({name: value for name, value in facts.items() if value != number(None)})
+    if not listed:
+        return f"{told}<p>What each spent is not in this report: it would tell who took part.</p>"
+    caption = "Spent by each client, most first"
+    shown = _client_table(caption, listed[:_SHOWN_CLIENTS])
+    if rest := listed[_SHOWN_CLIENTS:]:
+        more = _client_table(f"{caption}: the rest", rest)
+        shown += f"<details><summary>{len(rest)} more</summary>{more}</details>"
+    return told + shown
+
+
+def _client_table(caption: str, listed: Sequence[Mapping[str, Any]]) -> str:
+    headings = ["client", "spent", "budget", "rounds", "ledger head"]
     rows = [
-        (c["client"], number(c["spent"]), number(c["budget"]), number(c["rounds"]),
-         number(c.get("ledger_head")))
+        [c["client"], number(c["spent"]), number(c["budget"]), number(c["rounds"]),
+         number(c.get("ledger_head"))]
         for c in listed
     ]  # fmt: skip
-    headings = ("client", "spent", "budget", "rounds", "ledger head")
-    more = f"<p>{len(listed)} of {escape(number(clients['count']))} clients.</p>"
-    return table("Spent by each client, most first", headings, rows) + more
+    if not any(c.get("ledger_head") for c in listed):
+        headings, rows = headings[:-1], [row[:-1] for row in rows]
+    return table(caption, headings, rows)
 
 
-def _trust(report: Mapping[str, Any]) -> str:
-    trust, made = report["trust"], report["implementation"]
-    rows = [(p["party"], p.get("trusted_for", ""), p.get("sees", "")) for p in trust["parties"]]
-    facts = "".join(
-        _pair(words(key), str(value)) for key, value in made.items() if isinstance(value, str)
+def _statements(claims: Sequence[Mapping[str, Any]]) -> str:
+    return (
+        '<ol class="statements">'
+        + "".join(f"<li>{escape(claim['statement'])}</li>" for claim in claims)
+        + "</ol>"
     )
-    parties = table("Parties", ("party", "trusted for", "sees"), rows)
-    return f"{parties}<dl>{facts}</dl>"
-
-
-def _run(report: Mapping[str, Any]) -> str:
-    run, accounting = report["run"], report["accounting"]
-    facts = {
-        "rounds": f"{run['rounds_done']} of {run['rounds_planned']}",
-        "execution": run["execution"],
-        "randomness": words(run["seed_policy"]),
-        "plan": run["plan_hash"],
-        "code": run["git_commit"],
-        "accounting": f"{accounting['library']} {accounting['version']}",
-        "ledger": f"{words(report['ledger']['scope'])}, enforced at "
-        f"{report['ledger']['enforced_at']}",
-    }
-    return "<dl>" + "".join(_pair(name, str(value)) for name, value in facts.items()) + "</dl>"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from server.report.facts import CLAIM_HEADINGS, LEVELS, claim_row, number, words
+from server.report.facts import CLAIM_HEADINGS, LEVELS, audit_result, claim_row, number, words
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -13,8 +13,10 @@ def markdown(report: Mapping[str, Any]) -> str:
     parts = [
         f"# Privacy report of run {_safe(run['run_id'])}",
         f"**{LEVELS[verdict['level']]}.** {_safe(verdict['one_line'])}",
-        f"{run['execution']}, {run['rounds_done']} of {run['rounds_planned']} rounds, randomness: "
-        f"{words(run['seed_policy'])}, plan `{run['plan_hash']}`",
+        _safe(
+            f"{run['execution']}, {run['rounds_done']} of {run['rounds_planned']} rounds, "
+            f"randomness: {words(run['seed_policy'])}, plan `{run['plan_hash']}`"
+        ),
         "## Claims",
         _table(CLAIM_HEADINGS, [claim_row(claim, audits) for claim in report["claims"]]),
         *[f"> {_safe(claim['statement'])}" for claim in report["claims"]],
@@ -33,7 +35,7 @@ def markdown(report: Mapping[str, Any]) -> str:
                 (
                     a["name"],
                     words(a["kind"]),
-                    number(a["result"]),
+                    audit_result(a),
                     number(a["confidence"]),
                     "yes" if a["passed"] else "**no**",
                 )
@@ -57,6 +59,22 @@ def markdown(report: Mapping[str, Any]) -> str:
                     number(a.get("epsilon")),
                 )
                 for a in report["data_accesses"]
+            ],
+        ),
+        "## Mechanisms",
+        _table(
+            ("name", "clip", "noise multiplier", "noise by", "sampling", "rate", "steps"),
+            [
+                (
+                    m["name"],
+                    number(m["clip_norm"]),
+                    number(m["noise_multiplier"]),
+                    words(m["noise_placed_by"]),
+                    words(m["sampling"]["scheme"]),
+                    number(m["sampling"].get("q")),
+                    number(m["steps"]),
+                )
+                for m in report["mechanisms"]
             ],
         ),
         "## Clients",

@@ -1,9 +1,10 @@
 """A run's result in at most twenty plain lines: for the log, and for whoever has no terminal."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from server.report.facts import CLAIM_HEADINGS, LEVELS, claim_row, number, worst_clients
+from server.report.facts import LEVELS, budget_percent, lower_bound, number, words, worst_clients
 
 Row = tuple[str, ...]
 _HEADINGS: Row = ("against", "unit", "epsilon", "delta", "budget", "without amplification")
@@ -48,30 +49,64 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 def report_lines(report: Mapping[str, Any]) -> list[str]:
-    """The report in at most twenty lines: verdict, claims, clients, problems, numbers unrounded."""
-    verdict, audits = report["verdict"], report["audit"]
-    rows = [CLAIM_HEADINGS, *[claim_row(claim, audits) for claim in report["claims"]]]
-    bars = ["budget used", *[_bar(claim) for claim in report["claims"]]]
-    rows = [(*row, bar) for row, bar in zip(rows, bars, strict=True)]
+    """The report in at most nineteen lines: verdict, claims, clients, problems; as JSON has them.
+
+    Eighty columns are enough for the claims.
+    """
+    verdict, claims = report["verdict"], report["claims"]
+    rows = [_CLAIM_COLUMNS, *[_short_row(claim, report["audit"]) for claim in claims]]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [f"{LEVELS[verdict['level']]}: {verdict['one_line']}", ""]
+    lines = [f"{LEVELS[verdict['level']]}: {verdict['one_line']}"]
+    lines += sorted({_what(claim) for claim in claims})
     lines += [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows[:7]
+        "",
+        *[
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows[:7]
+        ],
     ]
     if clients := worst_clients(report):
         spent = ", ".join(f"{_line_of(c['client'])} {number(c['spent'])}" for c in clients)
         lines += ["", f"spent most: {spent}"]
     listed = verdict["problems"][:5]
     lines += [f"{p['severity']} {_line_of(p['code'])}: {_one_line(p)}" for p in listed]
-    return lines[:20]
+    return lines[:19]
+
+
+_CLAIM_COLUMNS: Row = ("against", "epsilon", "budget used", "unsampled", "measured")
+_SHORT = {
+    "released_model": "final model",
+    "every_global_model": "every global model",
+    "server_secagg_sum": "server (sums only)",
+    "server_each_update": "server (each update)",
+    "other_client": "another client",
+    "colluding_clients_and_server": "clients and server",
+}
+
+
+def _what(claim: Mapping[str, Any]) -> str:
+    return (
+        f"one {claim['unit']}, {words(claim['adjacency'])}, delta {number(claim['delta'])}; "
+        "epsilon: at most; measured: at least"
+    )
+
+
+def _short_row(claim: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]) -> Row:
+    return (
+        _SHORT.get(claim["adversary"], words(claim["adversary"])),
+        number(claim["epsilon"]),
+        _bar(claim),
+        number(claim.get("no_amplification_epsilon")),
+        number(lower_bound(claim, audits)),
+    )
 
 
 def _bar(claim: Mapping[str, Any]) -> str:
-    if claim["epsilon"] == "inf" or claim.get("budget_epsilon") in (None, "inf"):
-        return ""
-    share = min(1.0, float(claim["epsilon"]) / float(claim["budget_epsilon"]))
-    return f"[{'#' * round(10 * share):10}] {100 * share:.0f} %"
+    percent, budget = budget_percent(claim), number(claim.get("budget_epsilon"))
+    if percent is None:
+        return f"of {budget}"
+    filled = "#" * min(8, math.ceil(8 * percent / 100))
+    return f"[{filled:8}] {percent} % of {budget}"
 
 
 def _one_line(problem: Mapping[str, Any]) -> str:

@@ -27,10 +27,11 @@ def test_each_form_is_printed_or_written(
     """The same text either way; without a verb it is shown."""
     assert murmura("report", run, "--format", form) == 0
     printed = capsys.readouterr().out
-    assert printed == FORMS[form](report())
+    page = f"page: {run / 'report.html'}\n" if form == "terminal" else ""
+    assert printed == FORMS[form](report()) + page
     out = tmp_path / "out"
     assert murmura("report", "show", run, "--format", form, "--out", out) == 0
-    assert out.read_text() == printed
+    assert out.read_text() == FORMS[form](report())
 
 
 def test_the_terminal_is_the_default(
