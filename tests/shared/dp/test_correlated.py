@@ -219,6 +219,8 @@ CORRELATED: dict[str, Scalar] = {
 def test_a_run_is_one_gaussian_however_many_of_its_rounds_are_done() -> None:
     """A prefix is post-processing of all; later rounds are charged nothing."""
     promise = plan(CORRELATED)
+    whole = promise.mechanism.round_event()
+    assert whole == promise.mechanism.round_event_without_amplification()
     gaussian = epsilon_of(dp.GaussianDpEvent(1.0), promise.delta, Adjacency.ZERO_OUT).epsilon
     assert planned_claims(promise)[-1].epsilon == gaussian
     charges = [
