@@ -9,7 +9,7 @@ from typing import Any
 
 from server.report.facts import rounded_down
 
-_CODES = {"AUDIT_EXCEEDS_CLAIM", "AUDIT_FAR_BELOW"}
+_CODES = {"AUDIT_EXCEEDS_CLAIM", "AUDIT_ESTIMATE_ABOVE", "AUDIT_FAR_BELOW"}
 
 
 def with_audits(report: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -26,6 +26,16 @@ def with_audits(report: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]) 
                 "severity": "critical",
                 "text": f"measured against the claim and failed: {', '.join(failed)}",
                 "fix": "do not release the model; look for what differs from the plan",
+            }
+        )
+    if above := [a["name"] for a in audits if not a["passed"] and a["kind"] == "estimate"]:
+        problems.append(
+            {
+                "code": "AUDIT_ESTIMATE_ABOVE",
+                "severity": "warning",
+                "text": f"estimated above the claim: {', '.join(above)}. An estimate is no bound: "
+                "it takes the scores for normally distributed, which those of sampled units are not",
+                "fix": "see that every lower bound is below the claim; repeat the run if in doubt",
             }
         )
     claims = {claim["id"]: claim for claim in report["claims"]}

@@ -35,12 +35,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """From `low` to `high`, linear or logarithmic."""
+    """From `low` to `high`, linear or logarithmic; `whole`: only whole numbers are marked."""
 
     label: str
     low: float
     high: float
     log: bool = False
+    whole: bool = False
 
     def share(self, value: float) -> float:
         """Where `value` lies, 0 to 1, cut at the ends."""
@@ -58,6 +59,7 @@ class Axis:
         span = self.high - self.low
         size = 10.0 ** math.floor(math.log10(span / 4.0))
         step = next(size * m for m in (1.0, 2.0, 2.5, 5.0, 10.0) if span / (size * m) <= 6)
+        step = math.ceil(step) if self.whole else step
         lowest, highest = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [step * place for place in range(lowest, highest + 1)]
 

@@ -93,15 +93,16 @@ def audit_result(audit: Mapping[str, Any]) -> str:
     return str(rounded_down(result)) if audit["kind"] == "lower_bound" else f"{result:.4g}"
 
 
-def budget_percent(claim: Mapping[str, Any]) -> int | None:
-    """Share of the budget that is spent, rounded up; None where there is no such share.
+def budget_percent(claim: Mapping[str, Any]) -> float | None:
+    """Share of the budget that is spent, rounded up to a tenth; None where there is no such share.
 
     >>> budget_percent({"epsilon": 3.6202, "budget_epsilon": 8.0})
-    46
+    45.3
     """
     if claim["epsilon"] == "inf" or claim.get("budget_epsilon") in (None, "inf", 0):
         return None
-    return math.ceil(100.0 * float(claim["epsilon"]) / float(claim["budget_epsilon"]) - 1e-9)
+    share = float(claim["epsilon"]) / float(claim["budget_epsilon"])
+    return math.ceil(1000.0 * share - 1e-9) / 10.0
 
 
 def percent_up(share: float) -> str:

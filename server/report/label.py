@@ -49,6 +49,10 @@ def _facts(report: Mapping[str, Any], claim: Mapping[str, Any]) -> str:
     if group := claim.get("group"):
         name = f"{group['records']} records of one person"
         values[name] = f"ε ≤ {number(group['epsilon'])}"
+    if report["verdict"]["level"] == "not_private":
+        # What is void must not look like a promise.
+        told = f"Not to be relied on: ε ≤ {number(claim['epsilon'])}"
+        return f'<p class="void">{escape(told)}</p>{pairs(values)}'
     return (
         f'<p class="epsilon">ε ≤ <strong>{escape(number(claim["epsilon"]))}</strong></p>'
         f"{_scale(claim, measured)}{pairs(values)}{_in_attack_terms(claim)}"

@@ -60,7 +60,7 @@ def _over_rounds(report: Mapping[str, Any], worst: Mapping[str, Any]) -> str:
         f"were planned; the budget is {number(worst.get('budget_epsilon'))}."
         + (f" Not bounded at all against: {', '.join(unbounded)}." if unbounded else ""),
         lines,
-        Axis(label="round", low=0.0, high=last),
+        Axis(label="round", low=0.0, high=last, whole=True),
         Axis(label="epsilon", low=0.0, high=top),
     )
 
@@ -148,7 +148,7 @@ def _bounds(claim: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]) -> st
         for audit in audits
         if audit["kind"] in {"lower_bound", "estimate"}
         and isinstance(audit["result"], int | float)
-        and audit.get("claim_id", claim["id"]) == claim["id"]
+        and audit.get("claim_id") == claim["id"]
     ]
     if not bars:
         return ""
@@ -220,7 +220,7 @@ def _utility(report: Mapping[str, Any]) -> str:
         f"{metric}, evaluated on {words(str(utility.get('evaluated_on', 'public')))} data: "
         f"{last[1]:.4g} after round {last[0]:g}.",
         [Line(name=metric, points=points, style="second")],
-        Axis(label="round", low=0.0, high=max(last[0], 1.0)),
+        Axis(label="round", low=0.0, high=max(last[0], 1.0), whole=True),
         _metric_axis(metric, points),
     )
 

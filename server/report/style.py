@@ -36,7 +36,8 @@ padding:1.1rem 1.4rem;background:var(--panel)}
 .label h2{margin:0;padding:0;border:0;font-size:1.6rem}.label p{margin:.25rem 0}
 .label .line{font-size:1.05rem}
 .label .epsilon{font-size:2.3rem;line-height:1.2;margin:.7rem 0 .5rem}
-.label dl{margin-top:1rem}.label .meaning{margin-top:.9rem;max-width:48rem}
+.label .void{font-size:1.3rem}.label dl{margin-top:1rem}
+.label .meaning{margin-top:.9rem;max-width:48rem}
 .not_private{border-left-color:var(--bad)}.not_private h2{color:var(--bad)}
 .guaranteed{border-left-color:var(--good)}.guaranteed h2{color:var(--good)}
 .guaranteed_with_assumptions{border-left-color:var(--first)}
@@ -64,7 +65,7 @@ border-radius:.25rem;overflow:hidden}
 .track .warn{background:var(--warn)}.track .bad{background:var(--bad)}
 .statements li{margin:.6rem 0}.problems{padding:0;list-style:none}
 .problems li{margin:.7rem 0}.fix{color:var(--quiet)}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(24rem,100%),1fr));
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(24rem,100%),1fr));
 gap:2.2rem 2.4rem}
 figure{margin:0;min-width:0}figcaption{font-weight:600;margin-bottom:.4rem}
 svg{width:100%;height:auto;display:block}svg.scale{height:1.75rem;margin-top:.4rem}

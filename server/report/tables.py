@@ -7,7 +7,7 @@ from html import escape
 _TONES = {
     "enforced": "good", "verified": "good", "passed": "good", "yes": "good", "dp": "good",
     "public": "good", "assumed": "warn", "warning": "warn", "violated": "bad", "critical": "bad",
-    "failed": "bad", "no": "bad", "none": "bad",
+    "failed": "bad", "no": "bad", "above claim": "warn", "none": "bad",
 }  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def badge(word: str) -> Markup:
     return Markup(f'<strong class="badge {_TONES.get(word, "plain")}">{escape(word)}</strong>')
 
 
-def budget_bar(percent: int | None, budget: str) -> Markup:
+def budget_bar(percent: float | None, budget: str) -> Markup:
     """How much of a budget is spent; the words say what the bar shows."""
     if percent is None:
         return Markup(escape(budget))

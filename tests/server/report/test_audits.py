@@ -3,6 +3,7 @@
 from typing import Any
 
 from server.report.audits import with_audits
+from server.report.html import html
 from tests.server.report.reports import CANARIES, ESTIMATE, report
 
 
@@ -42,3 +43,13 @@ def test_the_same_audits_twice_leave_one_trace() -> None:
     assert twice == once
     without = with_audits(once, [CANARIES])
     assert "AUDIT_EXCEEDS_CLAIM" not in codes(without)
+
+
+def test_an_estimate_above_the_claim_is_a_warning_and_no_failure() -> None:
+    """It proves nothing; the page says so in a word of its own."""
+    above = with_audits(report(), [ESTIMATE | {"passed": False}])
+    assert "AUDIT_ESTIMATE_ABOVE" in codes(above)
+    assert above["verdict"]["level"] == report()["verdict"]["level"]
+    assert '<strong class="badge warn">above claim</strong>' in html(above)
+    assert '<strong class="badge bad">failed</strong>' in html(report(passed=False))
+    assert "AUDIT_ESTIMATE_ABOVE" not in codes(with_audits(above, [ESTIMATE]))

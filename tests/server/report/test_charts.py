@@ -50,6 +50,14 @@ def test_axes_have_a_handful_of_round_ticks(high: float) -> None:
     assert 0.0 <= ticks[0] <= ticks[-1] <= high * (1 + 1e-9)
 
 
+def test_an_axis_of_rounds_marks_whole_ones() -> None:
+    """There is no half of a round."""
+    for high in (1.0, 3.0, 7.0, 60.0):
+        ticks = Axis(label="round", low=0.0, high=high, whole=True).ticks()
+        assert all(tick == int(tick) for tick in ticks)
+        assert len(ticks) == len(set(ticks)) >= 2
+
+
 def test_every_number_of_a_chart_is_in_its_table() -> None:
     """For who cannot see it."""
     axis = Axis(label="x", low=0.0, high=10.0)

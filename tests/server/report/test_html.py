@@ -115,7 +115,9 @@ def test_a_status_is_said_in_words_not_in_colour_alone() -> None:
     content = html(hostile())
     for word in ("critical", "assumed", "enforced", "passed"):
         assert re.search(f'<strong class="badge [a-z]+">{word}</strong>', content)
-    assert 'aria-hidden="true"><span class="first" style="width:1%"></span></span>1 %' in content
+    assert (
+        'aria-hidden="true"><span class="first" style="width:0.5%"></span></span>0.5 %' in content
+    )
 
 
 def test_without_privacy_there_is_no_epsilon_to_show() -> None:
@@ -124,6 +126,17 @@ def test_without_privacy_there_is_no_epsilon_to_show() -> None:
     assert "Not private" in content
     assert 'class="epsilon"' not in content
     assert '<strong class="bad">not bounded</strong>' in content
+
+
+def test_a_number_that_is_void_does_not_look_like_a_promise() -> None:
+    """A violated assumption leaves no scale and no attack terms."""
+    content = report()
+    claim = content["claims"][0]
+    content["verdict"]["level"] = "not_private"
+    label = re.search(r'(?s)<section class="label .*?</section>', html(content))
+    assert label is not None
+    assert f"Not to be relied on: ε ≤ {claim['epsilon']}" in label.group()
+    assert not re.search('class="epsilon"|<svg|attack', label.group())
 
 
 def test_who_is_not_bounded_is_named_in_the_label() -> None:
