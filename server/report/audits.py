@@ -34,7 +34,7 @@ def with_audits(report: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]) 
                 "code": "AUDIT_ESTIMATE_ABOVE",
                 "severity": "warning",
                 "text": f"estimated above the claim: {', '.join(above)}. An estimate is no bound: "
-                "it takes the scores for normally distributed, which those of sampled units are not",
+                "it takes the scores for normally distributed, which sampling makes them not",
                 "fix": "see that every lower bound is below the claim; repeat the run if in doubt",
             }
         )

@@ -114,6 +114,16 @@ def percent_up(share: float) -> str:
     return f"{math.ceil(share * 1e4 - 1e-9) / 100:.2f} %"
 
 
+def problems(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Those of the verdict, the gravest first: whoever shows but a few shows these."""
+    order = ("critical", "warning", "info")
+    listed: list[Mapping[str, Any]] = report["verdict"]["problems"]
+    return sorted(
+        listed,
+        key=lambda p: order.index(p["severity"]) if p["severity"] in order else len(order),
+    )
+
+
 def worst_claim(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The claim with the largest finite epsilon; None where nothing is promised."""
     finite = [claim for claim in report["claims"] if claim["epsilon"] != "inf"]

@@ -10,6 +10,7 @@ from server.report.facts import (
     budget_percent,
     claim_row,
     number,
+    problems,
     words,
 )
 from server.report.label import label
@@ -36,7 +37,7 @@ def html(report: Mapping[str, Any]) -> str:
     run = report["run"]
     parts = {
         "Claims": _claims(report),
-        "Problems": _problems(report["verdict"]["problems"]),
+        "Problems": _problems(problems(report)),
         "Plots": f'<div class="plots">{plots(report)}</div>',
         "Measured": _audits(report["audit"]),
         "What it rests on": _assumptions(report["assumptions"]),
@@ -94,14 +95,14 @@ def _claim(claim: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]) -> lis
     return row
 
 
-def _problems(problems: Sequence[Mapping[str, Any]]) -> str:
-    if not problems:
+def _problems(listed: Sequence[Mapping[str, Any]]) -> str:
+    if not listed:
         return "<p>None found.</p>"
     items = [
         f"<li>{badge(p['severity'])} {escape(p['text'])}"
         + (f'<br><span class="fix">What to do: {escape(p["fix"])}</span>' if p.get("fix") else "")
         + f" <code>{escape(p['code'])}</code></li>"
-        for p in problems
+        for p in listed
     ]
     return f'<ul class="problems">{"".join(items)}</ul>'
 

@@ -3,7 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from server.report.facts import CLAIM_HEADINGS, LEVELS, audit_result, claim_row, number, words
+from server.report.facts import (
+    CLAIM_HEADINGS,
+    LEVELS,
+    audit_result,
+    claim_row,
+    number,
+    problems,
+    words,
+)
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -25,7 +33,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             [
                 f"**{p['severity']}** `{p['code']}`: {p['text']}"
                 + (f" Fix: {p['fix']}." if p.get("fix") else "")
-                for p in verdict["problems"]
+                for p in problems(report)
             ]
         ),
         "## Measured",
