@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from server.report.facts import LEVELS, budget_percent, lower_bound, number, words, worst_clients
+from server.report.facts import LEVELS, budget_percent, lower_bound, number, problems, words, worst_clients
 
 Row = tuple[str, ...]
 _HEADINGS: Row = ("against", "unit", "epsilon", "delta", "budget", "without amplification")
@@ -68,7 +68,7 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     if clients := worst_clients(report):
         spent = ", ".join(f"{_line_of(c['client'])} {number(c['spent'])}" for c in clients)
         lines += ["", f"spent most: {spent}"]
-    listed = verdict["problems"][:5]
+    listed = problems(report)[:5]
     lines += [f"{p['severity']} {_line_of(p['code'])}: {_one_line(p)}" for p in listed]
     return lines[:19]
 

@@ -158,6 +158,16 @@ def test_names_that_would_be_markup_are_text(form: str) -> None:
         assert "\n# x" not in written
 
 
+@pytest.mark.parametrize("form", SHOWN)
+def test_the_gravest_problem_is_told_first(form: str) -> None:
+    """However many there are: a form that shows a few shows it."""
+    content = report()
+    note = {"code": "NOTE", "severity": "info", "text": "a small matter"}
+    content["verdict"]["problems"] = [note] * 9 + [note | {"code": "GRAVE", "severity": "critical"}]
+    written = text_of(form, content)
+    assert written.index("GRAVE") < written.index("NOTE")
+
+
 @pytest.mark.parametrize("unit", UNITS)
 def test_the_terminal_form_fits_on_twenty_lines(unit: str) -> None:
     """With verdict, bars and those who spent most."""
