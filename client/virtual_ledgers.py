@@ -8,9 +8,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+from dp_accounting import dp_event as dp
 
 from client.ledger import LedgerHead, Reservation
 from client.ledger_state import Release, charged
+from shared.dp.accounting import LIVE_INTERVAL, epsilon_of
 from shared.dp.plan import PrivacyPlan
 from shared.dp.renyi import NOTHING, RENYI_ORDERS, RenyiBudget, Spending, added, renyi_cost
 from shared.errors import BudgetExhausted, PrivacyError, StateError
@@ -144,13 +146,19 @@ class VirtualLedger:
 def virtual_budget(plan: PrivacyPlan) -> RenyiBudget:
     """What a virtual client grants the run: the plan's budget, in the filter's coarser measure.
 
-    The server admits a plan by its PLD epsilon, which is smaller than the filter's for the same
-    events; so the budget grows by that ratio, and a run that was admitted is not refused midway.
+    The server admits rounds by their PLD epsilon, which is smaller than the filter's for the same
+    events, and smaller still where it may count the sampling of clients; so the budget grows by
+    that ratio and a twentieth: what the server admits, a repeated round too, is not refused here.
     """
     adjacency, unit = plan.mechanism.adjacency, plan.mechanism.unit
-    cost = NOTHING
+    cost, planned = NOTHING, []
     for event, times in plan.events().values():
+        planned.append(dp.SelfComposedDpEvent(event, times))
         for _ in range(times):
             cost = added(cost, renyi_cost(event, adjacency, unit=unit))
     needed = RenyiBudget(1.0, plan.delta).epsilon_of(cost)
-    return RenyiBudget(max(plan.epsilon_budget, needed), plan.delta)
+    claimed = epsilon_of(
+        dp.ComposedDpEvent(planned), plan.delta, adjacency, interval=LIVE_INTERVAL
+    ).epsilon
+    ratio = max(1.0, needed / claimed) if claimed > 0.0 else 1.0
+    return RenyiBudget(1.05 * ratio * plan.epsilon_budget, plan.delta)
