@@ -151,7 +151,7 @@ class Ledger:
                 journal.append(Entry.make(body, None, key))
         except OSError as error:
             raise StateError(f"a ledger cannot be made in {folder}: {error}") from error
-        return cls(journal, key)
+        return cls(Journal(folder, witness), key)
 
     @classmethod
     def open(

@@ -160,8 +160,8 @@ class Journal:
             entry = Entry.parse(announced, last, public_hex)
         except StateError as error:
             raise StateError(
-                f"the journal's entry {last.count if last else 0} is not the newest that the witness "
-                f"{self.witness} knows: an old copy, or one of the two is damaged; {_REMEDY}"
+                f"the journal ends with entry {last.count if last else 0}, which is not the newest "
+                f"that {self.witness} knows: an old copy, or one of the two is damaged; {_REMEDY}"
             ) from error
         if not announced.startswith(rest):
             raise StateError(f"entry {entry.count} of the ledger is damaged; {_REMEDY}")

@@ -92,7 +92,7 @@ class VirtualLedgers:
 
     def _write(self, release: Release, clients: list[int]) -> None:
         asked = _to_json(release)
-        lines = [{"clients": clients}]
+        lines: list[dict[str, Any]] = [{"clients": clients}]
         if asked != self._current:
             lines.insert(0, {"release": asked})
         text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()

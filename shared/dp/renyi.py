@@ -167,7 +167,7 @@ class RenyiBudget:
     def admits_many(self, spent: Costs, cost: Cost) -> NDArray[np.bool_]:
         """`admits` for each row of `spent`, shape (clients, orders); shape (clients,)."""
         after = spent + np.array(cost, np.int64)
-        fits: NDArray[np.bool_] = (after <= np.array(self.limits, np.int64)).any(axis=1)
+        fits: NDArray[np.bool_] = np.any(after <= np.array(self.limits, np.int64), axis=1)
         return fits
 
     def rounds_left(self, spent: Cost, cost: Cost) -> int:
