@@ -18,6 +18,7 @@ from torch import Tensor
 from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.noise import gaussian_noise
 from shared.dp.randomness import RandomStream
+from shared.dp.witness import Place, Witness, installed
 from shared.errors import PrivacyError
 
 
@@ -70,19 +71,28 @@ class RecordOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus has no stubs
         raise PrivacyError("expected a step with a stream of noise, got one without")
 
     def noisy_step(
-        self, stream: RandomStream, *, post_process: Callable[[], None] | None = None
+        self,
+        stream: RandomStream,
+        *,
+        post_process: Callable[[], None] | None = None,
+        place: Place | None = None,
     ) -> None:
         """One release and one step, whether or not any example was accumulated.
 
         Args:
             stream: Noise of this step alone.
             post_process: Changes the noisy gradients by what does not depend on the data.
+            place: Where in the run this step is, for the witness of a simulation.
         """
         for parameter in self.params:
             if parameter.summed_grad is None:
                 parameter.summed_grad = torch.zeros_like(parameter)
         self._noise = self._draw(stream)
-        self.add_noise()
+        witness = None if place is None else installed()
+        if witness is None or place is None:
+            self.add_noise()
+        else:
+            self._add_noise_before(witness, place)
         self.scale_grad()
         if post_process is not None:
             post_process()
@@ -95,6 +105,25 @@ class RecordOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus has no stubs
         for parameter, noise in zip(self.params, self._noise, strict=True):
             parameter.grad = parameter.summed_grad + noise
         self._noise = ()
+
+    def _add_noise_before(self, witness: Witness, place: Place) -> None:
+        """`add_noise`, with what the witness of a simulation adds and sees."""
+        norm = self._mechanism.clipping_norm
+        sums = torch.cat([parameter.summed_grad.reshape(-1) for parameter in self.params])
+        added = witness.contribution(place, len(sums))
+        if added is None:
+            self.add_noise()
+            return
+        rows = torch.from_numpy(added.indices).to(sums.device)
+        others = sums[rows]
+        sums[rows] = others + norm * torch.from_numpy(added.values).to(others)
+        sizes = [parameter.numel() for parameter in self.params]
+        for parameter, chunk in zip(self.params, sums.split(sizes), strict=True):
+            parameter.summed_grad = chunk.view_as(parameter)
+        self.add_noise()
+        noisy = torch.cat([parameter.grad.reshape(-1) for parameter in self.params])[rows]
+        seen = [values.double().cpu().numpy() / norm for values in (others, noisy)]
+        witness.saw(place, seen[0], seen[1])
 
     def scale_grad(self) -> None:
         """Divide by the public constant."""

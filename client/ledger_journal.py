@@ -1,219 +1,288 @@
-"""The ledger's file: append-only lines, each chained to the one before it, signed and fsync'd.
+"""The file of a ledger: append-only, hash-chained, signed, and witnessed by a second file.
 
-Three steps make an entry: the whole line is announced in the witness, a small file in another
-folder (replaced atomically, fsync'd); it is appended to the journal; the journal is fsync'd. So
-the witness always holds the newest line, and the journal ends with it or lacks (part of) it:
+Each line is one entry: number, hash of the entry before, content, its own hash, and the site's
+Ed25519 signature of that hash. After an entry is on disk, its number and hash are written to the
+witness, which may lie on another medium. So a journal that is shorter than its witness says was
+truncated or replaced by an old copy, and is refused; nothing is repaired in silence.
 
-- it lacks (part of) it: a crash between the steps. The announced line is appended on the next
-  opening, with a line in the log: what was announced is charged.
-- anything else: an old copy, a cut, a flipped bit, another order. Refused, never repaired.
-
-What this cannot see: journal and witness both replaced by copies of the same earlier moment.
+What a crash may leave: (a) a torn last line that the witness does not know: it was never
+acknowledged, so nothing was released for it; the next opening keeps its bytes in a `torn` entry.
+(b) A whole last line that the witness does not know: it counts.
 """
 
-import fcntl
+import base64
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_UN, flock
 from pathlib import Path
 from typing import Any
 
-from client.ledger_keys import SigningKey, is_signed
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from shared.errors import StateError
 
-_LOGGER = logging.getLogger("murmura.ledger")
-_FIRST = "0" * 64
-_REMEDY = (
-    "the ledger is frozen: nothing is released from it. If you have the newest copy of journal and "
-    "witness, put both back; otherwise this budget counts as spent, and a new ledger is for new "
-    "records only"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One line: `count` from 1, hashes and signature hexadecimal, `body` what it says."""
-
-    count: int
-    previous: str
-    body: Mapping[str, Any]
-    hash: str
-    signature: str
-    line: bytes
-
-    @classmethod
-    def make(cls, body: Mapping[str, Any], before: "Entry | None", key: SigningKey) -> "Entry":
-        """The signed entry that follows `before`."""
-        count = before.count + 1 if before else 1
-        content = {"body": body, "count": count, "previous": before.hash if before else _FIRST}
-        digest = hashlib.sha256(_canonical(content)).hexdigest()
-        signature = key.sign(digest)
-        line = _canonical(content | {"hash": digest, "signature": signature}) + b"\n"
-        return cls(**content, hash=digest, signature=signature, line=line)  # type: ignore[arg-type]
-
-    @classmethod
-    def parse(cls, line: bytes, before: "Entry | None", public_hex: str | None) -> "Entry":
-        """The entry in `line`, if it is whole, follows `before`, and is signed by the key.
-
-        Args:
-            line: With its line end.
-            before: The entry before it; None: it is the first.
-            public_hex: The ledger's key; None: the one that the first entry names.
-
-        Raises:
-            StateError: anything else; names the entry.
-        """
-        count = before.count + 1 if before else 1
-        try:
-            content = json.loads(line)
-            # Guarantee: exactly one text per entry, so each of its bits is covered.
-            if _canonical(content) + b"\n" != line:
-                raise ValueError("not the canonical form")
-            digest, signature = content.pop("hash"), content.pop("signature")
-            public_hex = public_hex or content["body"]["public_key"]
-            expected = (count, before.hash if before else _FIRST)
-            if (content["count"], content["previous"]) != expected:
-                raise ValueError("does not follow the entry before it")
-            if hashlib.sha256(_canonical(content)).hexdigest() != digest:
-                raise ValueError("wrong hash")
-            if not is_signed(str(public_hex), digest, signature):
-                raise ValueError("wrong signature")
-            return cls(**content, hash=digest, signature=signature, line=line)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise StateError(
-                f"entry {count} of the ledger is damaged ({error}); {_REMEDY}"
-            ) from error
+JOURNAL = "journal.jsonl"
+KEY = "key"
+LOCK = "lock"
+_START = "0" * 64
+_SLOT = 100  # bytes of a witness slot: number, hash, check sum, newline
+_MOST_TORN = 4096
 
 
 class Journal:
-    """The file of a ledger, its lock and its witness.
+    """Entries of one ledger, in a folder that only its owner may read.
 
     Args:
-        folder: Holds journal.jsonl, lock and key.
-        witness: The file that holds the newest line; best on another disk.
+        folder: Holds journal, key and lock.
+        witness: The second file; by default beside the folder, not in it.
+
+    Raises:
+        StateError: anything in it was changed, is missing, or is an old copy.
     """
 
-    def __init__(self, folder: Path, witness: Path) -> None:
-        self.path, self.witness = folder / "journal.jsonl", witness
-        self._lock = folder / "lock"
-        self._known: tuple[int, bytes] | None = None
+    def __init__(self, folder: Path, witness: Path | None = None) -> None:
+        self._folder = folder
+        self._path = folder / JOURNAL
+        self._witness = witness or witness_of(folder)
+        self._key = _read_key(folder / KEY)
+        self._size = 0
+        self.count = 0
+        self.head = _START
+        self.signature = ""
+
+    @property
+    def public_key(self) -> str:
+        """Ed25519 public key of the site, hexadecimal."""
+        return self._key.public_key().public_bytes_raw().hex()
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Within it no other process, thread or Ledger object reads or writes this ledger.
-
-        Raises:
-            StateError: the folder cannot be written, or a write within failed.
-        """
-        try:
-            handle = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+    def locked(self) -> Iterator[list[dict[str, Any]]]:
+        """Alone with the journal; yields the entries that are new since the last time."""
+        with (self._folder / LOCK).open("a") as lock:
+            flock(lock, LOCK_EX)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
-                yield
+                yield self._read_new()
             finally:
-                os.close(handle)
-        except OSError as error:
-            self._known = None
-            raise StateError(
-                f"the ledger cannot be read or written, so nothing is granted: {error}"
-            ) from error
+                flock(lock, LOCK_UN)
 
-    def changed(self) -> bool:
-        """Whether the files are not as this object left or read them."""
-        return self._known != (self._size(), self._announced())
-
-    def read(self) -> list[Entry]:
-        """All entries, verified; an announced line that is missing at the end is appended first.
+    def append(self, content: Mapping[str, Any]) -> None:
+        """Put one entry on disk, journal first, witness next; only while `locked`.
 
         Raises:
-            StateError: damage, or a journal that is not the witness's.
+            StateError: it cannot be written; nothing was granted.
         """
-        announced = self._announced()
-        content = self.path.read_bytes() if self.path.exists() else b""
-        *lines, rest = content.split(b"\n")
-        entries: list[Entry] = []
-        for line in lines:
-            before = entries[-1] if entries else None
-            entries.append(Entry.parse(line + b"\n", before, _public(entries)))
-        last = entries[-1] if entries else None
-        if last is None or rest or last.line != announced:
-            entries.append(self._complete(last, rest, announced, _public(entries)))
-        self._known = (self._size(), announced)
-        return entries
-
-    def append(self, entry: Entry) -> None:
-        """Make `entry` durable. Raises OSError; it may then be announced, and is charged."""
-        self._known = None
-        self._announce(entry.line)
-        # Guarantee: on disk before the caller hears of it, and so before private data are read.
-        self._write(entry.line)
-        self._known = (self._size(), entry.line)
-
-    def _complete(
-        self, last: Entry | None, rest: bytes, announced: bytes, public_hex: str | None
-    ) -> Entry:
+        line = self._line(content)
         try:
-            entry = Entry.parse(announced, last, public_hex)
-        except StateError as error:
+            _append(self._path, line)
+        except OSError as error:
+            raise StateError(f"{self._path} cannot be written: {error.strerror}") from error
+        self._accept(json.loads(line), len(line))
+        self._write_witness()
+
+    def _line(self, content: Mapping[str, Any]) -> bytes:
+        entry: dict[str, Any] = {"number": self.count + 1, "previous": self.head, **content}
+        digest = _digest(entry)
+        entry["hash"] = digest
+        entry["signature"] = self._key.sign(bytes.fromhex(digest)).hex()
+        return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+    def _accept(self, entry: Mapping[str, Any], length: int) -> None:
+        self.count, self.head = entry["number"], entry["hash"]
+        self.signature = entry["signature"]
+        self._size += length
+
+    def _read_new(self) -> list[dict[str, Any]]:
+        try:
+            content = self._path.read_bytes()
+        except OSError as error:
+            raise StateError(f"{self._path} cannot be read: {error.strerror}") from error
+        if len(content) < self._size:
+            raise StateError(f"{self._path} became shorter: expected {self._size} bytes at least")
+        found, rest = [], content[self._size :]
+        while rest:
+            line, newline, after = rest.partition(b"\n")
+            entry = self._verified(line) if newline else None
+            if entry is None:
+                break
+            self._accept(entry, len(line) + 1)
+            found.append(entry)
+            rest = after
+        self._check_witness(torn=bool(rest))
+        if b"\n" in rest:
+            # An entry is one write that ends with its newline: no crash leaves a whole wrong line.
             raise StateError(
-                f"the journal ends with entry {last.count if last else 0}, which is not the newest "
-                f"that {self.witness} knows: an old copy, or one of the two is damaged; {_REMEDY}"
-            ) from error
-        if not announced.startswith(rest):
-            raise StateError(f"entry {entry.count} of the ledger is damaged; {_REMEDY}")
-        _LOGGER.warning("ledger entry %d was announced but not written; it stands", entry.count)
-        self._write(announced[len(rest) :])
+                f"{self._path} is damaged: expected nothing after entry {self.count}, got a line "
+                "that is no entry. The ledger is frozen"
+            )
+        if rest:
+            found.append(self._keep_torn(rest))
+        return found
+
+    def _verified(self, line: bytes) -> dict[str, Any] | None:
+        """The entry, if it is the next one, whole and signed."""
+        try:
+            entry: dict[str, Any] = json.loads(line)
+            signature = bytes.fromhex(entry.pop("signature"))
+            claimed = entry.pop("hash")
+            if (entry["number"], entry["previous"]) != (self.count + 1, self.head):
+                return None
+            if claimed != _digest(entry):
+                return None
+            self._key.public_key().verify(signature, bytes.fromhex(claimed))
+        except (ValueError, KeyError, TypeError, AttributeError, InvalidSignature):
+            return None
+        whole = entry | {"hash": claimed, "signature": signature.hex()}
+        # Another spelling of the same entry is not what was written.
+        return whole if _canonical(whole) == line else None
+
+    def _check_witness(self, *, torn: bool) -> None:
+        number, digest = self._read_witness()
+        if number > self.count:
+            raise StateError(
+                f"{self._path} is damaged or an old copy: expected {number} whole entries, got "
+                f"{self.count}. The ledger is frozen; bring back the newest copy of the journal"
+            )
+        if self.count > number + 1 or (torn and self.count > number):
+            raise StateError(
+                f"{self._witness} is an old copy: expected about {self.count} entries, got "
+                f"{number}. The ledger is frozen; bring back the newest copy of the witness"
+            )
+        if number == self.count and digest != self.head:
+            raise StateError(
+                f"{self._path} and {self._witness} tell of different entries {number}. The "
+                "ledger is frozen"
+            )
+        if number < self.count:
+            self._write_witness()
+
+    def _keep_torn(self, rest: bytes) -> dict[str, Any]:
+        """Replace a torn tail by an entry that keeps it, at once."""
+        kept = base64.b64encode(rest[:_MOST_TORN]).decode()
+        content = {"kind": "torn", "length": len(rest), "bytes": kept}
+        line = self._line(content)
+        whole = self._path.read_bytes()[: self._size] + line
+        _replace(self._path, whole)
+        entry: dict[str, Any] = json.loads(line)
+        self._accept(entry, len(line))
+        self._write_witness()
         return entry
 
-    def _announce(self, line: bytes) -> None:
-        new = self.witness.with_name(self.witness.name + ".new")
-        _write_durably(new, line, os.O_TRUNC)
-        new.replace(self.witness)
-        _sync_folder(self.witness.parent)
-
-    def _write(self, line: bytes) -> None:
-        fresh = not self.path.exists()
-        _write_durably(self.path, line, os.O_APPEND)
-        if fresh:
-            _sync_folder(self.path.parent)
-
-    def _announced(self) -> bytes:
+    def _read_witness(self) -> tuple[int, str]:
         try:
-            return self.witness.read_bytes()
-        except FileNotFoundError as error:
+            content = self._witness.read_bytes()
+        except OSError as error:
             raise StateError(
-                f"the ledger's witness {self.witness} is missing; {_REMEDY}"
+                f"the ledger's witness {self._witness} cannot be read: {error.strerror}. The "
+                "ledger is frozen"
             ) from error
+        slots = [_slot(content[:_SLOT]), _slot(content[_SLOT : 2 * _SLOT])]
+        known = [slot for slot in slots if slot is not None]
+        if not known:
+            raise StateError(f"{self._witness} holds no valid entry. The ledger is frozen")
+        return max(known)
 
-    def _size(self) -> int:
-        return self.path.stat().st_size if self.path.exists() else 0
+    def _write_witness(self) -> None:
+        text = f"{self.count:020d} {self.head}".encode()
+        slot = text + b" " + hashlib.sha256(text).hexdigest()[:13].encode() + b"\n"
+        try:
+            with self._witness.open("r+b") as file:
+                # Two slots in turn: a torn write leaves the other.
+                file.seek(_SLOT * (self.count % 2))
+                file.write(slot)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StateError(f"{self._witness} cannot be written: {error.strerror}") from error
 
 
-def _public(entries: list[Entry]) -> str | None:
-    return str(entries[0].body["public_key"]) if entries else None
+def create_journal(folder: Path, witness: Path | None = None) -> Journal:
+    """A new, empty journal with a key of its own.
 
-
-def _canonical(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _write_durably(path: Path, content: bytes, flag: int) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
+    Raises:
+        StateError: there is one already, or the folder cannot be written.
+    """
+    path = witness or witness_of(folder)
     try:
-        while content:
-            content = content[os.write(handle, content) :]
-        os.fsync(handle)
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        if (folder / JOURNAL).exists() or path.exists():
+            raise StateError(f"expected no ledger in {folder}, got one, or its witness {path}")
+        _create(folder / KEY, Ed25519PrivateKey.generate().private_bytes_raw())
+        _create(path, b"")
+        _create(folder / JOURNAL, b"")
+    except OSError as error:
+        raise StateError(f"no ledger can be made in {folder}: {error.strerror}") from error
+    journal = Journal(folder, witness)
+    journal._write_witness()  # noqa: SLF001 - the same class's own beginning
+    return journal
+
+
+def witness_of(folder: Path) -> Path:
+    """Where the witness lies if nothing else is said: beside the folder."""
+    return folder.parent / f".{folder.name}.witness"
+
+
+def _slot(content: bytes) -> tuple[int, str] | None:
+    text, check = content[:85], content[86:99]
+    if len(content) != _SLOT or hashlib.sha256(text).hexdigest()[:13].encode() != check:
+        return None
+    if content[85:86] != b" " or content[99:] != b"\n":
+        return None
+    return int(text[:20]), text[21:].decode()
+
+
+def _digest(entry: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(entry)).hexdigest()
+
+
+def _canonical(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _append(path: Path, line: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        if os.write(descriptor, line) != len(line):
+            raise OSError(0, "written in part")
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)
+
+
+def _create(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    _sync_folder(path.parent)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    _create(fresh, content)
+    fresh.replace(path)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)
+
+
+def _read_key(path: Path) -> Ed25519PrivateKey:
+    try:
+        return Ed25519PrivateKey.from_private_bytes(path.read_bytes())
+    except (OSError, ValueError) as error:
+        # Secrecy: neither the key nor what stands in its place is shown.
+        raise StateError(
+            f"expected the ledger's key in {path}, got none that can be read"
+        ) from error

@@ -1,114 +1,276 @@
-"""What a ledger's entries add up to: budgets, what each block and server spent, what was asked."""
+"""What a ledger's entries add up to, and which release they still allow: no file, no clock.
 
-import math
-from collections.abc import Iterable, Mapping
+Every decision rests on public numbers: the budget, the event, the times and names of requests. So
+a refusal tells nothing of the data.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
-from shared.dp.renyi import NOTHING, Cost, RenyiBudget, added
-from shared.errors import ConfigurationError, PrivacyError, StateError
+from dp_accounting import dp_event as dp
+
+from shared.dp.events import event_from_json, event_to_json
+from shared.dp.mechanisms import Adjacency
+from shared.dp.renyi import NOTHING, RenyiBudget, Spending, added, renyi_cost
+from shared.errors import BudgetExhausted, ConfigurationError, PrivacyError, StateError
 
 Key = tuple[str, str, str, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Budget of some records: the grant, one server's share of it, seconds between releases."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What a server asks for.
 
-    budget: RenyiBudget
-    quota: float
-    min_separation_s: float
+    Attributes:
+        server: Who asks; a name that the site's owner gave it.
+        run_id: Of the server's run.
+        kind: train, evaluate or statistics.
+        round_number: 1-based.
+        attempt: 1-based.
+        plan_digest: Of the run's privacy plan; the same in all of a run.
+        event: What one unit is exposed to.
+        unit: record or client.
+        adjacency: Of the run's claims.
+        blocks: Which blocks of the data are touched; none named: all.
+        participation: Where one event covers the whole run: what it rests on.
+    """
 
-    @classmethod
-    def of(cls, epsilon: float, delta: float, quota: float, min_separation_s: float) -> "Block":
-        """The block of these numbers. Raises ConfigurationError outside their domains."""
-        if not 0.0 < quota <= 1.0:
-            raise ConfigurationError(f"quota must be in (0, 1], got {quota!r}")
-        if not (math.isfinite(min_separation_s) and min_separation_s >= 0.0):
-            raise ConfigurationError(
-                f"min_separation_s must be at least 0, got {min_separation_s!r}"
+    server: str
+    run_id: str
+    kind: str
+    round_number: int
+    attempt: int
+    plan_digest: str
+    event: dp.DpEvent
+    unit: str
+    adjacency: Adjacency
+    blocks: tuple[str, ...] = ()
+    participation: "Participation | None" = None
+
+    @property
+    def key(self) -> Key:
+        """A release is charged once for each."""
+        return (self.server, self.run_id, self.kind, self.round_number, self.attempt)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Participation:
+    """How often one client takes part in a run whose noise is correlated over rounds.
+
+    Attributes:
+        min_separation: Rounds between two.
+        most: In the whole run.
+        repeat: What another attempt at a round, with fresh noise, releases more.
+    """
+
+    min_separation: int
+    most: int
+    repeat: dp.DpEvent
+
+    def check(self, before: frozenset[int], round_number: int) -> None:
+        """Raise PrivacyError if one more would break the accounting; the same round may repeat."""
+        others = before - {round_number}
+        near = [done for done in others if abs(round_number - done) < self.min_separation]
+        if near or len(others) >= self.most:
+            raise PrivacyError(
+                f"expected at most {self.most} rounds in the run, {self.min_separation} apart, got "
+                f"round {round_number} after {sorted(before)}"
             )
-        return cls(RenyiBudget(epsilon, delta), quota, min_separation_s)
 
 
-def budget_body(name: str, block: Block) -> dict[str, Any]:
-    """The entry that grants `block`."""
-    if not name:
-        raise ConfigurationError("expected a name for the block, got none")
-    return {
-        "entry": "set_budget",
-        "block": name,
-        "epsilon": block.budget.epsilon,
-        "delta": block.budget.delta,
-        "quota": block.quota,
-        "min_separation_s": block.min_separation_s,
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What the owner of the data allows for one block of them.
+
+    Attributes:
+        data_set: Name of the data.
+        block: Part of them, e.g. a year of admissions; new records open new blocks.
+        unit: Whose presence is hidden.
+        epsilon: Over all servers, runs and times together.
+        delta: Likewise.
+        quota: Share of epsilon that one server may spend.
+        min_separation_s: Seconds between two releases of one kind to one server.
+    """
+
+    data_set: str
+    block: str
+    unit: str
+    epsilon: float
+    delta: float
+    quota: float = 1.0
+    min_separation_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a grant that means nothing."""
+        RenyiBudget(self.epsilon, self.delta)
+        if self.unit not in {"record", "client"} or not 0.0 < self.quota <= 1.0:
+            raise ConfigurationError(
+                f"expected unit record or client and a quota in (0, 1], got {self.unit!r} and "
+                f"{self.quota!r}"
+            )
+        if not 0.0 <= self.min_separation_s < float("inf") or not self.block or not self.data_set:
+            raise ConfigurationError(
+                "expected names and a separation of at least 0 s, got "
+                f"{self.data_set!r}, {self.block!r}, {self.min_separation_s!r}"
+            )
 
 
-@dataclass(slots=True)
+@dataclass
+class Block:
+    """One block's grant and what was spent of it, by all servers and by each."""
+
+    grant: Grant
+    spent: Spending = NOTHING
+    by_server: dict[str, Spending] = field(default_factory=dict)
+
+    @property
+    def budget(self) -> RenyiBudget:
+        """Of all servers."""
+        return RenyiBudget(self.grant.epsilon, self.grant.delta)
+
+    @property
+    def quota(self) -> RenyiBudget:
+        """Of one server."""
+        return RenyiBudget(self.grant.epsilon * self.grant.quota, self.grant.delta)
+
+    def admits(self, server: str, cost: Spending) -> bool:
+        """Whether both the budget and the server's quota allow `cost`."""
+        mine = self.by_server.get(server, NOTHING)
+        return self.budget.admits(self.spent, cost) and self.quota.admits(mine, cost)
+
+    def charge(self, server: str, cost: Spending) -> None:
+        """Take it off."""
+        self.spent = added(self.spent, cost)
+        self.by_server[server] = added(self.by_server.get(server, NOTHING), cost)
+
+
 class LedgerState:
-    """Built by applying entries in order; nothing else changes it."""
+    """The sum of a ledger's entries."""
 
-    blocks: dict[str, Block] = field(default_factory=dict)
-    reserved: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
-    committed: dict[Key, str] = field(default_factory=dict)
-    plans: dict[tuple[str, str], str] = field(default_factory=dict)
-    _spent: dict[str, Cost] = field(default_factory=dict)
-    _spent_by: dict[tuple[str, str], Cost] = field(default_factory=dict)
-    _latest: dict[str, float] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.blocks: dict[str, Block] = {}
+        self.reserved: dict[Key, str | None] = {}  # -> digest of what was sent
+        self.plans: dict[tuple[str, str], str] = {}
+        self.last: dict[tuple[str, str], float] = {}
+        self.rounds: dict[tuple[str, str], frozenset[int]] = {}
+        self.torn = 0
 
-    def apply(self, body: Mapping[str, Any]) -> None:
-        """Take one more entry into account. Raises StateError if this code does not know it."""
-        kinds = {"set_budget": self._grant, "reserve": self._charge, "commit": self._commit}
+    def apply(self, entry: Mapping[str, Any]) -> None:
+        """Take one entry in. Raises StateError on one of another form."""
         try:
-            kinds[body["entry"]](body)
+            match entry["kind"]:
+                case "set_budget":
+                    self._set_budget(Grant(**entry["grant"]))
+                case "reserve":
+                    self._reserve(entry)
+                case "commit":
+                    self._commit(entry)
+                case "torn":
+                    self.torn += 1
+                case other:
+                    raise ValueError(other)
         except (KeyError, TypeError, ValueError) as error:
-            raise StateError(
-                "expected ledger entries of this version of murmura, got one of another"
-            ) from error
+            raise StateError("the ledger holds an entry of another form") from error
 
-    def admits(self, block: str, server: str, cost: Cost) -> bool:
-        """Whether `cost` fits the block's budget, and the server's quota of it."""
-        granted = self.blocks[block]
-        own = self._spent_by.get((block, server), NOTHING)
-        return granted.budget.admits(self._spent[block], cost) and granted.budget.admits(
-            own, cost, share=Fraction(granted.quota)
+    def _set_budget(self, grant: Grant) -> None:
+        known = self.blocks.get(grant.block)
+        self.blocks[grant.block] = (
+            Block(grant) if known is None else Block(grant, known.spent, known.by_server)
         )
 
-    def check_separation(self, blocks: Iterable[str], now: float) -> None:
-        """Raise PrivacyError if a block was asked too recently, or the clock went back."""
-        for name in blocks:
-            least = self.blocks[name].min_separation_s
-            if least and now - self._latest.get(name, -math.inf) < least:
-                raise PrivacyError(f"expected {least:g} s between two releases, got less")
+    def _reserve(self, entry: Mapping[str, Any]) -> None:
+        server, run_id, kind, number, attempt = entry["key"]
+        # Guarantee: what was written counts, not what today's code would make of the event.
+        cost = tuple(int(amount) for amount in entry["cost"])
+        for block in entry["blocks"]:
+            self.blocks[block].charge(server, cost)
+        self.reserved[server, run_id, kind, number, attempt] = None
+        self.plans[server, run_id] = entry["plan_digest"]
+        self.last[server, kind] = entry["time"]
+        if kind == "train":
+            self.rounds[server, run_id] = self.rounds_of(server, run_id) | {number}
 
-    def epsilon_of(self, block: str) -> float:
-        """Epsilon that the block has spent at its delta, rounded up."""
-        return self.blocks[block].budget.epsilon_of(self._spent[block])
+    def _commit(self, entry: Mapping[str, Any]) -> None:
+        server, run_id, kind, number, attempt = entry["key"]
+        self.reserved[server, run_id, kind, number, attempt] = entry["reply"]
 
-    def rounds_left(self, block: str, cost: Cost) -> int:
-        """How many more releases of `cost` the block's budget admits."""
-        return self.blocks[block].budget.rounds_left(self._spent[block], cost)
+    def rounds_of(self, server: str, run_id: str) -> frozenset[int]:
+        """Rounds of a run that the site trained in."""
+        return self.rounds.get((server, run_id), frozenset())
 
-    def _grant(self, body: Mapping[str, Any]) -> None:
-        numbers = (body["epsilon"], body["delta"], body["quota"], body["min_separation_s"])
-        self.blocks[body["block"]] = Block.of(*numbers)
-        self._spent.setdefault(body["block"], NOTHING)
+    def entry_for(self, release: Release, now: float) -> dict[str, Any]:
+        """The entry that charges `release`.
 
-    def _charge(self, body: Mapping[str, Any]) -> None:
-        server, cost = body["server"], tuple(body["cost"])
-        for block in body["blocks"]:
-            self._spent[block] = added(self._spent[block], cost)
-            owed = self._spent_by.get((block, server), NOTHING)
-            self._spent_by[block, server] = added(owed, cost)
-            self._latest[block] = body["time"]
-        self.reserved[_key(body)] = body["event"]
-        self.plans[server, body["run_id"]] = body["plan_digest"]
+        Raises:
+            BudgetExhausted: the budget of a block, or the server's quota, would be overspent.
+            PrivacyError: another plan than before in this run, too soon after the last, another
+                unit than granted, an unknown event, or a block without a budget.
+        """
+        blocks = release.blocks or tuple(sorted(self.blocks))
+        self._check(release, blocks, now)
+        event = charged(release, self.rounds_of(release.server, release.run_id))
+        cost = renyi_cost(event, release.adjacency, unit=release.unit)
+        if not all(self.blocks[name].admits(release.server, cost) for name in blocks):
+            # Secrecy: no number: the answer is the same whatever the data hold.
+            raise BudgetExhausted("the site's privacy budget does not allow this release")
+        return {
+            "kind": "reserve",
+            "key": list(release.key),
+            "plan_digest": release.plan_digest,
+            "unit": release.unit,
+            "adjacency": release.adjacency.value,
+            "blocks": list(blocks),
+            "event": event_to_json(event),
+            "cost": list(cost),
+            "time": now,
+        }
 
-    def _commit(self, body: Mapping[str, Any]) -> None:
-        self.committed[_key(body)] = body["reply"]
+    def _check(self, release: Release, blocks: tuple[str, ...], now: float) -> None:
+        if not blocks or any(name not in self.blocks for name in blocks):
+            raise PrivacyError(
+                f"expected blocks with a budget {sorted(self.blocks)}, got {list(blocks)}"
+            )
+        granted = {self.blocks[name].grant.unit for name in blocks}
+        if granted != {release.unit}:
+            raise PrivacyError(
+                f"the budget is of the unit {sorted(granted)}, got a release of {release.unit!r}"
+            )
+        before = self.plans.get((release.server, release.run_id), release.plan_digest)
+        if before != release.plan_digest:
+            raise PrivacyError(
+                f"the run began with the plan {before[:12]}, got {release.plan_digest[:12]}"
+            )
+        last = self.last.get((release.server, release.kind))
+        wanted = max(self.blocks[name].grant.min_separation_s for name in blocks)
+        if last is not None and not now - last >= wanted:
+            raise PrivacyError(
+                f"expected at least {wanted:g} s between two releases of kind {release.kind!r}"
+            )
 
 
-def _key(body: Mapping[str, Any]) -> Key:
-    return body["server"], body["run_id"], body["kind"], body["round_number"], body["attempt"]
+def charged(release: Release, before: frozenset[int]) -> dp.DpEvent:
+    """What `release` exposes a site to that trained in the rounds `before` of the same run.
+
+    Raises:
+        PrivacyError: a participation on which the accounting does not rest.
+    """
+    if release.participation is None:
+        return release.event
+    release.participation.check(before, release.round_number)
+    # Guarantee: the first participation pays for the whole run. The site cannot know whether an
+    # attempt at a round came to something, so another one counts as a second release of its row.
+    if release.round_number in before:
+        return release.participation.repeat
+    return dp.NoOpDpEvent() if before else release.event
+
+
+def exposure_of(entries: list[dict[str, Any]], block: str) -> dp.DpEvent:
+    """All that a unit of `block` was exposed to, for an accountant tighter than the filter."""
+    return dp.ComposedDpEvent(
+        [
+            event_from_json(entry["event"])
+            for entry in entries
+            if entry["kind"] == "reserve" and block in entry["blocks"]
+        ]
+    )

@@ -6,6 +6,18 @@ In deployment each message has a process of its own; in a simulation one process
 from collections.abc import Mapping
 from functools import lru_cache
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from client.charging import Charging
+from client.queries import (
+    answer,
+    evaluation_part,
+    evaluation_rows,
+    statistics_answer,
+    training_part,
+)
 from client.site import ThisSite, this_site
 from client.trainer import LocalTraining
 from shared.config import RunConfig, Scalar
@@ -14,6 +26,9 @@ from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import randomness_for
 from shared.errors import PrivacyError
 from shared.messages import Enrolled, TrainInstruction, TrainReply
+from shared.normalisation import Normalisation
+from shared.parameters import FlatVector
+from shared.query_messages import QueryInstruction, QueryReply
 from shared.task import Examples, Task, TaskSettings
 from shared.tasks import load_task, task_settings
 
@@ -33,53 +48,140 @@ class Session:
         self._digest = self._plan.digest()
         self._settings = task_settings(config)
         self._randomness = randomness_for(config.seed)
+        self._charging = Charging(config, self._plan)
         self._prepared = lru_cache(maxsize=_KEPT)(self._prepare)
         self._examples = lru_cache(maxsize=_KEPT)(self._read)
+        self._training_examples = lru_cache(maxsize=_KEPT)(self._read_training)
 
     def enrol(self, node_config: Mapping[str, Scalar]) -> Enrolled:
         """This node's name, if it may and can take part in the run."""
         return Enrolled(client_id=this_site(node_config, self._config).client_id)
 
-    def train(self, node_config: Mapping[str, Scalar], instruction: TrainInstruction) -> TrainReply:
-        """Train once, for the plan that was announced and no other.
+    def train(
+        self, node_config: Mapping[str, Scalar], instruction: TrainInstruction, run_id: str = ""
+    ) -> TrainReply:
+        """Train once, for the plan that was announced and no other, if the ledger allows it.
 
         Raises:
-            PrivacyError: the instruction's plan is not the one of this node's run configuration.
+            PrivacyError: the instruction's plan is not the one of this node's run configuration,
+                or the site's ledger refuses.
             FederationError: as `this_site`, the task and `LocalTraining.update` raise it.
         """
         site = this_site(node_config, self._config)
-        # Guarantee: noise, clip and sampling below come from this plan; an instruction that
+        self._check_plan(instruction)
+        clipping_norm = self._clipping_norm(instruction)
+        normalisation = Normalisation.from_vector(instruction.normalisation)
+        _, training = self._prepared(site.settings(self._settings))
+
+        def answer() -> FlatVector:
+            return training.update(
+                instruction.parameters,
+                self._training_examples(site, normalisation),
+                randomness=self._randomness,
+                round_number=instruction.round_number,
+                attempt=instruction.attempt,
+                client_id=site.client_id,
+                clipping_norm=clipping_norm,
+            )
+
+        update, head = self._charging.answered(site, instruction, run_id, answer)
+        return TrainReply(
+            round_number=instruction.round_number,
+            attempt=instruction.attempt,
+            plan_digest=self._digest,
+            ledger_head="" if head is None else head.hash,
+            ledger_signature="" if head is None else head.signature,
+            update=update,
+        )
+
+    def query(
+        self, node_config: Mapping[str, Scalar], instruction: QueryInstruction, run_id: str = ""
+    ) -> QueryReply:
+        """Answer a question that the plan holds, with a bounded vector, if the ledger allows it.
+
+        Raises:
+            PrivacyError: another plan, a question or time that the plan does not hold, or the
+                site's ledger refuses.
+            FederationError: as `this_site` and the task raise it.
+        """
+        site = this_site(node_config, self._config)
+        self._check_plan(instruction)
+        query = self._plan.queries.get(instruction.kind)
+        # Guarantee: what is not in the plan is not charged, and so not answered.
+        if query is None or not (query.due(instruction.round_number) or not query.every):
+            raise PrivacyError(
+                f"expected a question of the plan, got {instruction.kind!r} in round "
+                f"{instruction.round_number}"
+            )
+        number, attempt = instruction.round_number, instruction.attempt
+        purpose = f"{instruction.kind}_noise"
+        stream = self._randomness.stream(purpose, site.client_id, number, attempt)
+
+        def told() -> FlatVector:
+            return answer(self._rows(site, instruction), self._plan, query, stream)
+
+        sums, _ = self._charging.answered(site, instruction, run_id, told)
+        return QueryReply(
+            kind=instruction.kind,
+            round_number=number,
+            attempt=attempt,
+            plan_digest=self._digest,
+            sums=sums,
+        )
+
+    def _rows(self, site: ThisSite, instruction: QueryInstruction) -> NDArray[np.float64]:
+        examples = self._examples(site)
+        if instruction.kind == "statistics":
+            return statistics_answer(examples, self._config)
+        evaluation = self._config.evaluation
+        normalisation = Normalisation.from_vector(instruction.normalisation)
+        device = self._device()
+        part = evaluation_part(examples, evaluation).to(device)
+        part = part if normalisation is None else normalisation.apply(part)
+        task, _ = self._prepared(site.settings(self._settings))
+        with torch.random.fork_rng(devices=[]):
+            model = task.build_model().to(device)
+        return evaluation_rows(task, model, instruction.parameters, part, evaluation.loss_bound)
+
+    def _check_plan(self, instruction: TrainInstruction | QueryInstruction) -> None:
+        # Guarantee: noise, clip and sampling come from this node's plan; an instruction that
         # promises the server's report another one is refused before any data is read.
         if (instruction.plan, instruction.plan_digest) != (self._plan.canonical(), self._digest):
             raise PrivacyError(
                 f"expected an instruction for the plan {self._digest[:12]}, got "
                 f"{instruction.plan_digest[:12]}"
             )
-        _, training = self._prepared(site.settings(self._settings))
-        update = training.update(
-            instruction.parameters,
-            self._examples(site),
-            randomness=self._randomness,
-            round_number=instruction.round_number,
-            attempt=instruction.attempt,
-            client_id=site.client_id,
-        )
-        return TrainReply(
-            round_number=instruction.round_number,
-            attempt=instruction.attempt,
-            plan_digest=self._digest,
-            update=update,
-        )
+        if instruction.round_number > self._plan.rounds:
+            raise PrivacyError(
+                f"expected a round of the plan's {self._plan.rounds}, got "
+                f"{instruction.round_number}"
+            )
+
+    def _clipping_norm(self, instruction: TrainInstruction) -> float:
+        asked = instruction.clipping_norm
+        # Guarantee: a fixed clip is the plan's. An adaptive one is a function of noisy counts; at
+        # any clip the server's noise is in proportion to it.
+        if asked != self._plan.clipping_norm and not (self._plan.adaptive and asked > 0.0):
+            raise PrivacyError(
+                f"expected the plan's clipping norm {self._plan.clipping_norm!r}, got {asked!r}"
+            )
+        return asked
+
+    def _device(self) -> torch.device:
+        runtime = self._config.runtime
+        return choose_device(runtime.device, runtime.gpu_memory_fraction)
 
     def _prepare(self, settings: TaskSettings) -> tuple[Task, LocalTraining]:
-        runtime = self._config.runtime
-        device = choose_device(runtime.device, runtime.gpu_memory_fraction)
         task = load_task(self._config.task, settings)
-        return task, LocalTraining(self._config, task, self._plan, device)
+        return task, LocalTraining(self._config, task, self._plan, self._device())
 
     def _read(self, site: ThisSite) -> Examples:
         task, _ = self._prepared(site.settings(self._settings))
         return task.site_data(site.site)
+
+    def _read_training(self, site: ThisSite, normalisation: Normalisation | None) -> Examples:
+        examples = training_part(self._examples(site), self._config.evaluation)
+        return examples if normalisation is None else normalisation.apply(examples)
 
 
 def session(run_config: Mapping[str, Scalar]) -> Session:

@@ -4,6 +4,10 @@ A node's owner sets, in Flower's node config:
 
 partition-id, num-partitions  a demonstration: which part of one data set is this node's
 name, data                    a real site: its stable name, and the folder of its data
+ledger                        a real site: the folder of its privacy ledger (murmura ledger)
+insecure-no-ledger            true: a real site that keeps none; the report says so
+server                        the name that the ledger gives the server; by default "server"
+virtual-ledgers               a simulation: the folder of all its clients' ledgers
 allow-seeded-runs             true: this node may train with noise that the server can predict;
                               for tests and simulation alone
 """
@@ -17,7 +21,10 @@ from shared.errors import ConfigurationError, PrivacyError
 from shared.partition import partition_spec
 from shared.task import Site, TaskSettings
 
-_KEYS = {"partition-id", "num-partitions", "name", "data", "allow-seeded-runs"}
+_KEYS = {
+    "partition-id", "num-partitions", "name", "data", "allow-seeded-runs",
+    "ledger", "insecure-no-ledger", "server", "virtual-ledgers",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +35,17 @@ class ThisSite:
         client_id: Stable and opaque; known to the server.
         site: What a task is asked for.
         data_dir: The node's own data; None: wherever the run's configuration says.
+        ledger: Folder of the site's ledger; None: it keeps none.
+        virtual_ledgers: Folder of a simulation's ledgers; None: there are none.
+        server: Name of the server in the ledger.
     """
 
     client_id: str
     site: Site
     data_dir: Path | None
+    ledger: Path | None = None
+    virtual_ledgers: Path | None = None
+    server: str = "server"
 
     def settings(self, shared_settings: TaskSettings) -> TaskSettings:
         """The run's task settings with this node's own data folder, if it has one."""
@@ -69,7 +82,22 @@ def _own_data(node_config: Mapping[str, Scalar]) -> ThisSite:
             "node config must hold partition-id and num-partitions, or name and data, got "
             f"{sorted(node_config)}"
         )
-    return ThisSite(client_id=name, site=Site(index=0, partition=None), data_dir=Path(data))
+    ledger = node_config.get("ledger")
+    if not (isinstance(ledger, str) and ledger):
+        if node_config.get("insecure-no-ledger") is not True:
+            # Guarantee: without a ledger nothing at the site keeps a server from asking for ever.
+            raise PrivacyError(
+                "a site with data of its own needs a privacy ledger: make one by `murmura ledger "
+                "set-budget` and name it in the node config's `ledger`, got none"
+            )
+        ledger = None
+    return ThisSite(
+        client_id=name,
+        site=Site(index=0, partition=None),
+        data_dir=Path(data),
+        ledger=None if ledger is None else Path(ledger),
+        server=str(node_config.get("server", "server")),
+    )
 
 
 def _demonstration(node_config: Mapping[str, Scalar], config: RunConfig) -> ThisSite:
@@ -85,4 +113,10 @@ def _demonstration(node_config: Mapping[str, Scalar], config: RunConfig) -> This
             f"{index!r} of {count!r}"
         )
     site = Site(index=index, partition=partition_spec(config.population))
-    return ThisSite(client_id=f"site-{index:06d}", site=site, data_dir=None)
+    virtual = node_config.get("virtual-ledgers")
+    return ThisSite(
+        client_id=f"site-{index:06d}",
+        site=site,
+        data_dir=None,
+        virtual_ledgers=Path(virtual) if isinstance(virtual, str) else None,
+    )

@@ -17,11 +17,13 @@ from torch import Tensor, nn
 
 from client.dp_optimizer import RecordOptimizer
 from client.update import outgoing
-from shared.config import RunConfig, TrainingConfig
+from shared.config import RunConfig
+from shared.config_sections import TrainingConfig
 from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import Randomness, RandomStream
 from shared.dp.sampling import poisson_sample
+from shared.dp.witness import Place
 from shared.errors import PrivacyError
 from shared.model_check import check_fixed_parts
 from shared.parameters import FlatVector, flatten, load, trainable
@@ -43,6 +45,10 @@ class Turn:
         return self.randomness.stream(
             purpose, self.client_id, self.round_number, self.attempt, *labels
         )
+
+    def place(self, step: int) -> Place:
+        """One step of it."""
+        return Place(client_id=self.client_id, round_number=self.round_number, step=step)
 
 
 class LocalTraining:
@@ -66,7 +72,7 @@ class LocalTraining:
         check_fixed_parts(task.build_model)
         self._spare: nn.Module | None = self._built()
 
-    def update(
+    def update(  # noqa: PLR0913 - what one turn consists of
         self,
         parameters: FlatVector,
         examples: Examples,
@@ -75,6 +81,7 @@ class LocalTraining:
         round_number: int,
         attempt: int,
         client_id: str,
+        clipping_norm: float | None = None,
     ) -> FlatVector:
         """What this client sends in this round.
 
@@ -88,9 +95,10 @@ class LocalTraining:
             round_number: 1-based.
             attempt: 1-based.
             client_id: Labels the random streams.
+            clipping_norm: Of an update at client level; None: the plan's.
 
         Returns:
-            Shape (d,), float32, finite.
+            Shape (d,), float32, finite; as `outgoing` says.
 
         Raises:
             MessageError: `parameters` does not fit the model.
@@ -115,7 +123,7 @@ class LocalTraining:
             else:
                 self._train(model, local, turn)
         self._spare = model
-        return outgoing(flatten(model), parameters, self._mechanism)
+        return outgoing(flatten(model), parameters, self._mechanism, clipping_norm)
 
     def _built(self) -> nn.Module:
         with torch.random.fork_rng(devices=_forked(self._device)):
@@ -154,7 +162,9 @@ class LocalTraining:
                     weight.grad_sample = None  # type: ignore[attr-defined]
                 backward(self._losses(model, part))
                 optimizer.accumulate(len(part))
-            optimizer.noisy_step(turn.stream("record_noise", step), post_process=pull)
+            optimizer.noisy_step(
+                turn.stream("record_noise", step), post_process=pull, place=turn.place(step)
+            )
 
     def _losses(self, model: nn.Module, batch: Examples) -> Tensor:
         losses = self._task.losses(model(*batch.inputs), batch.targets)

@@ -15,8 +15,13 @@ from types import TracebackType
 import click
 import typer
 
+from murmura.audit import audit
+from murmura.epsilon import epsilon
 from murmura.exit_codes import ExitCode, Interrupted, failure_of
 from murmura.holdings import holdings
+from murmura.ledger import app as ledger_app
+from murmura.plan import plan
+from murmura.report import app as report_app
 from murmura.simulate import HELP, simulate
 from shared.errors import FederationError
 
@@ -31,7 +36,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(help=HELP)(simulate)
+app.command()(plan)
+app.command()(epsilon)
 app.command()(holdings)
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(report_app, name="report")
+app.command()(audit)
 
 
 @app.callback(invoke_without_command=True)

@@ -80,7 +80,10 @@ def _claims_table(claims: list[Mapping[str, Any]], signs: Signs) -> Table:
 
 def _facts(summary: Mapping[str, Any], signs: Signs) -> Text:
     lost = summary["clients_lost"]
+    measured = summary.get("measured_epsilon")
+    audit = [] if measured is None else [f"measured {signs.epsilon} at least {measured:.2f} (95 %)"]
     parts = [
+        *audit,
         f"accuracy {score_text(summary.get('accuracy'), signs)}",
         f"{summary['rounds']} rounds in {duration_text(summary['seconds'])}",
         f"{lost} answers lost" if lost else "no answer lost",

@@ -8,12 +8,15 @@ arrived or are given up; only those that came early are kept.
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.dp.adaptive_clipping import ABOVE, BELOW, adapted
 from shared.dp.clipping import clip
-from shared.dp.mechanisms import ClientPrivacy
+from shared.dp.correlated import CorrelatedNoise
+from shared.dp.mechanisms import CLIENT_LEVEL, ClientPrivacy, CorrelatedPrivacy
 from shared.dp.noise import gaussian_noise
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import RandomStream
-from shared.errors import ProtocolError
+from shared.dp.witness import Place, installed
+from shared.errors import PrivacyError, ProtocolError
 from shared.messages import TrainReply
 from shared.parameters import FlatVector
 
@@ -29,6 +32,7 @@ class RoundSum:
         cohort_size: Number of clients asked.
         round_number: What a reply must answer.
         attempt: Likewise.
+        clipping_norm: At client level C of this round; None: the plan's.
     """
 
     def __init__(
@@ -39,11 +43,16 @@ class RoundSum:
         cohort_size: int,
         round_number: int,
         attempt: int,
+        clipping_norm: float | None = None,
     ) -> None:
         self._plan = plan
+        self._clipping_norm = plan.clipping_norm if clipping_norm is None else clipping_norm
+        self._dimension = dimension
+        self._counts = plan.adaptive
         self._digest = plan.digest()
         self._expected = (round_number, attempt)
-        self._sum: Vector = np.zeros(dimension)
+        # With an adaptive clip the last number counts the updates that were not clipped.
+        self._sum: Vector = np.zeros(dimension + self._counts)
         self._cohort_size = cohort_size
         self._early: dict[int, Vector] = {}
         self._given_up: set[int] = set()
@@ -67,23 +76,61 @@ class RoundSum:
         self._given_up.add(position)
         self._fold()
 
-    def mean(self, noise: RandomStream) -> Vector:
+    def mean(self, noise: RandomStream, correlated: CorrelatedNoise | None = None) -> Vector:
         """(Σ updates + noise) / (q·N), shape (d,): everybody not heard of is left out.
 
         Args:
             noise: Used at client level alone.
+            correlated: The run's noise, where it is correlated over rounds.
+
+        Raises:
+            PrivacyError: the plan's noise is correlated, and none was given.
         """
+        total, mechanism = self._total()[: self._dimension], self._plan.mechanism
+        if isinstance(mechanism, ClientPrivacy):
+            total = self._noisy(total, mechanism.noise_stddev(self._clipping_norm), noise)
+        elif isinstance(mechanism, CorrelatedPrivacy):
+            if correlated is None:
+                raise PrivacyError("expected the run's correlated noise, got none")
+            total = total + correlated.next(noise)
+        # Guarantee: the divisor is a constant of the plan. The number of survivors is private: one
+        # client more or less would change it, and with it the scale of the noise.
+        return total / self._plan.denominator
+
+    def next_clipping_norm(self, noise: RandomStream) -> float:
+        """C of the next round: this one's, or moved by a noisy count of unclipped updates."""
+        mechanism = self._plan.mechanism
+        if not (isinstance(mechanism, ClientPrivacy) and mechanism.adaptive):
+            return self._clipping_norm
+        count = float(self._total()[-1])
+        count += float(gaussian_noise(1, mechanism.count_noise_multiplier, stream=noise)[0])
+        return adapted(
+            self._clipping_norm,
+            0.5 + count / self._plan.denominator,
+            quantile=mechanism.clipping_quantile,
+            learning_rate=mechanism.clipping_learning_rate,
+        )
+
+    def _total(self) -> Vector:
         for position in range(self._next, self._cohort_size):
             if position not in self._early:
                 self._given_up.add(position)
         self._fold()
-        total = self._sum
-        if isinstance(self._plan.mechanism, ClientPrivacy):
-            stddev = self._plan.mechanism.noise_stddev
-            total = total + gaussian_noise(len(total), stddev, stream=noise)
-        # Guarantee: the divisor is a constant of the plan. The number of survivors is private: one
-        # client more or less would change it, and with it the scale of the noise.
-        return total / self._plan.denominator
+        return self._sum
+
+    def _noisy(self, total: Vector, stddev: float, stream: RandomStream) -> Vector:
+        """Sum + noise, with what the witness of a simulation adds and sees."""
+        noise = gaussian_noise(len(total), stddev, stream=stream)
+        place = Place(client_id="", round_number=self._expected[0], step=0)
+        witness = installed()
+        added = None if witness is None else witness.contribution(place, len(total))
+        if witness is None or added is None:
+            return total + noise
+        norm, others = self._clipping_norm, total[added.indices]
+        noisy = total + noise
+        noisy[added.indices] += norm * added.values
+        witness.saw(place, others / norm, noisy[added.indices] / norm)
+        return noisy
 
     def _fold(self) -> None:
         while self._next in self._early or self._next in self._given_up:
@@ -105,9 +152,21 @@ class RoundSum:
             raise ProtocolError(
                 f"expected an update of shape {self._sum.shape}, got {update.shape}"
             )
-        if isinstance(self._plan.mechanism, ClientPrivacy):
+        if isinstance(self._plan.mechanism, CLIENT_LEVEL):
             # Guarantee: the sensitivity of the sum is C whatever a client sends.
-            return clip(update, self._plan.mechanism.clipping_norm)
+            clipped = clip(update[: self._dimension], self._clipping_norm)
+            return np.append(clipped, _bounded(update[-1])) if self._counts else clipped
         if not np.isfinite(update).all():
             raise ProtocolError("expected a finite update, got NaN or infinity")
         return update.astype(np.float64)
+
+
+def _bounded(indicator: float) -> float:
+    """±½ or between; what is no number counts as clipped."""
+    return float(np.clip(indicator, ABOVE, BELOW)) if np.isfinite(indicator) else ABOVE
+
+
+def correlated_noise(plan: PrivacyPlan, dimension: int) -> CorrelatedNoise | None:
+    """The noise of a run whose plan correlates it over rounds; None for any other."""
+    mechanism = plan.mechanism
+    return mechanism.noise(dimension) if isinstance(mechanism, CorrelatedPrivacy) else None

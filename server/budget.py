@@ -5,7 +5,7 @@ from shared.dp.claims import SpendingMeter
 from shared.dp.events import Charge
 from shared.dp.mechanisms import NoPrivacy
 from shared.dp.plan import PrivacyPlan
-from shared.errors import BudgetExhausted, StateError
+from shared.errors import BudgetExhausted, PrivacyError, StateError
 
 CHARGES = "charges.jsonl"
 
@@ -28,38 +28,46 @@ class Budget:
         self._folder = folder
         self._repeatable = repeatable
         self._meter = SpendingMeter(plan)
-        self._event = plan.mechanism.round_event()
         self.charges = [Charge.from_json(line) for line in folder.read_lines(CHARGES)]
-        if any(charge.event != self._event for charge in self.charges):
-            # Guarantee: claims count charges of one mechanism; others would be under-reported.
+        if any(
+            charge.event != plan.charge_event(charge.kind, charge.round_number, charge.attempt)
+            for charge in self.charges
+        ):
+            # Guarantee: claims count charges of the plan; others would be under-reported.
             raise StateError(f"{folder.file(CHARGES)} holds charges of another privacy plan")
 
     def check_covers(self, rounds_done: int) -> None:
         """Raise StateError if a round that was finished was never charged."""
-        charged = {charge.round_number for charge in self.charges}
+        charged = {charge.round_number for charge in self.charges if charge.kind == "train"}
         if missing := sorted(set(range(1, rounds_done + 1)) - charged):
             raise StateError(
                 f"{self._folder.file(CHARGES)} must hold the charges of {rounds_done} rounds, got "
                 f"none for round {missing[0]}"
             )
 
-    def next_attempt(self, round_number: int) -> int:
+    def next_attempt(self, round_number: int, kind: str = "train") -> int:
         """Number of the attempt at `round_number` that comes now; 1 where none was charged."""
-        attempts = [c.attempt for c in self.charges if c.round_number == round_number]
+        attempts = [
+            charge.attempt
+            for charge in self.charges
+            if (charge.kind, charge.round_number) == (kind, round_number)
+        ]
         return 1 if self._repeatable else max(attempts, default=0) + 1
 
-    def charge(self, round_number: int, attempt: int, clients: tuple[str, ...]) -> None:
-        """Book one round before its instructions leave; a charge that is booked already stays.
+    def charge(
+        self, round_number: int, attempt: int, clients: tuple[str, ...], kind: str = "train"
+    ) -> None:
+        """Book one exchange before its instructions leave; a charge that is booked stays.
 
         Raises:
             BudgetExhausted: the round would spend more than the budget; nothing is booked.
             StateError: the charge cannot be written; the round must not take place.
         """
+        event = self._plan.charge_event(kind, round_number, attempt)
+        if event is None:
+            raise PrivacyError(f"expected an exchange of the plan, got {kind!r}")
         charge = Charge(
-            round_number=round_number,
-            attempt=attempt,
-            clients=clients,
-            event=self._event,
+            round_number=round_number, attempt=attempt, clients=clients, event=event, kind=kind
         )
         if charge.key in {booked.key for booked in self.charges}:
             return

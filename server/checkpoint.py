@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from shared.parameters import FlatVector
 CHECKPOINT = "checkpoint.safetensors"
 _HEADER = "header"
 _OPTIMIZER = "optimizer."
+_NOISE = "noise."
 # What may differ when a run goes on: it cannot change a number of the model or of the report.
 _NEUTRAL = ("output.", "runtime.evaluate_every", "runtime.gpu_memory_fraction")
 
@@ -35,6 +36,9 @@ class Checkpoint:
         code_digest: SHA-256 of the code that made it.
         clients_lost: Clients lost so far, over all rounds.
         seconds: Time spent in rounds so far.
+        normalisation: As `Normalisation.vector`; of length 0 for none.
+        clipping_norm: C of the next round.
+        noise: What correlated noise needs of past rounds: a secret of the server.
     """
 
     round_number: int
@@ -44,6 +48,9 @@ class Checkpoint:
     code_digest: str
     clients_lost: int
     seconds: float
+    normalisation: FlatVector = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    clipping_norm: float = 0.0
+    noise: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def resumable(config: RunConfig) -> dict[str, Scalar]:
@@ -63,11 +70,14 @@ def save(folder: RunFolder, checkpoint: Checkpoint) -> None:
         "code_digest": checkpoint.code_digest,
         "clients_lost": checkpoint.clients_lost,
         "seconds": checkpoint.seconds,
+        "clipping_norm": checkpoint.clipping_norm,
     }
     tensors: dict[str, NDArray[Any]] = {
         _OPTIMIZER + name: value for name, value in checkpoint.optimizer.items()
     }
+    tensors |= {_NOISE + name: value for name, value in checkpoint.noise.items()}
     tensors["parameters"] = checkpoint.parameters
+    tensors["normalisation"] = checkpoint.normalisation
     text = json.dumps(header).encode()
     # safetensors' reader for NumPy does not give the metadata back, so the header is a tensor.
     tensors[_HEADER] = np.frombuffer(text, dtype=np.uint8)
@@ -86,13 +96,26 @@ def restore(folder: RunFolder, config: RunConfig, code_digest: str) -> Checkpoin
     try:
         tensors = load_tensors(path.read_bytes())
         header = json.loads(tensors.pop(_HEADER).tobytes())
-        parameters = tensors.pop("parameters")
-        optimizer = {name.removeprefix(_OPTIMIZER): value for name, value in tensors.items()}
-        checkpoint = Checkpoint(parameters=parameters, optimizer=optimizer, **header)
+        parameters, normalisation = tensors.pop("parameters"), tensors.pop("normalisation")
+        checkpoint = Checkpoint(
+            parameters=parameters,
+            normalisation=normalisation,
+            optimizer=_named(tensors, _OPTIMIZER),
+            noise=_named(tensors, _NOISE),
+            **header,
+        )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise StateError(f"{path} cannot be read as a checkpoint: {error}") from error
     check_same(checkpoint.config, config, checkpoint.code_digest, code_digest)
     return checkpoint
+
+
+def _named(tensors: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def check_same(

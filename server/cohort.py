@@ -1,5 +1,8 @@
-"""Who is asked in a round: a truncated Poisson sample of the roster."""
+"""Who is asked in a round: a truncated Poisson sample of the roster, or each once in b rounds."""
 
+import hashlib
+
+from shared.dp.mechanisms import CorrelatedPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import Randomness
 from shared.dp.sampling import truncated_poisson_sample
@@ -12,16 +15,32 @@ def draw_cohort(
     *,
     round_number: int,
     attempt: int,
+    purpose: str = "cohort",
 ) -> tuple[str, ...]:
     """Each client independently with the public probability; at most `plan.cap`; in order.
+
+    With correlated noise each client once in b rounds, in an order that anybody can work out.
 
     May be empty. Who is online, or answered before, changes nothing: availability would make the
     sampling another one than the one that is accounted.
     """
+    if isinstance(plan.mechanism, CorrelatedPrivacy):
+        return _rotated(client_ids, plan, round_number, plan.mechanism.min_separation)
     # Secrecy: under client-level privacy the draw stays on the server; the amplification that is
     # claimed against other clients rests on it.
-    stream = randomness.stream("cohort", round_number, attempt)
+    stream = randomness.stream(purpose, round_number, attempt)
     drawn = truncated_poisson_sample(
         len(client_ids), plan.cohort_sample_rate, plan.cap, stream=stream
     )
     return tuple(client_ids[index] for index in drawn)
+
+
+def _rotated(
+    client_ids: tuple[str, ...], plan: PrivacyPlan, round_number: int, separation: int
+) -> tuple[str, ...]:
+    # No secret: nothing is amplified. The same after a resume, without any state.
+    digest = plan.digest()
+    order = sorted(
+        client_ids, key=lambda client: hashlib.sha256(f"{digest}:{client}".encode()).digest()
+    )
+    return tuple(sorted(order[(round_number - 1) % separation :: separation]))

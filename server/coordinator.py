@@ -62,6 +62,7 @@ def run(config: RunConfig, grid: Grid) -> Path:
                     first_round=federation.rounds_done + 1,
                 ),
             )
+            federation.prepare_inputs()
             while federation.rounds_done < config.rounds:
                 federation.play_round(federation.rounds_done + 1)
         finally:

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from shared.config import RuntimeConfig
+from shared.config_sections import RuntimeConfig
 from shared.device import choose_device
 
 ROOT = Path(__file__).parents[1]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from shared.config import RunConfig
 from shared.device import choose_device
+from shared.normalisation import Normalisation
 from shared.parameters import FlatVector, load
 from shared.task import Task
 
@@ -41,9 +42,14 @@ class Evaluator:
         device = choose_device(runtime.device, runtime.gpu_memory_fraction)
         self._task = task
         self._threads = runtime.torch_threads
-        self._examples = task.evaluation_data().to(device)
+        self._public = self._examples = task.evaluation_data().to(device)
         with torch.random.fork_rng(devices=[]):
             self._model = task.build_model().to(device).eval()
+
+    def normalise(self, normalisation: Normalisation | None) -> None:
+        """Measure on inputs as the sites train on them."""
+        if normalisation is not None:
+            self._examples = normalisation.apply(self._public)
 
     @torch.no_grad()
     def measure(self, parameters: FlatVector) -> Measurement:

@@ -5,21 +5,25 @@ import math
 import time
 from dataclasses import dataclass
 
+import numpy as np
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from server.aggregation import RoundSum
+from server.aggregation import RoundSum, correlated_noise
 from server.budget import Budget
 from server.checkpoint import Checkpoint, restore, resumable, save
 from server.cohort import draw_cohort
 from server.environment import code_digest
 from server.evaluation import Evaluator, Measurement
-from server.exchange import cut, exchange, reason_of
+from server.exchange import cut, exchange
 from server.optimizer import ServerOptimizer
 from server.preparation import Prepared
 from server.progress import RoundFinished, RunFinished, tell
+from server.queries import PrivateQueries, PrivateScores
 from server.recording import Recorder
+from server.replies import decoded, left_out
 from server.report.build import Outcome, build_report
+from server.report.forms import write_forms
 from server.report.results import REPORT, SUMMARY, build_summary, write_results
 from server.report.terminal import summary_lines
 from server.roster import Roster, enrol
@@ -27,7 +31,8 @@ from server.run_folder import RunFolder
 from shared.config import RunConfig
 from shared.dp.plan import PrivacyPlan
 from shared.errors import ProtocolError, TooFewSurvivors
-from shared.messages import TrainInstruction, TrainReply
+from shared.messages import TrainInstruction
+from shared.normalisation import Normalisation
 from shared.parameters import FlatVector, flatten
 
 _LOGGER = logging.getLogger("murmura.server")
@@ -72,16 +77,28 @@ class Federation:
         self._randomness = prepared.randomness
         self._model = prepared.model
         self._code = code_digest()
+        self._ledger_heads: dict[str, tuple[str, str]] = {}
         self._lost = 0
         self._seconds = 0.0
         self._last: Measurement | None = None
+        self._normalisation: Normalisation | None = None
         self.rounds_done = 0
         self.parameters: FlatVector = flatten(prepared.model)
         self._optimizer = ServerOptimizer(config.server, len(self.parameters))
+        self._clipping_norm = plan.clipping_norm
+        self._noise = correlated_noise(plan, len(self.parameters))
         self._budget = Budget(plan, folder, repeatable=prepared.randomness.seeded)
         self._restore()
         self._evaluator = Evaluator(prepared.task, config)
         self._roster: Roster = enrol(grid, config)
+        self._queries = PrivateQueries(
+            config,
+            plan,
+            roster=self._roster,
+            grid=grid,
+            budget=self._budget,
+            randomness=self._randomness,
+        )
         # Last, since it is the one that must be closed.
         self.recorder = Recorder(
             folder, first_round=self.rounds_done + 1, tensorboard=config.output.tensorboard
@@ -94,9 +111,19 @@ class Federation:
         self._budget.check_covers(checkpoint.round_number)
         self.parameters = checkpoint.parameters
         self._optimizer.restore(checkpoint.optimizer)
+        self._normalisation = Normalisation.from_vector(checkpoint.normalisation)
+        self._clipping_norm = checkpoint.clipping_norm
+        if self._noise is not None:
+            self._noise.restore(checkpoint.noise)
         self.rounds_done = checkpoint.round_number
         self._lost = checkpoint.clients_lost
         self._seconds = checkpoint.seconds
+
+    def prepare_inputs(self) -> None:
+        """Ask once, before the first round, how inputs are normalised, if the plan asks it."""
+        if self._normalisation is None:
+            self._normalisation = self._queries.statistics()
+        self._evaluator.normalise(self._normalisation)
 
     def play_round(self, round_number: int) -> None:
         """Everything of one round; on disk when it returns."""
@@ -111,10 +138,23 @@ class Federation:
         )
         self._budget.charge(round_number, attempt, cohort)
         collected = self._collect(cohort, round_number, attempt)
-        noise = self._randomness.stream("server_noise", round_number, attempt)
-        self.parameters = self._optimizer.step(self.parameters, collected.total.mean(noise))
+        self._step(collected.total, round_number, attempt)
+        self.rounds_done = round_number
+        if self._noise is not None:
+            # Guarantee: on disk before anybody sees it; a crash cannot release this row twice.
+            self._save()
         measured = self._measure(round_number)
-        self._record(round_number, collected, measured, time.monotonic() - started)
+        scores = self._queries.evaluation(round_number, self.parameters, self._normalisation)
+        seconds = time.monotonic() - started
+        self._record(round_number, collected, (measured, scores), seconds)
+
+    def _step(self, total: RoundSum, round_number: int, attempt: int) -> None:
+        noise = self._randomness.stream("server_noise", round_number, attempt)
+        mean = total.mean(noise, self._noise)
+        self.parameters = self._optimizer.step(self.parameters, mean)
+        if self._plan.adaptive:
+            count_noise = self._randomness.stream("count_noise", round_number, attempt)
+            self._clipping_norm = total.next_clipping_norm(count_noise)
 
     def _collect(self, cohort: tuple[str, ...], round_number: int, attempt: int) -> _Collected:
         total = RoundSum(
@@ -123,18 +163,23 @@ class Federation:
             cohort_size=len(cohort),
             round_number=round_number,
             attempt=attempt,
+            clipping_norm=self._clipping_norm,
         )
         messages = self._instructions(cohort, round_number, attempt)
         silent = set(range(len(cohort)))
         for position, reply in exchange(self._grid, messages, self._config.cohort.timeout_s):
             silent.discard(position)
             try:
-                total.add(position, _decoded(reply))
+                answer = decoded(reply)
+                total.add(position, answer)
+                if answer.ledger_head:
+                    heads = (answer.ledger_head, answer.ledger_signature)
+                    self._ledger_heads[cohort[position]] = heads
             except ProtocolError as error:
-                _left_out(round_number, cohort[position], cut(error))
+                left_out(round_number, cohort[position], cut(error))
                 total.give_up(position)
         for position in sorted(silent):
-            _left_out(round_number, cohort[position], "no answer in time")
+            left_out(round_number, cohort[position], "no answer in time")
         wanted = math.ceil(self._config.cohort.minimum_survivors * len(cohort))
         if total.survivors < wanted:
             raise TooFewSurvivors(
@@ -151,7 +196,9 @@ class Federation:
             attempt=attempt,
             plan=self._plan.canonical(),
             plan_digest=self._digest,
+            clipping_norm=self._clipping_norm,
             parameters=self.parameters,
+            normalisation=self._normalised(),
         ).to_record()
         return [
             Message(
@@ -163,6 +210,10 @@ class Federation:
             for client in cohort
         ]
 
+    def _normalised(self) -> FlatVector:
+        none = np.zeros(0, dtype=np.float32)
+        return none if self._normalisation is None else self._normalisation.vector()
+
     def _measure(self, round_number: int) -> Measurement | None:
         every = self._config.runtime.evaluate_every
         if round_number % every and round_number != self._config.rounds:
@@ -173,11 +224,12 @@ class Federation:
         self,
         round_number: int,
         collected: _Collected,
-        measured: Measurement | None,
+        found: tuple[Measurement | None, PrivateScores | None],
         seconds: float,
     ) -> None:
+        measured, scores = found
         lost = collected.asked - collected.total.survivors
-        self.rounds_done, self._last = round_number, measured
+        self._last = measured
         self._lost += lost
         self._seconds += seconds
         event = RoundFinished(
@@ -188,6 +240,8 @@ class Federation:
             lost=lost,
             loss=measured.loss if measured else None,
             accuracy=measured.accuracy if measured else None,
+            private_loss=scores.loss if scores else None,
+            private_accuracy=scores.accuracy if scores else None,
             epsilon=self._budget.epsilon(),
             epsilon_budget=self._plan.epsilon_budget,
             seconds=seconds,
@@ -205,6 +259,9 @@ class Federation:
             code_digest=self._code,
             clients_lost=self._lost,
             seconds=self._seconds,
+            normalisation=self._normalised(),
+            clipping_norm=self._clipping_norm,
+            noise={} if self._noise is None else self._noise.state(),
         )
         save(self._folder, checkpoint)
 
@@ -219,11 +276,15 @@ class Federation:
             policy=self._randomness.policy,
             accuracy_by_round=self.recorder.accuracy_by_round,
             final=self._last or self._evaluator.measure(self.parameters),
+            normalisation=self._normalisation,
+            ledger_heads=self._ledger_heads,
         )
         write_results(self._folder, outcome, self._model, self.parameters)
-        self._folder.write_json(REPORT, build_report(outcome, self._folder.path.name))
+        report = build_report(outcome, self._folder.path.name)
+        self._folder.write_json(REPORT, report)
+        write_forms(self._folder, report)
         summary = build_summary(
-            self._folder, outcome, clients_lost=self._lost, seconds=self._seconds
+            self._folder, outcome, report, clients_lost=self._lost, seconds=self._seconds
         )
         self._folder.write_json(SUMMARY, summary)
         for line in summary_lines(summary):
@@ -232,16 +293,6 @@ class Federation:
             f"finished: {self._folder.path}",
             RunFinished(folder=self._folder.path, summary=summary),
         )
-
-
-def _left_out(round_number: int, client: str, why: str) -> None:
-    _LOGGER.warning("round %d: %s is left out: %s", round_number, client, why)
-
-
-def _decoded(reply: Message) -> TrainReply:
-    if reply.has_error():
-        raise ProtocolError(reason_of(reply))
-    return TrainReply.from_record(reply.content)
 
 
 def _told(event: RoundFinished) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.config import ServerConfig
+from shared.config_sections import ServerConfig
 from shared.errors import ConfigurationError, StateError
 from shared.parameters import FlatVector
 

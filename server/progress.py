@@ -36,6 +36,7 @@ class RoundFinished:
     """A round is over and safely on disk; loss and accuracy are None where nothing was measured.
 
     `epsilon` is the running bound of the worst observer with a finite one; infinite without DP.
+    `private_loss` and `private_accuracy` are of the sites' own data, with noise.
     """
 
     round_number: int
@@ -48,6 +49,8 @@ class RoundFinished:
     epsilon: float
     epsilon_budget: float
     seconds: float
+    private_loss: float | None = None
+    private_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,9 @@ from server.run_folder import RunFolder
 from shared.errors import StateError
 
 METRICS = "metrics.jsonl"
+_SHOWN = (
+    "loss", "accuracy", "private_loss", "private_accuracy", "epsilon", "seconds", "answered",
+)  # fmt: skip
 
 
 class Recorder:
@@ -57,6 +60,8 @@ class Recorder:
             "lost": event.lost,
             "loss": _writable(event.loss),
             "accuracy": event.accuracy,
+            "private_loss": event.private_loss,
+            "private_accuracy": event.private_accuracy,
             "epsilon": _writable(event.epsilon),
             "seconds": round(event.seconds, 4),
         }
@@ -64,7 +69,7 @@ class Recorder:
         if event.accuracy is not None:
             self.accuracy_by_round.append((event.round_number, event.accuracy))
         if self._writer is not None:
-            for name in ("loss", "accuracy", "epsilon", "seconds", "answered"):
+            for name in _SHOWN:
                 if isinstance(line[name], int | float):
                     self._writer.add_scalar(name, line[name], event.round_number)
 

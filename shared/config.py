@@ -11,155 +11,24 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, Self, get_args, get_type_hints
 
-from shared.domains import check_domains, fraction, non_negative, one_of, positive, within
+from shared.config_sections import (
+    AuditConfig,
+    CohortConfig,
+    DataConfig,
+    EvaluationConfig,
+    OutputConfig,
+    PopulationConfig,
+    PrivacyConfig,
+    RuntimeConfig,
+    ServerConfig,
+    StatisticsConfig,
+    TrainingConfig,
+)
+from shared.domains import check_domains, positive
 from shared.errors import ConfigurationError
 
 Scalar = str | int | float | bool
 OS_RANDOMNESS = "os"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataConfig:
-    """Where data lie. `dir`: "" searches the usual places; `name`: of a hub's data set."""
-
-    dir: str = ""
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PopulationConfig:
-    """All clients, and how a demonstration shares one data set out among them.
-
-    Attributes:
-        size: Number N of clients; public.
-        partition: Who holds what: iid, dirichlet, shards, quantity or natural.
-        examples_per_client: Public nominal size; the pool is N times this; 0 = the whole pool.
-        alpha: Concentration of dirichlet (labels) and quantity (sizes).
-        shards_per_client: Number of label shards each client gets.
-        column: Column of the natural partition.
-        partition_seed: Seed of the split; not of the training.
-    """
-
-    size: int = field(default=20, metadata=positive())
-    partition: str = field(
-        default="iid", metadata=one_of("iid", "dirichlet", "shards", "quantity", "natural")
-    )
-    examples_per_client: int = field(default=500, metadata=non_negative())
-    alpha: float = field(default=0.5, metadata=positive())
-    shards_per_client: int = field(default=2, metadata=positive())
-    column: str = ""
-    partition_seed: int = field(default=0, metadata=non_negative())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CohortConfig:
-    """Who is asked in a round.
-
-    Attributes:
-        sample_rate: Probability q that a client is asked; 1 asks all. Truncated Poisson sampling.
-        timeout_s: Seconds to wait for replies; whoever is later is lost for the round.
-        minimum_survivors: Fraction of those asked that must answer, else the run stops.
-    """
-
-    sample_rate: float = field(default=1.0, metadata=fraction())
-    timeout_s: float = field(default=600.0, metadata=positive())
-    minimum_survivors: float = field(default=0.5, metadata=within(0.0, 1.0))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingConfig:
-    """Local training.
-
-    Attributes:
-        steps: Optimizer steps a round; public and fixed. 0 = by `epochs` (not at record level).
-        epochs: Passes over the site's data a round, where `steps` is 0.
-        batch_size: Record level: the public constant that divides the noisy sum of gradients.
-            Otherwise: examples in a batch.
-        sample_rate: Record level: probability q that a record takes part in a step (Poisson).
-        proximal_term: FedProx's mu; 0 = FedAvg.
-        max_physical_batch: Examples on the device at once; does not change the result.
-    """
-
-    steps: int = field(default=1, metadata=non_negative())
-    epochs: int = field(default=0, metadata=non_negative())
-    batch_size: int = field(default=150, metadata=positive())
-    sample_rate: float = field(default=0.3, metadata=fraction())
-    optimizer: str = field(default="sgd", metadata=one_of("sgd", "adam"))
-    learning_rate: float = field(default=6.0, metadata=positive())
-    momentum: float = field(default=0.0, metadata=within(0.0, 1.0, open_right=True))
-    proximal_term: float = field(default=0.0, metadata=non_negative())
-    max_physical_batch: int = field(default=512, metadata=positive())
-
-    def __post_init__(self) -> None:
-        """Refuse a local training of no, or of two, lengths."""
-        if (self.steps > 0) == (self.epochs > 0):
-            raise ConfigurationError(
-                "expected exactly one of training.steps and training.epochs above 0, "
-                f"got {self.steps} and {self.epochs}"
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrivacyConfig:
-    """What is promised.
-
-    Attributes:
-        unit: record (each site adds its own noise: DP-SGD), client (the server adds noise to the
-            sum of clipped updates), or none (not private).
-        clipping_norm: L2 bound C on what one unit contributes to a step or a round.
-        noise_multiplier: Standard deviation of the noise divided by C.
-        delta: Of every claim.
-        epsilon_budget: The run is refused where its plan would exceed it.
-    """
-
-    unit: str = field(default="record", metadata=one_of("record", "client", "none"))
-    clipping_norm: float = field(default=0.5, metadata=positive())
-    noise_multiplier: float = field(default=1.63, metadata=positive())
-    delta: float = field(default=1e-5, metadata=within(0.0, 0.5, open_left=True))
-    epsilon_budget: float = field(default=8.0, metadata=positive())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerConfig:
-    """The step on the global parameters (Reddi et al. 2021); sgd, 1.0, 0.0 is FedAvg."""
-
-    optimizer: str = field(default="sgd", metadata=one_of("sgd", "adam", "yogi", "adagrad"))
-    learning_rate: float = field(default=1.0, metadata=positive())
-    momentum: float = field(default=0.5, metadata=within(0.0, 1.0, open_right=True))
-    beta1: float = field(default=0.9, metadata=within(0.0, 1.0, open_right=True))
-    beta2: float = field(default=0.99, metadata=within(0.0, 1.0, open_right=True))
-    tau: float = field(default=1e-3, metadata=positive())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeConfig:
-    """What cannot change the guarantee.
-
-    Attributes:
-        device: auto, cpu, cuda, cuda:n or mps.
-        torch_threads: Threads of one training; results may differ in the last bits between values.
-        gpu_memory_fraction: Share of the GPU one process may take, where several share it.
-        evaluate_every: Rounds between two evaluations on public data; the last is always evaluated.
-    """
-
-    device: str = "auto"
-    torch_threads: int = field(default=1, metadata=positive())
-    gpu_memory_fraction: float = field(default=1.0, metadata=fraction())
-    evaluate_every: int = field(default=1, metadata=positive())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputConfig:
-    """Where results go. `run_id`: "" makes one; `resume`: continue the run folder of that id.
-
-    `origins` is a JSON object key -> where its value came from, written by the command line.
-    """
-
-    dir: str = "runs"
-    run_id: str = ""
-    resume: bool = False
-    tensorboard: bool = True
-    origins: str = "{}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,8 +44,11 @@ class RunConfig:
     cohort: CohortConfig = field(default_factory=CohortConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
     server: ServerConfig = field(default_factory=ServerConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
     def __post_init__(self) -> None:

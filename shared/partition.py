@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.config import PopulationConfig
+from shared.config_sections import PopulationConfig
 from shared.errors import ConfigurationError
 
 Indices = NDArray[np.int64]

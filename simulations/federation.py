@@ -8,10 +8,16 @@ from flwr.common.constant import SUPERLINK_NODE_ID
 
 from client.app import app as client_app
 from server.app import app as server_app
-from server.run_folder import new_run_id
+from server.report.results import REPORT
+from server.run_folder import RunFolder, new_run_id
 from shared.config import RunConfig, Scalar
+from shared.dp.witness import watched_by
+from simulations.audits.canaries import Canaries
+from simulations.audits.recording import audited_claim, record_audits
 from simulations.faults import Faults
 from simulations.grid import InProcessGrid
+
+_LEDGERS = "ledgers"
 
 
 def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) -> Path:
@@ -27,7 +33,8 @@ def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) 
     flat = RunConfig.from_run_config(raw_config).flat()
     flat["output.run_id"] = flat["output.run_id"] or new_run_id(str(flat["task"]))
     population = int(flat["population.size"])
-    grid = InProcessGrid(client_app, population, flat, faults=faults)
+    folder = Path(str(flat["output.dir"])) / str(flat["output.run_id"])
+    grid = InProcessGrid(client_app, population, flat, faults=faults, ledgers=folder / _LEDGERS)
     context = Context(
         run_id=grid.run.run_id,
         node_id=SUPERLINK_NODE_ID,
@@ -35,5 +42,25 @@ def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) 
         state=RecordDict(),
         run_config=flat,
     )
-    server_app(grid=grid, context=context)
-    return Path(str(flat["output.dir"])) / str(flat["output.run_id"])
+    canaries = _canaries(RunConfig.from_run_config(flat))
+    if canaries is None:
+        server_app(grid=grid, context=context)
+        return folder
+    with watched_by(canaries):
+        server_app(grid=grid, context=context)
+    _finish(folder, canaries)
+    return folder
+
+
+def _canaries(config: RunConfig) -> Canaries | None:
+    privacy = config.privacy
+    # Correlated noise is one mechanism over all rounds, which canaries of single rounds misread.
+    fit = privacy.unit != "none" and privacy.correlation == "none"
+    return Canaries(config) if fit and config.audit.canaries else None
+
+
+def _finish(folder: Path, canaries: Canaries) -> None:
+    claim = audited_claim(RunFolder(folder).read_json(REPORT))
+    results = canaries.results(claim[1], claim[0]) if claim else []
+    if results:
+        record_audits(folder, results)

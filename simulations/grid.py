@@ -14,6 +14,7 @@ import copy
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
@@ -39,6 +40,7 @@ class InProcessGrid(Grid):
         population: Number of clients; their contexts are made when first needed.
         run_config: Flat run config that every client receives.
         faults: Who fails to answer, and how; None: nobody.
+        ledgers: Where the clients' privacy ledgers are kept; None: they keep none.
     """
 
     simulated = True
@@ -50,11 +52,13 @@ class InProcessGrid(Grid):
         run_config: Mapping[str, Scalar],
         *,
         faults: Faults | None = None,
+        ledgers: Path | None = None,
     ) -> None:
         self._client_app = client_app
         self._population = population
         self._run_config = dict(run_config)
         self._faults = faults
+        self._ledgers = ledgers
         self._contexts: dict[int, Context] = {}
         self._pending: dict[str, Message] = {}
         self._numbers = itertools.count(1)
@@ -154,6 +158,8 @@ class InProcessGrid(Grid):
                 "num-partitions": self._population,
                 "allow-seeded-runs": True,
             }
+            if self._ledgers is not None:
+                node_config["virtual-ledgers"] = str(self._ledgers)
             self._contexts[index] = Context(
                 run_id=_RUN_ID,
                 node_id=_FIRST_NODE_ID + index,

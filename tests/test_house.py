@@ -10,7 +10,9 @@ import pytest
 from shared.config import Scalar, defaults
 from shared.dp.claims import planned_claims
 from shared.dp.plan import PrivacyPlan
-from shared.messages import PROTOCOL_VERSION, Enrolled, TrainInstruction, TrainReply
+from shared.messages import Enrolled, TrainInstruction, TrainReply
+from shared.query_messages import QueryInstruction, QueryReply
+from shared.wire import PROTOCOL_VERSION
 from tests.test_packaging import pyproject
 
 ROOT = Path(__file__).parents[1]
@@ -130,8 +132,14 @@ def test_every_key_is_explained_with_its_default() -> None:
 def test_the_protocol_page_lists_every_field() -> None:
     """Of every message, and nothing that is in none."""
     assert page("protocol.md").startswith(f"# Protocol, version {PROTOCOL_VERSION}\n")
-    listed = {cells[2].strip("`"): "".join(cells[3:]) for cells in rows(page("protocol.md"))[:4]}
-    messages: tuple[Any, ...] = (Enrolled, TrainInstruction, TrainReply)
+    listed = {cells[2].strip("`"): "".join(cells[3:]) for cells in rows(page("protocol.md"))[:6]}
+    messages: tuple[Any, ...] = (
+        Enrolled,
+        TrainInstruction,
+        TrainReply,
+        QueryInstruction,
+        QueryReply,
+    )
     for message in messages:
         named = set(re.findall(r"`(\w+)`", listed[message.__name__]))
         assert named == {field.name for field in fields(message)}

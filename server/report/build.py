@@ -1,21 +1,24 @@
 """report.json: every number of it comes from the charges, by the schema beside this file."""
 
-from collections import Counter
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 from server.environment import git_commit, software
 from server.evaluation import Measurement
+from server.report.claim_details import ClaimDetails
+from server.report.spending import Heads, clients, data_accesses, ledger
 from server.report.verdict import as_json, assumptions, verdict
 from shared.config import RunConfig
 from shared.dp.accounting import ORDERS, REPORT_INTERVAL
 from shared.dp.claims import Claim, claims_so_far
 from shared.dp.events import Charge, event_to_json
-from shared.dp.mechanisms import ClientPrivacy, NoPrivacy, RecordPrivacy
+from shared.dp.mechanisms import CorrelatedPrivacy, NoPrivacy, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
+from shared.normalisation import Normalisation
 
 _FLOAT_PROTECTION = "none: double-precision Gaussian noise, floating-point attacks are possible"
 
@@ -33,6 +36,8 @@ class Outcome:
         policy: Where randomness came from.
         accuracy_by_round: (round, accuracy) on public data.
         final: The last measurement.
+        normalisation: How the model's inputs were normalised.
+        ledger_heads: Client -> hash and signature of the last entry of its site's ledger.
     """
 
     config: RunConfig
@@ -43,6 +48,8 @@ class Outcome:
     policy: str
     accuracy_by_round: Sequence[tuple[int, float]]
     final: Measurement
+    normalisation: Normalisation | None = None
+    ledger_heads: Heads = field(default_factory=dict)
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -53,6 +60,8 @@ class Outcome:
 def build_report(outcome: Outcome, run_id: str) -> dict[str, Any]:
     """The privacy report as strict JSON."""
     claims, plan, config = outcome.claims, outcome.plan, outcome.config
+    charges, heads = outcome.charges, outcome.ledger_heads
+    details = ClaimDetails(plan, charges, claims)
     return {
         "schema_version": "1.0",
         "report_id": run_id,
@@ -69,15 +78,15 @@ def build_report(outcome: Outcome, run_id: str) -> dict[str, Any]:
             "execution": "simulation" if outcome.simulated else "deployment",
         },
         "verdict": verdict(plan, claims, seeded=config.seeded),
-        "claims": [claim.to_json() for claim in claims],
+        "claims": [claim.to_json() | details.of(claim) for claim in claims],
         "mechanisms": [_mechanism(outcome)],
-        "data_accesses": _data_accesses(plan),
+        "data_accesses": data_accesses(plan, charges),
         "assumptions": as_json(assumptions(plan, seeded=config.seeded)),
         "accounting": _accounting(),
-        "clients": _clients(outcome),
-        "ledger": _ledger(outcome),
+        "clients": clients(plan, charges, heads),
+        "ledger": ledger(plan, charges, heads, simulated=outcome.simulated),
         "audit": [],
-        "utility": _utility(outcome),
+        "utility": _utility(outcome, details),
         "trust": _trust(plan),
         "implementation": {
             "rng": f"ChaCha20 streams, {outcome.policy}",
@@ -117,6 +126,13 @@ def _mechanism(outcome: Outcome) -> dict[str, Any]:
             "name": "dp-sgd at each site", "noise_placed_by": "each_client",
             "sampling": sampling, "steps": steps,
         }  # fmt: skip
+    if isinstance(mechanism, CorrelatedPrivacy):
+        return shared | numbers | {
+            "name": f"dp-ftrl, {mechanism.matrix} matrix", "noise_placed_by": "server",
+            "sampling": {"scheme": "unknown", "population": plan.population},
+            "steps": len(outcome.charges), "max_participations": mechanism.max_participations,
+            "min_separation": mechanism.min_separation,
+        }  # fmt: skip
     sampling = {
         "scheme": "truncated_poisson" if mechanism.sample_rate < 1 else "all",
         "q": mechanism.sample_rate,
@@ -124,29 +140,11 @@ def _mechanism(outcome: Outcome) -> dict[str, Any]:
         "population": plan.population,
         "secret_from": ["other clients", "holder of the model"],
     }
+    clip_mode = "adaptive" if mechanism.adaptive else "flat"
     return shared | numbers | {
-        "name": "dp-fedavg", "noise_placed_by": "server",
+        "name": "dp-fedavg", "noise_placed_by": "server", "clip_mode": clip_mode,
         "sampling": sampling, "steps": len(outcome.charges),
     }  # fmt: skip
-
-
-def _data_accesses(plan: PrivacyPlan) -> list[dict[str, Any]]:
-    private = not isinstance(plan.mechanism, NoPrivacy)
-    by_server = isinstance(plan.mechanism, ClientPrivacy)
-    return [
-        {
-            "what": "one update a client and round",
-            "released_to": "server",
-            "protected": "dp" if private and not by_server else "none",
-            "charged": private,
-        },
-        {
-            "what": "the global model after every round",
-            "released_to": "clients and holder of the model",
-            "protected": "dp" if private else "none",
-            "charged": private,
-        },
-    ]
 
 
 def _accounting() -> dict[str, Any]:
@@ -159,58 +157,16 @@ def _accounting() -> dict[str, Any]:
     }
 
 
-def _clients(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "count": outcome.plan.population,
-        "epsilon_max": _worst(outcome.claims),
-        "per_client": _per_client(outcome),
-    }
-
-
-def _per_client(outcome: Outcome) -> list[dict[str, Any]]:
-    """What each of the three that were asked most has spent."""
-    # Secrecy: amplification at client level rests on nobody learning who was asked, and how often.
-    if isinstance(outcome.plan.mechanism, ClientPrivacy):
-        return []
-    asked = Counter(client for charge in outcome.charges for client in charge.clients)
-    return [
-        {
-            "client": client,
-            "spent": _worst(
-                claims_so_far(
-                    outcome.plan, [charge for charge in outcome.charges if client in charge.clients]
-                )
-            ),
-            "budget": outcome.plan.epsilon_budget,
-            "rounds": rounds,
-        }
-        for client, rounds in asked.most_common(3)
-    ]
-
-
-def _worst(claims: Sequence[Claim]) -> float | str:
-    epsilon: float | str = max(claims, key=lambda claim: claim.epsilon).to_json()["epsilon"]
-    return epsilon
-
-
-def _ledger(outcome: Outcome) -> dict[str, Any]:
-    released = outcome.claims[-1].to_json()["epsilon"]
-    return {
-        "scope": "run_only",
-        "head_hash": None,
-        "entries": len(outcome.charges),
-        "opening_epsilon": 0.0,
-        "closing_epsilon": released,
-        "prior_runs": [],
-        "enforced_at": "server",
-        "rollback_protection": "none",
-    }
-
-
-def _utility(outcome: Outcome) -> dict[str, Any]:
+def _utility(outcome: Outcome, details: ClaimDetails) -> dict[str, Any]:
+    by_round = [[number, accuracy] for number, accuracy in outcome.accuracy_by_round]
+    finite = [claim for claim in outcome.claims if math.isfinite(claim.epsilon)]
+    spent = dict(details.of(finite[0]).get("epsilon_by_round", [])) if finite else {}
     return {
         "metric": "accuracy",
-        "by_round": [[number, accuracy] for number, accuracy in outcome.accuracy_by_round],
+        "by_round": by_round,
+        "by_epsilon": [
+            [spent[number], accuracy] for number, accuracy in by_round if number in spent
+        ],
         "evaluated_on": "public",
     }
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 
 from server.report.build import Outcome
 from server.report.verdict import verdict
+from server.report.verify import report_digest
 from server.run_folder import RunFolder
 from shared.parameters import FlatVector, load
 
@@ -42,6 +45,9 @@ def model_bytes(model: nn.Module, parameters: FlatVector, outcome: Outcome) -> b
             {claim.adversary: claim.to_json()["epsilon"] for claim in outcome.claims}
         ),
     }
+    if outcome.normalisation is not None:
+        # Whoever uses the model must normalise its inputs as the sites did.
+        metadata["normalisation"] = json.dumps(asdict(outcome.normalisation))
     return _in_order(save_tensors(tensors), metadata)
 
 
@@ -69,7 +75,12 @@ def write_results(
 
 
 def build_summary(
-    folder: RunFolder, outcome: Outcome, *, clients_lost: int, seconds: float
+    folder: RunFolder,
+    outcome: Outcome,
+    report: Mapping[str, Any],
+    *,
+    clients_lost: int,
+    seconds: float,
 ) -> dict[str, Any]:
     """What `murmura simulate --json` prints at its end."""
     claims = [claim.to_json() for claim in outcome.claims]
@@ -91,4 +102,5 @@ def build_summary(
         "rounds": outcome.rounds_done,
         "clients_lost": clients_lost,
         "seeded": outcome.config.seeded,
+        "report_digest": report_digest(report),
     }

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from server.report.facts import CLAIM_HEADINGS, LEVELS, claim_row, number, worst_clients
+
 Row = tuple[str, ...]
 _HEADINGS: Row = ("against", "unit", "epsilon", "delta", "budget", "without amplification")
 
@@ -43,3 +45,41 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         f"model   {summary['model_file']}",
         f"report  {summary['report_file']}",
     ]
+
+
+def report_lines(report: Mapping[str, Any]) -> list[str]:
+    """The report in at most twenty lines: verdict, claims, clients, problems, numbers unrounded."""
+    verdict, audits = report["verdict"], report["audit"]
+    rows = [CLAIM_HEADINGS, *[claim_row(claim, audits) for claim in report["claims"]]]
+    bars = ["budget used", *[_bar(claim) for claim in report["claims"]]]
+    rows = [(*row, bar) for row, bar in zip(rows, bars, strict=True)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [f"{LEVELS[verdict['level']]}: {verdict['one_line']}", ""]
+    lines += [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows[:7]
+    ]
+    if clients := worst_clients(report):
+        spent = ", ".join(f"{_line_of(c['client'])} {number(c['spent'])}" for c in clients)
+        lines += ["", f"spent most: {spent}"]
+    listed = verdict["problems"][:5]
+    lines += [f"{p['severity']} {_line_of(p['code'])}: {_one_line(p)}" for p in listed]
+    return lines[:20]
+
+
+def _bar(claim: Mapping[str, Any]) -> str:
+    if claim["epsilon"] == "inf" or claim.get("budget_epsilon") in (None, "inf"):
+        return ""
+    share = min(1.0, float(claim["epsilon"]) / float(claim["budget_epsilon"]))
+    return f"[{'#' * round(10 * share):10}] {100 * share:.0f} %"
+
+
+def _one_line(problem: Mapping[str, Any]) -> str:
+    fix = f"; {problem['fix']}" if problem.get("fix") else ""
+    text = _line_of(f"{problem['text']}{fix}")
+    return text if len(text) <= 150 else text[:149] + "…"
+
+
+def _line_of(text: str) -> str:
+    """One line without control characters: names are chosen by others."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())

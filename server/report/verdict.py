@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from shared.dp.claims import Claim
-from shared.dp.mechanisms import ClientPrivacy, NoPrivacy, RecordPrivacy
+from shared.dp.mechanisms import CLIENT_LEVEL, CorrelatedPrivacy, NoPrivacy, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 
 _HIGH_EPSILON = 10.0
@@ -54,7 +54,17 @@ def assumptions(plan: PrivacyPlan, *, seeded: bool) -> tuple[Assumption, ...]:
                 evidence="nothing attests the code that a site runs",
             )
         )
-    if isinstance(mechanism, ClientPrivacy):
+    if isinstance(mechanism, CorrelatedPrivacy):
+        found.append(
+            Assumption(
+                id="participation",
+                text=f"no client takes part twice within {mechanism.min_separation} rounds, or "
+                f"more than {mechanism.max_participations} times",
+                status="enforced",
+                evidence="the server's rotation, and the ledger of every unmodified client",
+            )
+        )
+    if isinstance(mechanism, CLIENT_LEVEL):
         found.append(
             Assumption(
                 id="trusted_server",
@@ -98,10 +108,36 @@ def problems(claims: Sequence[Claim], found: Sequence[Assumption]) -> list[dict[
                 "fix": "more noise, fewer rounds or more data",
             }
         )
+    listed += _warnings(claims)
+    return listed
+
+
+def _warnings(claims: Sequence[Claim]) -> list[dict[str, str]]:
+    """What weakens a claim without voiding it."""
+    listed = []
+    finite = [claim for claim in claims if math.isfinite(claim.epsilon)]
+    if finite and any(claim.epsilon > 0.95 * claim.budget_epsilon for claim in finite):
+        listed.append(
+            {
+                "code": "BUDGET_NEARLY_SPENT",
+                "severity": "info",
+                "text": f"more than 95 % of the run's budget {finite[0].budget_epsilon!r} is spent",
+            }
+        )
+    if finite:
+        listed.append(
+            {
+                "code": "TUNING_NOT_CHARGED",
+                "severity": "info",
+                "text": "if settings were chosen by looking at results on private data, each look "
+                "costs epsilon that is not in this report",
+                "fix": "choose settings on public data, or charge the search (docs/privacy.md)",
+            }
+        )
     if any(not claim.cross_check.get("agree", True) for claim in claims):
         listed.append(
             {
-                "code": "ACCOUNTANTS_DISAGREE",
+                "code": "PLD_ABOVE_RDP",
                 "severity": "warning",
                 "text": "PLD exceeds RDP, which points to numerical trouble; the smaller, still "
                 "valid bound is reported",

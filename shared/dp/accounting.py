@@ -22,15 +22,18 @@ from dp_accounting.rdp import RdpAccountant, compute_epsilon
 
 from shared.dp.mechanisms import Adjacency
 from shared.dp.steps import Counts, merged, without_sampling
+from shared.dp.tail import small_delta_epsilon
 from shared.errors import ConfigurationError, PrivacyError
 
 REPORT_INTERVAL = 1e-4
 LIVE_INTERVAL = 1e-3
-_FINER_INTERVALS = (2e-5, 1e-6)
+_FINER_INTERVALS = (2e-5, 5e-6, 1e-6)
 _RELATIONS = {
     Adjacency.ADD_OR_REMOVE_ONE: dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE,
     # dp-accounting's name for zero-out
     Adjacency.ZERO_OUT: dp_accounting.NeighboringRelation.REPLACE_SPECIAL,
+    # its PLD doubles the sensitivity itself
+    Adjacency.REPLACE_ONE: dp_accounting.NeighboringRelation.REPLACE_ONE,
 }
 # dp-accounting's own orders, whose fractions make large epsilons up to seven times smaller, and
 # every whole one to 64. A fractional order whose series does not converge is left out by it.
@@ -38,7 +41,10 @@ _WHOLE = (*range(11, 65), 80, 96, 128, 192, 256, 512, 1024, 4096)
 ORDERS = (*(tenth / 10 for tenth in range(11, 110)), *_WHOLE)
 _LAST_BITS = 1e-13  # of a divergence, at most
 _ALARM = 1e-4  # PLD above another bound by more than the rounding of the claim
-_EVENLY = 5000  # a PLD is fine enough where epsilon is this many intervals
+# A PLD is fine enough where epsilon is this many intervals: few steps add few roundings.
+_EVENLY, _EVENLY_EACH = 5000.0, 200.0
+_COARSEST = 1.0
+_SMALL_DELTA = 1e-10  # below, the library's FFT composes too roughly, and can fall below the truth
 _POINTS = 2_000_000  # and too fine above this many: its memory grows with epsilon / interval
 
 
@@ -73,7 +79,8 @@ def epsilon_of(
     Args:
         event: What one unit was exposed to; any composition of the events of `shared.dp.events`.
         delta: In (0, 1).
-        adjacency: Replace-one is computed for Gaussian events alone, at twice the sensitivity.
+        adjacency: Replace-one is add-or-remove-one at twice the sensitivity for Gaussian events,
+            and a distribution of its own for Poisson sampled ones; not known for truncated ones.
         interval: Discretisation of the PLD; by default 1e-4, and finer for small epsilons. Either
             is made coarser, by powers of ten, where epsilon is in the hundreds.
 
@@ -85,9 +92,11 @@ def epsilon_of(
         raise ConfigurationError(f"delta must be in (0, 1), got {delta!r}")
     counts = merged(event)
     adjacency = Adjacency(adjacency)
-    if adjacency is Adjacency.REPLACE_ONE:
+    if adjacency is Adjacency.REPLACE_ONE and without_sampling(counts) == counts:
         # dp-accounting 0.6's RDP ignores the doubled sensitivity (its issue 378): so we double it.
         counts, adjacency = _doubled_sensitivity(counts), Adjacency.ADD_OR_REMOVE_ONE
+    if adjacency is Adjacency.REPLACE_ONE and _is_truncated(counts):
+        raise PrivacyError("replace-one is not known for truncated Poisson sampling")
     return _epsilon(counts, delta, adjacency, interval)
 
 
@@ -98,19 +107,24 @@ def _epsilon(counts: Counts, delta: float, adjacency: Adjacency, interval: float
         return Epsilon(epsilon=0.0, method="pld", pld=0.0, rdp=None, agree=True, **found)
     if any(isinstance(part, dp.NonPrivateDpEvent) for part, _ in counts):
         return Epsilon(epsilon=math.inf, method="pld", pld=math.inf, rdp=None, agree=True, **found)
-    rdp = _rdp(counts, delta, adjacency)
+    replaced = adjacency is Adjacency.REPLACE_ONE
+    # No RDP of dp-accounting 0.6 is valid for replace-one.
+    rdp = None if replaced else _rdp(counts, delta, adjacency)
     bounds = {} if rdp is None else {"rdp": rdp}
     bare = without_sampling(counts)
     if not (_is_truncated(counts) and adjacency is Adjacency.ADD_OR_REMOVE_ONE):
         # Guarantee: zeroing a unit, and adding it to a Poisson sample, changes each possible
         # sample by C at most. Adding it to a truncated sample can push out another, so 2·C.
-        bounds["exact_gaussian"] = _exact_gaussian(bare, delta)
+        bounds["exact_gaussian"] = _exact_gaussian(
+            _doubled_sensitivity(bare) if replaced else bare, delta
+        )
     if bare == counts:
         return _smallest(bounds["exact_gaussian"], bounds, rdp, found)
     found["interval"] = _coarsened(found["interval"], min(bounds.values(), default=0.0))
     pld = _pld(counts, delta, adjacency, found["interval"])
+    steps = sum(count for _, count in counts)
     for finer in () if interval else _FINER_INTERVALS:
-        if pld < _EVENLY * found["interval"]:
+        if pld < min(_EVENLY, _EVENLY_EACH * math.sqrt(steps)) * found["interval"]:
             found["interval"] = finer
             pld = _pld(counts, delta, adjacency, finer)
     return _smallest(pld, {"pld": pld} | bounds, rdp, found)
@@ -157,11 +171,23 @@ def _exact_gaussian(counts: Counts, delta: float) -> float:
 
 
 def _pld(counts: Counts, delta: float, adjacency: Adjacency, interval: float) -> float:
+    if interval > _COARSEST:
+        return math.inf  # a distribution so coarse bounds nothing; another bound is reported
+    if delta < _SMALL_DELTA:
+        steps = [(_single(part, adjacency, interval), count) for part, count in counts]
+        return small_delta_epsilon(steps, delta)
+    epsilon = float(distribution(counts, adjacency, interval).get_epsilon_for_delta(delta))
+    return math.inf if math.isnan(epsilon) else epsilon
+
+
+def distribution(
+    counts: Counts, adjacency: Adjacency, interval: float
+) -> privacy_loss_distribution.PrivacyLossDistribution:
+    """The privacy loss of all `counts` together, never better than the truth."""
     composed = privacy_loss_distribution.identity(value_discretization_interval=interval)
     for part, count in counts:
         composed = composed.compose(_single(part, adjacency, interval).self_compose(count))
-    epsilon = float(composed.get_epsilon_for_delta(delta))
-    return math.inf if math.isnan(epsilon) else epsilon
+    return composed
 
 
 @lru_cache(maxsize=16)
@@ -191,7 +217,7 @@ def _single(
 def _rdp(counts: Counts, delta: float, adjacency: Adjacency) -> float | None:
     total = np.zeros(len(ORDERS))
     for part, count in counts:
-        curve = _rdp_curve(part, adjacency)
+        curve = renyi_curve(part, adjacency)
         if curve is None:
             return None
         total += count * np.array(curve)
@@ -199,7 +225,7 @@ def _rdp(counts: Counts, delta: float, adjacency: Adjacency) -> float | None:
 
 
 @lru_cache(maxsize=1024)
-def _rdp_curve(part: dp.DpEvent, adjacency: Adjacency) -> tuple[float, ...] | None:
+def renyi_curve(part: dp.DpEvent, adjacency: Adjacency) -> tuple[float, ...] | None:
     """Rényi divergence of one step at each of ORDERS; None where it is not known."""
     accountant = RdpAccountant(orders=list(ORDERS), neighboring_relation=_RELATIONS[adjacency])
     if not accountant.supports(part):
@@ -221,8 +247,9 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def _doubled_sensitivity(counts: Counts) -> Counts:
-    if any(isinstance(part, dp.NonPrivateDpEvent) for part, _ in counts):
-        return counts
-    if not all(isinstance(part, dp.GaussianDpEvent) for part, _ in counts):
-        raise PrivacyError("replace-one is accounted for Gaussian events without sampling only")
-    return tuple((dp.GaussianDpEvent(part.noise_multiplier / 2.0), count) for part, count in counts)
+    return tuple(
+        (part, count)
+        if isinstance(part, dp.NonPrivateDpEvent)
+        else (dp.GaussianDpEvent(part.noise_multiplier / 2.0), count)
+        for part, count in counts
+    )

@@ -15,7 +15,7 @@ from dp_accounting import dp_event as dp
 from shared.dp.accounting import LIVE_INTERVAL, Epsilon, epsilon_of
 from shared.dp.events import Charge
 from shared.dp.exposure import Exposure, composed, exposures, planned_exposure, within_plan
-from shared.dp.mechanisms import ClientPrivacy, NoPrivacy, RecordPrivacy
+from shared.dp.mechanisms import CLIENT_LEVEL, CorrelatedPrivacy, NoPrivacy, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.steps import merged, without_sampling
 from shared.errors import BudgetExhausted
@@ -25,10 +25,15 @@ _SEES = {
     "every_global_model": "the global model after every round (other clients)",
     "released_model": "the model at the end",
 }
+_COVERED = {
+    "train": "training",
+    "evaluate": "evaluation on the sites' data",
+    "statistics": "statistics of the inputs",
+}
 _NOT_COVERED = (
     "hyper-parameter tuning",
     "other runs on the same data",
-    "evaluation, which is on public data",
+    "evaluation on public data",
 )
 _UNIT_DETAIL = {
     "record": "one training example of one site; a person with records at several sites is "
@@ -163,7 +168,9 @@ def _claim(plan: PrivacyPlan, name: str, adversary: str, numbers: _Numbers) -> C
     unit = plan.mechanism.unit if plan.mechanism.unit != "none" else "record"
     epsilon = spent.epsilon if protected else math.inf
     bare = numbers.bare if protected else math.inf
-    checks: dict[str, Any] = {"pld": spent.pld, "agree": spent.agree} if protected else {}
+    checks: dict[str, Any] = {}
+    if protected:
+        checks = {"pld": spent.pld, "agree": spent.agree, "interval": spent.interval}
     if spent.rdp is not None and protected:
         checks["rdp"] = spent.rdp
     return Claim(
@@ -173,7 +180,7 @@ def _claim(plan: PrivacyPlan, name: str, adversary: str, numbers: _Numbers) -> C
         unit=unit,
         unit_detail=_UNIT_DETAIL[plan.mechanism.unit],
         adjacency=plan.mechanism.adjacency.value,
-        covers=("training",),
+        covers=_covers(plan),
         not_covered=_NOT_COVERED,
         epsilon=epsilon,
         delta=plan.delta,
@@ -190,14 +197,14 @@ def _claim(plan: PrivacyPlan, name: str, adversary: str, numbers: _Numbers) -> C
 
 def _is_protected(plan: PrivacyPlan, adversary: str) -> bool:
     """Whether the mechanism stands between `adversary` and one unit."""
-    if isinstance(plan.mechanism, ClientPrivacy):
+    if isinstance(plan.mechanism, CLIENT_LEVEL):
         # Secrecy: at client level the server holds every update before the noise.
         return adversary != "server_each_update"
     return isinstance(plan.mechanism, RecordPrivacy)
 
 
 def _delta_rationale(plan: PrivacyPlan) -> str:
-    if isinstance(plan.mechanism, ClientPrivacy):
+    if isinstance(plan.mechanism, CLIENT_LEVEL):
         return f"below 1/population = {1.0 / plan.population:g}"
     return "set by the operator; should be below 1/(10 × records of the largest site)"
 
@@ -211,10 +218,25 @@ def _statement(plan: PrivacyPlan, adversary: str, epsilon: float, bare: float) -
         f"Against anyone who sees {_SEES[adversary]}, whether or not any one {mechanism.unit} "
         f"({_UNIT_DETAIL[mechanism.unit]}) took part changes the chance of any outcome by at "
         f"most a factor e^{_exactly(epsilon)} plus {plan.delta!r}. Adjacency: "
-        f"{mechanism.adjacency.value.replace('_', ' ')}. Covers training; does not cover "
-        f"{', '.join(_NOT_COVERED)}. Rests on: {_RESTS_ON[mechanism.unit]}. "
+        f"{mechanism.adjacency.value.replace('_', ' ')}. Covers {', '.join(_covers(plan))}; does "
+        f"not cover {', '.join(_NOT_COVERED)}. Rests on: {_rests_on(plan)}. "
         f"Without relying on secret sampling: epsilon {_exactly(bare)}."
     )
+
+
+def _covers(plan: PrivacyPlan) -> tuple[str, ...]:
+    return tuple(_COVERED[kind] for kind in plan.events())
+
+
+def _rests_on(plan: PrivacyPlan) -> str:
+    mechanism = plan.mechanism
+    if isinstance(mechanism, CorrelatedPrivacy):
+        return (
+            "the server, which sees every clipped update, adds the noise; every client refuses to "
+            f"take part twice within {mechanism.min_separation} rounds, or more than "
+            f"{mechanism.max_participations} times"
+        )
+    return _RESTS_ON[mechanism.unit]
 
 
 def _why(plan: PrivacyPlan, adversary: str) -> str:

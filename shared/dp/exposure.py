@@ -14,8 +14,8 @@ Exposure = tuple[tuple[dp.DpEvent, int], ...]
 
 
 def planned_exposure(plan: PrivacyPlan) -> Exposure:
-    """Of a unit of a client that is asked in every round of `plan`."""
-    return ((plan.mechanism.round_event(), plan.rounds),)
+    """Of a unit of a client that is asked every time that `plan` asks anybody."""
+    return tuple(plan.events().values())
 
 
 def exposures(plan: PrivacyPlan, charges: Sequence[Charge]) -> tuple[Exposure, ...]:
@@ -39,13 +39,11 @@ def exposures(plan: PrivacyPlan, charges: Sequence[Charge]) -> tuple[Exposure, .
 
 
 def within_plan(plan: PrivacyPlan, found: Sequence[Exposure]) -> bool:
-    """Whether each exposure is to events of the plan, and to no more of them."""
-    planned = plan.mechanism.round_event()
-    return all(
-        all(event == planned for event, _ in exposure)
-        and sum(count for _, count in exposure) <= plan.rounds
-        for exposure in found
-    )
+    """Whether each exposure is to events of the plan, and to none more often than planned."""
+    planned: Counter[str] = Counter()
+    for event, times in plan.events().values():
+        planned[repr(event)] += times
+    return all(count <= planned[repr(event)] for exposure in found for event, count in exposure)
 
 
 def composed(exposure: Exposure) -> dp.DpEvent:

@@ -5,20 +5,27 @@ The plan is canonical JSON with a digest; every instruction to a client carries 
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
+
+from dp_accounting import dp_event as dp
 
 from shared.config import RunConfig
 from shared.domains import check_domains, fraction, positive, within
+from shared.dp.chosen_mechanism import cohort_rate_of, mechanism_of
 from shared.dp.mechanisms import (
+    CLIENT_LEVEL,
     MECHANISMS,
     ClientPrivacy,
+    CorrelatedPrivacy,
     Mechanism,
     NoPrivacy,
-    RecordPrivacy,
 )
+from shared.dp.queries import SumQuery
 from shared.dp.sampling import cohort_cap
 from shared.errors import ConfigurationError, MessageError
+
+EVALUATION_WIDTH = 3  # loss, accuracy, and one for each unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +39,8 @@ class PrivacyPlan:
         cohort_sample_rate: Probability that a client is asked in a round.
         delta: Of every claim.
         epsilon_budget: What the run may spend at most.
+        evaluation: What sites tell of the model's quality on their own data; None: nothing.
+        statistics: What they tell of their inputs before the first round; None: nothing.
     """
 
     rounds: int = field(metadata=positive())
@@ -40,6 +49,8 @@ class PrivacyPlan:
     cohort_sample_rate: float = field(metadata=fraction())
     delta: float = field(metadata=within(0.0, 0.5, open_left=True))
     epsilon_budget: float = field(metadata=positive())
+    evaluation: SumQuery | None = None
+    statistics: SumQuery | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan whose event is not of the sampling that it describes.
@@ -49,21 +60,84 @@ class PrivacyPlan:
                 population.
         """
         check_domains(type(self), {s.name: getattr(self, s.name) for s in fields(self)}, "")
-        if not isinstance(self.mechanism, ClientPrivacy):
+        if self.queries and isinstance(self.mechanism, NoPrivacy):
+            raise ConfigurationError(
+                "private evaluation and statistics need a unit of privacy, got privacy.unit = none"
+            )
+        if not isinstance(self.mechanism, CLIENT_LEVEL):
             return
         described = (self.population, self.cohort_sample_rate)
-        accounted = (self.mechanism.population, self.mechanism.sample_rate)
+        accounted = (self.mechanism.population, _rate_of(self.mechanism))
         if described != accounted:
             # Guarantee: cohorts are drawn by the plan, and accounted by its mechanism.
             raise ConfigurationError(
                 f"the mechanism must have the plan's population and rate {described}, "
                 f"got {accounted}"
             )
+        if isinstance(self.mechanism, CorrelatedPrivacy) and self.mechanism.rounds != self.rounds:
+            # Guarantee: the sensitivity is that of all rounds.
+            raise ConfigurationError(
+                f"the mechanism must have the plan's {self.rounds} rounds, got "
+                f"{self.mechanism.rounds}"
+            )
         if self.delta >= 1.0 / self.population:
             raise ConfigurationError(
                 f"privacy.delta must be below 1/population = {1.0 / self.population:g} (at most "
                 f"a tenth of it is advised), got {self.delta:g}"
             )
+
+    @property
+    def clipping_norm(self) -> float:
+        """C, of the first round where it is adaptive; 0 where nothing is clipped."""
+        return 0.0 if isinstance(self.mechanism, NoPrivacy) else self.mechanism.clipping_norm
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the clip follows the updates' norms."""
+        return isinstance(self.mechanism, ClientPrivacy) and self.mechanism.adaptive
+
+    @property
+    def queries(self) -> dict[str, SumQuery]:
+        """What is asked besides training, by its kind."""
+        asked = {"evaluate": self.evaluation, "statistics": self.statistics}
+        return {kind: query for kind, query in asked.items() if query is not None}
+
+    def query_event(self, query: SumQuery) -> dp.DpEvent:
+        """What one unit is exposed to by one answer.
+
+        Client level with Poisson cohorts: a fresh draw of the same law. Otherwise all are asked.
+        """
+        if isinstance(self.mechanism, ClientPrivacy):
+            # An answer has the noise of its own query alone; no clip follows from it.
+            asked = replace(
+                self.mechanism,
+                noise_multiplier=query.noise_multiplier,
+                count_noise_multiplier=0.0,
+            )
+            return asked.round_event()
+        return dp.GaussianDpEvent(query.noise_multiplier)
+
+    def events(self) -> dict[str, tuple[dp.DpEvent, int]]:
+        """By kind of access: what a unit is exposed to each time, and how often at most."""
+        once = isinstance(self.mechanism, CorrelatedPrivacy)
+        found = {"train": (self.mechanism.round_event(), 1 if once else self.rounds)}
+        for kind, query in self.queries.items():
+            found[kind] = (self.query_event(query), query.times(self.rounds))
+        return found
+
+    def charge_event(self, kind: str, round_number: int, attempt: int = 1) -> dp.DpEvent | None:
+        """What an exchange of this kind in this round is charged; None: the plan has no such kind.
+
+        Correlated noise is one mechanism over all rounds: the first is charged everything, a
+        repeated round what one row more tells (docs/adr/0010).
+        """
+        if kind == "train" and isinstance(self.mechanism, CorrelatedPrivacy):
+            if attempt > 1:
+                return self.mechanism.repeat_event(round_number)
+            if round_number > 1:
+                return dp.NoOpDpEvent()
+        event, _ = self.events().get(kind, (None, 0))
+        return event
 
     @property
     def denominator(self) -> float:
@@ -81,7 +155,7 @@ class PrivacyPlan:
     def canonical(self) -> str:
         """The plan as JSON: sorted keys, no spaces; equal plans give equal texts."""
         content = asdict(self) | {
-            "mechanism": {"unit": self.mechanism.unit, **asdict(self.mechanism)}
+            "mechanism": {"kind": self.mechanism.kind, **asdict(self.mechanism)}
         }
         return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
@@ -102,13 +176,18 @@ class PrivacyPlan:
         except (ValueError, RecursionError) as error:
             raise MessageError("a privacy plan must be JSON") from error
         mechanism = _checked(content, cls)["mechanism"]
-        unit = mechanism.get("unit") if isinstance(mechanism, dict) else None
-        if not isinstance(unit, str) or unit not in MECHANISMS:
-            raise MessageError(f"expected a unit of {sorted(MECHANISMS)}, got {unit!r}")
-        kind = MECHANISMS[unit]
-        values = _checked({name: mechanism[name] for name in mechanism if name != "unit"}, kind)
+        tag = mechanism.get("kind") if isinstance(mechanism, dict) else None
+        if not isinstance(tag, str) or tag not in MECHANISMS:
+            raise MessageError(f"expected a mechanism of {sorted(MECHANISMS)}, got {tag!r}")
+        kind = MECHANISMS[tag]
+        values = _checked({name: mechanism[name] for name in mechanism if name != "kind"}, kind)
+        asked = {
+            name: None if content[name] is None else _checked(content[name], SumQuery)
+            for name in ("evaluation", "statistics")
+        }
         try:
-            return cls(**content | {"mechanism": kind(**values)})
+            queries = {name: query and SumQuery(**query) for name, query in asked.items()}
+            return cls(**content | queries | {"mechanism": kind(**values)})
         except (ConfigurationError, OverflowError) as error:
             raise MessageError(f"a privacy plan cannot be of these values: {error}") from error
 
@@ -121,33 +200,40 @@ class PrivacyPlan:
         """
         return cls(
             rounds=config.rounds,
-            mechanism=_mechanism(config),
+            mechanism=mechanism_of(config),
             population=config.population.size,
-            cohort_sample_rate=config.cohort.sample_rate,
+            cohort_sample_rate=cohort_rate_of(config),
             delta=config.privacy.delta,
             epsilon_budget=config.privacy.epsilon_budget,
+            evaluation=_evaluation(config),
+            statistics=_statistics(config),
         )
 
 
-def _mechanism(config: RunConfig) -> Mechanism:
-    privacy, training = config.privacy, config.training
-    if privacy.unit == "record":
-        return RecordPrivacy(
-            clipping_norm=privacy.clipping_norm,
-            noise_multiplier=privacy.noise_multiplier,
-            sample_rate=training.sample_rate,
-            steps_per_round=training.steps,
-            batch_size=training.batch_size,
-        )
-    if privacy.unit == "client":
-        return ClientPrivacy(
-            clipping_norm=privacy.clipping_norm,
-            noise_multiplier=privacy.noise_multiplier,
-            sample_rate=config.cohort.sample_rate,
-            population=config.population.size,
-            cap=cohort_cap(config.population.size, config.cohort.sample_rate),
-        )
-    return NoPrivacy()
+def _rate_of(mechanism: ClientPrivacy | CorrelatedPrivacy) -> float:
+    if isinstance(mechanism, CorrelatedPrivacy):
+        return 1.0 / mechanism.min_separation
+    return mechanism.sample_rate
+
+
+def _evaluation(config: RunConfig) -> SumQuery | None:
+    evaluation = config.evaluation
+    if not evaluation.private_every:
+        return None
+    return SumQuery(
+        noise_multiplier=evaluation.noise_multiplier,
+        width=EVALUATION_WIDTH,
+        every=evaluation.private_every,
+    )
+
+
+def _statistics(config: RunConfig) -> SumQuery | None:
+    statistics = config.statistics
+    if not statistics.private:
+        return None
+    return SumQuery(
+        noise_multiplier=statistics.noise_multiplier, width=2 * statistics.channels + 1, every=0
+    )
 
 
 def _checked(content: Any, kind: type[Any]) -> dict[str, Any]:

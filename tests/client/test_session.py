@@ -1,6 +1,7 @@
 """What a process keeps between messages, and which instructions it follows."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,6 +43,7 @@ def instruction(plan: PrivacyPlan | None = None) -> TrainInstruction:
         attempt=2,
         plan=plan.canonical(),
         plan_digest=plan.digest(),
+        clipping_norm=plan.clipping_norm,
         parameters=parameters,
     )
 
@@ -118,9 +120,72 @@ def test_one_process_reads_a_sites_data_once(monkeypatch: pytest.MonkeyPatch) ->
     assert read == [0, 1, 2]
 
 
+CORRELATED: dict[str, Scalar] = {
+    "privacy.unit": "client",
+    "privacy.delta": 1e-3,
+    "privacy.correlation": "banded",
+    "privacy.min_separation": 2,
+    "privacy.bands": 2,
+    "rounds": 4,
+}
+
+
+def test_correlated_noise_is_refused_without_a_ledger_before_data_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing else remembers how often this client took part."""
+    monkeypatch.setattr(Digits, "site_data", None)
+    raw = RAW | CORRELATED
+    asked = instruction(PrivacyPlan.from_config(RunConfig.from_run_config(raw)))
+    with pytest.raises(PrivacyError, match="needs a privacy ledger"):
+        session(raw).train(node(0), asked)
+
+
+def test_a_client_refuses_a_participation_that_the_accounting_does_not_cover(
+    tmp_path: Path,
+) -> None:
+    """Whatever the server asks, in a process that knows nothing but the ledger."""
+    config = RunConfig.from_run_config(RAW | CORRELATED | {"seed": "os"})
+    asked = instruction(PrivacyPlan.from_config(config))
+    here = node(0) | {"virtual-ledgers": str(tmp_path)}
+    first = replace(asked, attempt=1)
+    assert Session(config).train(here, first).round_number == 1
+    with pytest.raises(PrivacyError, match="2 apart"):
+        Session(config).train(here, replace(first, round_number=2))
+    assert Session(config).train(here, replace(first, round_number=3)).round_number == 3
+
+
+def test_a_round_beyond_the_plan_is_refused() -> None:
+    """It has no charge there."""
+    late = replace(instruction(), round_number=61)
+    with pytest.raises(PrivacyError, match="expected a round of the plan's 60"):
+        session(RAW).train(node(1), late)
+
+
 def test_a_session_is_kept_for_its_configuration_alone() -> None:
     """The same for the same values in any order; a value of another type is another value."""
     assert session(RAW) is session(dict(reversed(RAW.items())))
     assert session(RAW) is not session(RAW | {"rounds": 7})
     with pytest.raises(ConfigurationError, match=r"population.size must be of type int"):
         session(RAW | {"population.size": 3.0})
+
+
+@pytest.mark.parametrize("clip", [0.25, 1e9])
+def test_another_clipping_norm_than_the_plans_is_refused(clip: float) -> None:
+    """The server's report would promise another bound than the one that was kept."""
+    with pytest.raises(PrivacyError, match="clipping norm"):
+        session(RAW).train(node(0), replace(instruction(), clipping_norm=clip))
+
+
+def test_an_adaptive_clip_follows_the_instruction_and_says_whether_it_held() -> None:
+    """The update has one number more: half if it was within the clip as it was."""
+    raw = RAW | {"privacy.unit": "client", "privacy.clipping": "adaptive", "seed": 6}
+    plan = PrivacyPlan.from_config(RunConfig.from_run_config(raw))
+    for clip, indicator in [(1e-4, -0.5), (1e4, 0.5)]:
+        asked = replace(instruction(plan), clipping_norm=clip)
+        update = session(raw).train(node(0), asked).update
+        assert len(update) == len(asked.parameters) + 1
+        assert update[-1] == indicator
+        assert np.linalg.norm(update[:-1]) <= clip * (1 + 1e-6)
+    with pytest.raises(PrivacyError, match="clipping norm"):
+        session(raw).train(node(0), replace(instruction(plan), clipping_norm=0.0))

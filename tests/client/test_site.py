@@ -12,7 +12,7 @@ from shared.task import TaskSettings
 CONFIG = RunConfig.from_run_config({"population.size": 3})
 SEEDED = RunConfig.from_run_config({"population.size": 3, "seed": 1})
 PART: dict[str, Scalar] = {"partition-id": 2, "num-partitions": 3}
-OWN: dict[str, Scalar] = {"name": "hospital", "data": "/srv/x"}
+OWN: dict[str, Scalar] = {"name": "hospital", "data": "/srv/x", "ledger": "/srv/ledger"}
 
 
 def test_a_demonstration_node_has_its_part_of_the_pool() -> None:
@@ -33,6 +33,23 @@ def test_a_real_site_has_a_name_and_a_folder_of_its_own() -> None:
     assert site.site.partition is None
     settings = site.settings(TaskSettings(model="m", data_dir=Path("/elsewhere")))
     assert settings == TaskSettings(model="m", data_dir=Path("/srv/x"))
+    assert (site.ledger, site.virtual_ledgers, site.server) == (Path("/srv/ledger"), None, "server")
+
+
+def test_a_real_site_without_a_ledger_is_refused_unless_its_owner_says_so() -> None:
+    """Nothing else at the site keeps a server from asking for ever."""
+    bare: dict[str, Scalar] = {"name": "hospital", "data": "/srv/x"}
+    for node in (bare, bare | {"ledger": ""}, bare | {"insecure-no-ledger": "true"}):
+        with pytest.raises(PrivacyError, match="needs a privacy ledger"):
+            this_site(node, CONFIG)
+    assert this_site(bare | {"insecure-no-ledger": True}, CONFIG).ledger is None
+
+
+def test_a_simulated_site_has_its_ledger_among_those_of_the_run() -> None:
+    """Where the grid says; none where it says nothing."""
+    there = this_site(PART | {"virtual-ledgers": "/runs/x/ledgers"}, CONFIG)
+    assert there.virtual_ledgers == Path("/runs/x/ledgers")
+    assert this_site(PART, CONFIG).virtual_ledgers is None
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from server.report.verify import verify
 from shared.config import Scalar
 from shared.errors import StateError, TooFewSurvivors
 from simulations.faults import Fault, ScriptedFaults
@@ -56,6 +57,35 @@ def test_a_seeded_run_goes_on_to_the_same_model_and_claims(
         simulate(interrupted | {"output.resume": True})
 
 
+CENTRAL: list[dict[str, Scalar]] = [
+    {"privacy.clipping": "adaptive", "privacy.clipping_norm": 0.01},
+    {"privacy.correlation": "banded", "privacy.bands": 2, "privacy.min_separation": 2},
+    {"privacy.correlation": "tree", "privacy.min_separation": 1},
+    {"statistics.private": True, "statistics.high": 16.0, "evaluation.private_every": 1},
+]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("mechanism", CENTRAL, ids=["adaptive", "banded", "tree", "queries"])
+def test_clip_noise_and_statistics_go_on_where_they_were(
+    tmp_path: Path, mechanism: dict[str, Scalar]
+) -> None:
+    """The state of every mechanism is in the checkpoint."""
+    config = CONFIG | mechanism | {
+        "privacy.unit": "client", "privacy.delta": 1e-3, "privacy.epsilon_budget": 1e3,
+        "cohort.minimum_survivors": 0.5,
+    }  # fmt: skip
+    whole = simulate(config | {"output.dir": str(tmp_path / "whole")})
+    interrupted = config | {"output.dir": str(tmp_path / "parts")}
+    with pytest.raises(TooFewSurvivors):
+        simulate(interrupted, faults=broken_at(3))
+    resumed = simulate(interrupted | {"output.resume": True})
+    models = [(run / "model.safetensors").read_bytes() for run in (whole, resumed)]
+    assert models[0] == models[1]
+    ledgers = [(run / "ledgers/charges.jsonl").read_text() for run in (whole, resumed)]
+    assert sorted(ledgers[0].splitlines()) == sorted(ledgers[1].splitlines())
+
+
 @pytest.mark.integration
 def test_a_repeated_round_with_fresh_randomness_is_charged_twice(tmp_path: Path) -> None:
     """Its noise is another one: whoever saw both saw two releases."""
@@ -71,6 +101,37 @@ def test_a_repeated_round_with_fresh_randomness_is_charged_twice(tmp_path: Path)
         (3, 1),
         (4, 1),
     ]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("matrix", ["tree", "banded"])
+def test_a_repeated_round_of_correlated_noise_costs_one_row_more(
+    tmp_path: Path, matrix: str
+) -> None:
+    """Not the whole run again, and not nothing; the report is what its charges say."""
+    config = CONFIG | {
+        "seed": "os", "output.dir": str(tmp_path), "privacy.unit": "client",
+        "privacy.delta": 1e-3, "privacy.correlation": matrix, "privacy.bands": 2,
+        "privacy.min_separation": 2,
+    }  # fmt: skip
+    with pytest.raises(TooFewSurvivors):
+        simulate(config, faults=broken_at(2))
+    run = simulate(config | {"output.resume": True})
+    charges = [json.loads(line) for line in (run / "charges.jsonl").read_text().splitlines()]
+    kinds = [(c["round_number"], c["attempt"], c["event"]["kind"]) for c in charges]
+    nothing = "none"
+    assert kinds == [
+        (1, 1, "gaussian"),
+        (2, 1, nothing),
+        (2, 2, "gaussian"),
+        (3, 1, nothing),
+        (4, 1, nothing),
+    ]
+    whole, row = (charges[place]["event"]["noise_multiplier"] for place in (0, 2))
+    assert row > 1.5 * whole
+    claim = json.loads((run / "report.json").read_text())["claims"][-1]
+    assert claim["planned_epsilon"] < claim["epsilon"] < 1.5 * claim["planned_epsilon"]
+    assert verify(run) == ()
 
 
 @pytest.mark.integration

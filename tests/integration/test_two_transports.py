@@ -17,6 +17,7 @@ SEEDED: dict[str, Scalar] = {
     "population.size": 2,
     "population.examples_per_client": 100,
     "training.batch_size": 20,
+    "audit.canaries": 0,  # they exist in a simulation alone
     "output.run_id": "two-transports",
     "output.tensorboard": False,
 }

@@ -12,6 +12,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from shared.messages import Enrolled, TrainInstruction, TrainReply
 from shared.parameters import FlatVector
+from shared.query_messages import MESSAGE_TYPES
 
 FIRST_NODE = 50
 Answer = Callable[[int, Message], Sequence[Message]]  # client number, message -> its replies
@@ -27,6 +28,7 @@ class FakeGrid(Grid):
         backwards: The last reply is handed out first.
         at_once: Replies a pull.
         enrolment: Replies to one enrolment; by default the client's name.
+        told: Replies to one private query; by default none.
     """
 
     simulated = True
@@ -39,10 +41,13 @@ class FakeGrid(Grid):
         backwards: bool = False,
         at_once: int = 1,
         enrolment: Answer | None = None,
+        told: Answer | None = None,
     ) -> None:
         self.population = population
         self.answer = answer
         self.enrolment = enrolment or (lambda client, message: [named(f"site-{client}", message)])
+        self.told = told or silent
+        self.asked: list[Message] = []
         self.trained: list[Message] = []
         self._backwards = backwards
         self._at_once = at_once
@@ -85,6 +90,9 @@ class FakeGrid(Grid):
             if message.metadata.message_type == "train":
                 self.trained.append(message)
                 self._replies += self.answer(client, message)
+            elif message.metadata.message_type in MESSAGE_TYPES.values():
+                self.asked.append(message)
+                self._replies += self.told(client, message)
             else:
                 self._replies += self.enrolment(client, message)
         return ids

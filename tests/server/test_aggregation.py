@@ -1,5 +1,6 @@
 """The sum of a round: bounded, noised where promised, divided by a constant, in one order."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 
 from server import aggregation
 from server.aggregation import RoundSum
+from shared.dp.mechanisms import CorrelatedPrivacy
 from shared.dp.noise import gaussian_noise
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import RandomStream, SeededRandomness
-from shared.errors import ProtocolError
+from shared.errors import PrivacyError, ProtocolError
 from shared.messages import TrainReply
 from shared.parameters import FlatVector
 from tests.server.fake_grid import vector
@@ -220,3 +222,65 @@ def test_the_server_adds_no_noise_where_it_does_not_place_it(promise: PrivacyPla
     found.add(0, reply(vector(0.3, 0.6), promise))
     stream = SeededRandomness(17).stream("server_noise", 7, 2)
     assert found.mean(stream).tolist() == pytest.approx([0.1, 0.2])
+
+
+ADAPTIVE = plan(
+    {
+        "population.size": 100,
+        "privacy.delta": 1e-3,
+        "privacy.clipping": "adaptive",
+        "privacy.clipping_norm": 1.0,
+        "privacy.count_noise_multiplier": 1e3,
+        "privacy.clipping_learning_rate": 1.0,
+    }
+)
+
+
+@pytest.mark.parametrize(("indicator", "grows"), [(0.5, False), (-0.5, True), (math.nan, True)])
+def test_an_adaptive_clip_moves_by_the_noisy_count(indicator: float, grows: bool) -> None:
+    """All unclipped: smaller; all clipped: larger; what is no number counts as clipped."""
+    found = RoundSum(ADAPTIVE, 2, cohort_size=100, round_number=7, attempt=2, clipping_norm=3.0)
+    for place in range(100):
+        found.add(place, reply(np.array([9.0, 0.0, indicator], np.float32), ADAPTIVE))
+    moved = found.next_clipping_norm(NoNoise())
+    assert (moved > 3.0) is grows
+    assert moved != 3.0
+    # Clipped to this round's norm, not to the plan's first.
+    assert found.mean(NoNoise()) == pytest.approx([3.0, 0.0])
+
+
+def test_one_client_moves_the_count_by_at_most_one_half() -> None:
+    """Whatever it says of itself."""
+    moved = []
+    for indicator in (0.0, 1e30):
+        found = RoundSum(ADAPTIVE, 2, cohort_size=1, round_number=7, attempt=2, clipping_norm=1.0)
+        found.add(0, reply(np.array([0.0, 0.0, indicator], np.float32), ADAPTIVE))
+        moved.append(found.next_clipping_norm(NoNoise()))
+    assert math.log(moved[0] / moved[1]) == pytest.approx(0.5 / 100)
+
+
+def test_a_fixed_clip_does_not_move() -> None:
+    """It is the plan's for ever."""
+    promise = plan({"population.size": 3})
+    assert round_sum(promise).next_clipping_norm(NoNoise()) == promise.clipping_norm
+
+
+def test_correlated_noise_is_never_forgotten() -> None:
+    """A sum without the run's noise is refused; with it the rows follow one another."""
+    promise = plan(
+        {
+            "population.size": 4,
+            "privacy.correlation": "banded",
+            "privacy.bands": 2,
+            "privacy.min_separation": 2,
+        }
+    )
+    assert isinstance(promise.mechanism, CorrelatedPrivacy)
+    found = round_sum(promise, cohort=2)
+    with pytest.raises(PrivacyError, match="correlated"):
+        found.mean(SeededRandomness(1).stream("noise"))
+    noise = promise.mechanism.noise(2)
+    first = found.mean(SeededRandomness(1).stream("noise"), noise) * promise.denominator
+    expected = promise.mechanism.noise(2).next(SeededRandomness(1).stream("noise"))
+    assert first == pytest.approx(expected)
+    assert np.abs(first).max() > 0

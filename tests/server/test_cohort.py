@@ -54,3 +54,25 @@ def test_a_cohort_is_never_larger_than_the_cap(monkeypatch: pytest.MonkeyPatch) 
     """The event that is accounted has the cap in it."""
     monkeypatch.setattr(type(PLAN), "cap", 4)
     assert {len(draw(number)) for number in range(1, 20)} == {4}
+
+
+def test_with_correlated_noise_each_client_is_asked_once_in_b_rounds() -> None:
+    """For ever the same distance; the order is that of no names, and needs no state."""
+    rotating = plan(
+        {
+            "population.size": 50,
+            "privacy.correlation": "banded",
+            "privacy.min_separation": 8,
+            "rounds": 24,
+        }
+    )
+
+    def cohort(number: int) -> tuple[str, ...]:
+        randomness = SeededRandomness(number)
+        return draw_cohort(CLIENTS, rotating, randomness, round_number=number, attempt=1)
+
+    cohorts = [cohort(number) for number in range(1, 25)]
+    assert sorted(client for one in cohorts[:8] for client in one) == sorted(CLIENTS)
+    assert cohorts[:8] == cohorts[8:16] == cohorts[16:]
+    assert cohorts[0] != CLIENTS[: len(cohorts[0])]
+    assert {len(one) for one in cohorts} == {6, 7}

@@ -12,10 +12,12 @@ from flwr.app import Message, RecordDict
 from safetensors.numpy import load_file
 
 from server.coordinator import run
+from server.evaluation import Evaluator, Measurement
 from shared.config import Scalar
 from shared.dp.randomness import RandomStream, SeededRandomness
-from shared.errors import ConfigurationError, TooFewSurvivors
+from shared.errors import ConfigurationError, StateError, TooFewSurvivors
 from shared.messages import TrainInstruction
+from shared.parameters import FlatVector
 from tests.server.fake_grid import Answer, FakeGrid, failed, honest, silent, updated, vector
 from tests.server.toy import config
 
@@ -250,3 +252,34 @@ def test_every_draw_of_a_round_has_a_stream_of_its_own(
         ("cohort", 1, 1), ("server_noise", 1, 1),
         ("cohort", 2, 1), ("server_noise", 2, 1),
     ]  # fmt: skip
+
+
+ROWS: dict[str, Scalar] = {
+    "seed": "os",
+    "rounds": 3,
+    "privacy.correlation": "banded",
+    "privacy.bands": 2,
+    "privacy.min_separation": 2,
+}
+
+
+def test_a_row_of_correlated_noise_is_on_disk_before_anything_of_it_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash after the step goes on with the next round: no row is drawn a second time."""
+    original = Evaluator.measure
+    seen: list[bytes] = []
+
+    def crashing(self: Evaluator, parameters: FlatVector) -> Measurement:
+        seen.append(parameters.tobytes())
+        if len(seen) == 2:
+            raise StateError("the disk is full")
+        return original(self, parameters)
+
+    monkeypatch.setattr(Evaluator, "measure", crashing)
+    with pytest.raises(StateError, match="disk"):
+        play(tmp_path, ROWS)
+    grid = play(tmp_path, ROWS | {"output.resume": True})
+    sent = [TrainInstruction.from_record(message.content) for message in grid.trained]
+    assert {(asked.round_number, asked.attempt) for asked in sent} == {(3, 1)}
+    assert {asked.parameters.tobytes() for asked in sent} == {seen[1]}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from server.optimizer import ServerOptimizer
-from shared.config import Scalar, ServerConfig
+from shared.config import Scalar
+from shared.config_sections import ServerConfig
 from shared.errors import ConfigurationError, StateError
 from tests.server.fake_grid import vector
 from tests.server.toy import config

@@ -9,13 +9,14 @@ from hypothesis.extra import numpy as npst
 
 from shared.errors import MessageError
 from shared.messages import (
-    PROTOCOL_VERSION,
     Enrolled,
     TrainInstruction,
     TrainReply,
     enrol_request,
 )
 from shared.parameters import FlatVector
+from shared.query_messages import QueryInstruction, QueryReply
+from shared.wire import PROTOCOL_VERSION
 
 VECTORS = npst.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32))
 
@@ -23,7 +24,7 @@ VECTORS = npst.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=3
 def instruction(vector: FlatVector) -> TrainInstruction:
     """An instruction of round 3."""
     return TrainInstruction(
-        round_number=3, attempt=1, plan="{}", plan_digest="ab", parameters=vector
+        round_number=3, attempt=1, plan="{}", plan_digest="ab", clipping_norm=0.5, parameters=vector
     )
 
 
@@ -54,7 +55,7 @@ def test_an_enrolment_carries_a_name_and_nothing_else() -> None:
 
 
 def test_a_training_reply_carries_the_update_and_to_what_it_answers() -> None:
-    """No loss, no metric, no size."""
+    """And where the site's ledger stands. No loss, no metric, no size."""
     record = reply(np.zeros(2, np.float32)).to_record()
     assert set(record) == {"murmura", "murmura.vectors"}
     assert set(record.config_records["murmura"]) == {
@@ -62,8 +63,20 @@ def test_a_training_reply_carries_the_update_and_to_what_it_answers() -> None:
         "round_number",
         "attempt",
         "plan_digest",
+        "ledger_head",
+        "ledger_signature",
     }
     assert set(record.array_records["murmura.vectors"]) == {"update"}
+
+
+@pytest.mark.parametrize("value", [1, "0.5", -0.5, float("nan"), float("inf")])
+def test_a_clipping_norm_that_is_no_bound_is_refused(value: float | str) -> None:
+    """A fraction, finite, not negative."""
+    record = instruction(np.zeros(1, np.float32)).to_record()
+    assert TrainInstruction.from_record(record).clipping_norm == 0.5
+    record.config_records["murmura"]["clipping_norm"] = value
+    with pytest.raises(MessageError, match="clipping_norm"):
+        TrainInstruction.from_record(record)
 
 
 def test_a_vector_is_never_printed() -> None:
@@ -121,12 +134,44 @@ def test_a_vector_of_another_form_is_refused(array: Array) -> None:
 
 def test_a_missing_vector_is_refused() -> None:
     """A reply without an update is an error, not a zero update."""
-    record = RecordDict(
-        {
-            "murmura": ConfigRecord(
-                {"protocol_version": 1, "round_number": 1, "attempt": 1, "plan_digest": "ab"}
-            )
-        }
-    )
-    with pytest.raises(MessageError, match="expected a vector"):
+    record = reply(np.zeros(1, np.float32)).to_record()
+    del record["murmura.vectors"]
+    with pytest.raises(MessageError, match="records"):
         TrainReply.from_record(record)
+    record["murmura.vectors"] = ArrayRecord({"another": Array(np.zeros(1, np.float32))})
+    with pytest.raises(MessageError, match="vectors"):
+        TrainReply.from_record(record)
+
+
+def test_a_message_with_one_field_more_is_refused() -> None:
+    """Whatever leaves a client is declared: no example count beside the update, no loss."""
+    record = reply(np.zeros(1, np.float32)).to_record()
+    record.config_records["murmura"]["num_examples"] = 500
+    with pytest.raises(MessageError, match="num_examples"):
+        TrainReply.from_record(record)
+    record = reply(np.zeros(1, np.float32)).to_record()
+    record["metrics"] = ConfigRecord({"loss": 0.5})
+    with pytest.raises(MessageError, match="metrics"):
+        TrainReply.from_record(record)
+    record = reply(np.zeros(1, np.float32)).to_record()
+    record.array_records["murmura.vectors"]["gradient"] = Array(np.zeros(1, np.float32))
+    with pytest.raises(MessageError, match="gradient"):
+        TrainReply.from_record(record)
+
+
+@given(VECTORS, st.sampled_from(["evaluate", "statistics"]))
+def test_a_question_and_its_answer_arrive_as_they_were_sent(vector: FlatVector, kind: str) -> None:
+    """Vectors bit for bit, fields as they are, and nothing printed."""
+    asked = QueryInstruction(
+        kind=kind, round_number=4, attempt=2, plan="{}", plan_digest="ab",
+        parameters=vector, normalisation=vector[:2],
+    )  # fmt: skip
+    there = QueryInstruction.from_record(asked.to_record())
+    assert (there.kind, there.round_number, there.attempt) == (kind, 4, 2)
+    assert there.parameters.tobytes() == vector.tobytes()
+    assert there.normalisation.tobytes() == vector[:2].tobytes()
+    told = QueryReply(kind=kind, round_number=4, attempt=2, plan_digest="ab", sums=vector)
+    back = QueryReply.from_record(told.to_record())
+    assert (back.kind, back.round_number, back.attempt, back.plan_digest) == (kind, 4, 2, "ab")
+    assert back.sums.tobytes() == vector.tobytes()
+    assert "sums" not in repr(told)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.config import PopulationConfig
+from shared.config_sections import PopulationConfig
 from shared.errors import ConfigurationError
 from shared.partition import PartitionSpec, partition, partition_spec
 

@@ -41,7 +41,10 @@ def test_the_numbers_are_those_of_the_charges_not_of_the_plan() -> None:
     """One round charged of two planned."""
     found = outcome(cohorts=[EVERYBODY])
     report = build_report(found, "run-1")
-    assert report["claims"] == [c.to_json() for c in claims_so_far(found.plan, found.charges)]
+    for told, claim in zip(report["claims"], claims_so_far(found.plan, found.charges), strict=True):
+        expected = claim.to_json()
+        assert all(told[key] == expected[key] for key in expected if key != "statement")
+        assert told["statement"].startswith(str(expected["statement"]))
     released = report["claims"][-1]
     assert 0 < released["epsilon"] < released["planned_epsilon"]
     assert report["ledger"]["entries"] == 1

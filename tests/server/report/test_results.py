@@ -64,7 +64,7 @@ def test_the_model_file_carries_its_claims_and_nothing_of_the_run(
 
 def test_the_summary_is_strict_json_with_claims_and_files(tmp_path: Path) -> None:
     """What `--json` prints."""
-    summary = build_summary(RunFolder(tmp_path), outcome(), clients_lost=4, seconds=1.23456)
+    summary = build_summary(RunFolder(tmp_path), outcome(), {}, clients_lost=4, seconds=1.23456)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert summary["status"] == "finished"
     assert (summary["accuracy"], summary["loss"]) == (0.75, 0.5)
@@ -82,4 +82,4 @@ def test_the_summary_is_strict_json_with_claims_and_files(tmp_path: Path) -> Non
 def test_a_loss_beyond_numbers_is_no_number(tmp_path: Path) -> None:
     """Strict JSON has no NaN."""
     found = outcome(loss=float("nan"))
-    assert build_summary(RunFolder(tmp_path), found, clients_lost=0, seconds=0)["loss"] is None
+    assert build_summary(RunFolder(tmp_path), found, {}, clients_lost=0, seconds=0)["loss"] is None

@@ -14,7 +14,7 @@ from tests.server.report.outcomes import UNITS, outcome
 def test_verdict_claims_and_files_fit_on_twenty_lines(unit: str) -> None:
     """Every number is that of the summary, digit for digit."""
     folder = RunFolder(Path("runs/toy"))
-    summary = build_summary(folder, outcome(UNITS[unit]), clients_lost=1, seconds=2.0)
+    summary = build_summary(folder, outcome(UNITS[unit]), {}, clients_lost=1, seconds=2.0)
     lines = summary_lines(summary)
     assert len(lines) <= 20
     assert lines[0].startswith("not private: ")
@@ -32,7 +32,7 @@ def test_verdict_claims_and_files_fit_on_twenty_lines(unit: str) -> None:
 
 def test_columns_are_aligned() -> None:
     """Each starts where its heading does."""
-    summary = build_summary(RunFolder(Path()), outcome(), clients_lost=0, seconds=0.0)
+    summary = build_summary(RunFolder(Path()), outcome(), {}, clients_lost=0, seconds=0.0)
     heading, *rows = summary_lines(summary)[1:5]
     for name in claim_rows([])[0][1:]:
         assert all(row[heading.index(name) - 1] == " " for row in rows)
@@ -41,5 +41,5 @@ def test_columns_are_aligned() -> None:
 
 def test_a_task_without_accuracy_says_so() -> None:
     """Never a zero."""
-    summary = build_summary(RunFolder(Path()), outcome(), clients_lost=0, seconds=0.0)
+    summary = build_summary(RunFolder(Path()), outcome(), {}, clients_lost=0, seconds=0.0)
     assert "accuracy not measured" in summary_lines(summary | {"accuracy": None})[5]

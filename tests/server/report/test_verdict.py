@@ -82,14 +82,22 @@ def with_numbers(epsilon: float, **check: Any) -> dict[str, Any]:
     return verdict(found.plan, claims, seeded=False)
 
 
+ALWAYS = {"TUNING_NOT_CHARGED"}
+
+
 def test_a_weak_guarantee_is_called_weak() -> None:
     """Above epsilon 10, and no digit is rounded away."""
-    assert codes(with_numbers(10.0)) == set()
+    assert codes(with_numbers(10.0)) == ALWAYS
     weak = with_numbers(1234.5678)
-    assert codes(weak) == {"EPSILON_HIGH"}
+    assert codes(weak) == ALWAYS | {"EPSILON_HIGH", "BUDGET_NEARLY_SPENT"}
     assert "1234.5678" in weak["one_line"]
 
 
 def test_accountants_that_disagree_are_a_problem() -> None:
     """PLD above RDP cannot be but for numerical trouble."""
-    assert codes(with_numbers(1.0, agree=False)) == {"ACCOUNTANTS_DISAGREE"}
+    assert codes(with_numbers(1.0, agree=False)) == ALWAYS | {"PLD_ABOVE_RDP"}
+
+
+def test_a_budget_that_is_nearly_spent_is_said() -> None:
+    """So that a next run is not planned on it."""
+    assert "BUDGET_NEARLY_SPENT" in codes(with_numbers(980.0))

@@ -203,9 +203,12 @@ def test_rounding_is_never_down(units: int, above: bool) -> None:
     assert value <= accounting._rounded_up(value) <= value + 2e-4
 
 
-def test_where_pld_has_no_cross_check_of_rdp_the_unsampled_bound_holds() -> None:
-    """RDP does not know truncated sampling, and PLD fails at tiny deltas: no infinity there."""
-    truncated = dp.SelfComposedDpEvent(dp.TruncatedSubsampledGaussianDpEvent(100, 0.5, 80, 5.0), 9)
+def test_where_pld_has_no_cross_check_of_rdp_the_unsampled_bound_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RDP does not know truncated sampling: where PLD fails there is no infinity."""
+    monkeypatch.setattr(accounting, "_pld", lambda *_: math.inf)
+    truncated = dp.SelfComposedDpEvent(dp.TruncatedSubsampledGaussianDpEvent(100, 0.5, 81, 5.0), 9)
     found = epsilon_of(truncated, 1e-15, Adjacency.ZERO_OUT)
     bare = epsilon_of(gaussians(5.0, 9), 1e-15, Adjacency.ZERO_OUT)
     assert found.rdp is None
@@ -228,7 +231,7 @@ def test_the_last_bits_of_the_cross_check_give_no_privacy(monkeypatch: pytest.Mo
     nearly_nothing = [-1e-17] * len(accounting.ORDERS)
     monkeypatch.setattr(RdpAccountant, "rdp", nearly_nothing)
     found = epsilon_of(sampled(1e-7, 19.0, 100), 1e-14, ADD_REMOVE)
-    accounting._rdp_curve.cache_clear()
+    accounting.renyi_curve.cache_clear()
     accounting._epsilon.cache_clear()
     assert found.rdp is not None
     assert found.rdp > 0.0
@@ -237,7 +240,7 @@ def test_the_last_bits_of_the_cross_check_give_no_privacy(monkeypatch: pytest.Mo
 def test_an_order_left_out_is_not_shown_to_a_person(caplog: pytest.LogCaptureFixture) -> None:
     """It costs tightness only; what else the library has to say is shown."""
     accounting._epsilon.cache_clear()
-    accounting._rdp_curve.cache_clear()
+    accounting.renyi_curve.cache_clear()
     epsilon_of(sampled(0.2, 1.22, 60), 1e-5, ADD_REMOVE)
     assert not caplog.records
     record = logging.LogRecord("absl", logging.WARNING, "", 0, "something else", None, None)
@@ -261,7 +264,28 @@ def test_an_event_that_is_not_ours_is_refused(event: dp.DpEvent) -> None:
         epsilon_of(event, 1e-5, ADD_REMOVE)
 
 
+@pytest.mark.parametrize(
+    ("rate", "noise", "count", "delta", "expected"),
+    [(0.02, 1.0, 1000, 1e-5, 6.24), (0.01, 1.0, 1000, 1e-5, 2.843)],
+)
+def test_replacing_a_sampled_record_costs_more_than_adding_it(
+    rate: float, noise: float, count: int, delta: float, expected: float
+) -> None:
+    """Less than twice as much here, and no RDP is shown, since dp-accounting's is not valid."""
+    found = epsilon_of(sampled(rate, noise, count), delta, Adjacency.REPLACE_ONE)
+    assert found.epsilon == pytest.approx(expected, abs=2e-3)
+    assert found.epsilon > epsilon_of(sampled(rate, noise, count), delta, ADD_REMOVE).epsilon
+    assert found.rdp is None
+
+
 def test_replace_one_is_refused_where_it_is_not_known() -> None:
-    """dp-accounting's RDP would under-report it."""
+    """Truncated sampling has no replace-one distribution."""
+    event = dp.TruncatedSubsampledGaussianDpEvent(1000, 0.1, 148, 1.0)
     with pytest.raises(PrivacyError, match="replace-one"):
-        epsilon_of(sampled(0.1, 1.0, 10), 1e-5, Adjacency.REPLACE_ONE)
+        epsilon_of(event, 1e-5, Adjacency.REPLACE_ONE)
+
+
+def test_replacing_under_a_release_without_privacy_costs_everything() -> None:
+    """Doubling does not touch it."""
+    event = dp.ComposedDpEvent([dp.NonPrivateDpEvent(), dp.GaussianDpEvent(1.0)])
+    assert epsilon_of(event, 1e-5, Adjacency.REPLACE_ONE).epsilon == math.inf

@@ -8,6 +8,7 @@ from dp_accounting import dp_event as dp
 from shared.dp.events import Charge, event_from_json, event_to_json
 from shared.errors import PrivacyError, StateError
 
+NONE = {"kind": "none"}
 EVENTS = [
     dp.NoOpDpEvent(),
     dp.NonPrivateDpEvent(),
@@ -61,8 +62,8 @@ def test_a_charge_survives_json() -> None:
     [
         {},
         {"round_number": "x", "attempt": 1, "clients": [], "event": {"kind": "none"}},
-        {"kind": "train", "round_number": 1, "attempt": 1, "clients": "abc", "event": {"kind": "none"}},
-        {"kind": "train", "round_number": 1, "attempt": 1, "clients": [7], "event": {"kind": "none"}},
+        {"kind": "train", "round_number": 1, "attempt": 1, "clients": "abc", "event": NONE},
+        {"kind": "train", "round_number": 1, "attempt": 1, "clients": [7], "event": NONE},
         {"kind": "leak", "round_number": 1, "attempt": 1, "clients": [], "event": {"kind": "none"}},
     ],
 )

@@ -58,11 +58,11 @@ def test_the_digest_of_a_plan_never_changes() -> None:
         epsilon_budget=8.0,
     )
     assert plan.canonical() == (
-        '{"cohort_sample_rate":1.0,"delta":1e-05,"epsilon_budget":8.0,"mechanism":{"batch_size":100,'
-        '"clipping_norm":1.0,"noise_multiplier":1.22,"sample_rate":0.2,"steps_per_round":1,'
-        '"unit":"record"},"population":20,"rounds":60}'
+        '{"cohort_sample_rate":1.0,"delta":1e-05,"epsilon_budget":8.0,"evaluation":null,'
+        '"mechanism":{"batch_size":100,"clipping_norm":1.0,"kind":"record","noise_multiplier":1.22,'
+        '"sample_rate":0.2,"steps_per_round":1},"population":20,"rounds":60,"statistics":null}'
     )
-    assert plan.digest() == "2c297c530cfa7bac26bfb8ec9651e5d24605e5b07062820dd072859912cb5fbf"
+    assert plan.digest() == "234a1f5f7eef5566db2eaae4a197236015c80257f3e517e272dc90274c28e068"
 
 
 def test_the_canonical_text_is_sorted_json_without_spaces() -> None:
@@ -76,7 +76,7 @@ def test_the_canonical_text_is_sorted_json_without_spaces() -> None:
         "noise_multiplier": content["mechanism"]["noise_multiplier"],
         "sample_rate": content["mechanism"]["sample_rate"],
         "steps_per_round": 1,
-        "unit": "record",
+        "kind": "record",
     }
 
 
@@ -135,7 +135,7 @@ def spoilt(**changes: object) -> str:
         spoilt(mechanism={"unit": "user"}),
         spoilt(mechanism=7),
         spoilt(mechanism={"unit": "none", "clipping_norm": 1.0}),
-        spoilt(mechanism={"unit": "record"}),
+        spoilt(mechanism={"kind": "record"}),
         spoilt(mechanism={"unit": []}),
         spoilt(delta=float("nan")),
         spoilt(rounds=0),
@@ -189,7 +189,7 @@ def test_client_level_accounts_the_truncation_of_the_cohort(cap: int, event: dp.
     )
     assert mechanism.round_event() == event
     assert mechanism.round_event_without_amplification() == dp.GaussianDpEvent(1.0)
-    assert mechanism.noise_stddev == 0.5
+    assert mechanism.noise_stddev(0.5) == 0.5
     assert mechanism.adjacency is Adjacency.ZERO_OUT
 
 

@@ -1,0 +1,108 @@
+"""Between a request and the data: whatever a client answers is charged to its ledger first."""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from client.ledger import Ledger, LedgerHead, SiteLedger
+from client.ledger_state import Participation, Release
+from client.site import ThisSite
+from client.virtual_ledgers import VirtualLedgers, virtual_budget
+from shared.config import RunConfig
+from shared.dp.mechanisms import CorrelatedPrivacy, NoPrivacy
+from shared.dp.plan import PrivacyPlan
+from shared.errors import PrivacyError
+from shared.messages import TrainInstruction
+from shared.parameters import FlatVector
+from shared.query_messages import QueryInstruction
+
+
+class Charging:
+    """The ledgers of the sites that one process serves, for one run.
+
+    Args:
+        config: The run's configuration.
+        plan: Its privacy plan.
+    """
+
+    def __init__(self, config: RunConfig, plan: PrivacyPlan) -> None:
+        self._config = config
+        self._plan = plan
+        self._ledger = cache(Ledger)
+        self._virtual = cache(self._open_virtual)
+
+    def answered(
+        self,
+        site: ThisSite,
+        instruction: TrainInstruction | QueryInstruction,
+        run_id: str,
+        answer: Callable[[], FlatVector],
+    ) -> tuple[FlatVector, LedgerHead | None]:
+        """What `answer` returns, charged before it is called; and where the ledger then stands.
+
+        Raises:
+            BudgetExhausted: the site's budget does not allow it; `answer` was not called.
+            PrivacyError: the ledger refuses it for another reason; likewise.
+            StateError: the ledger cannot be used; likewise.
+        """
+        ledger = self._of(site)
+        if ledger is None:
+            self._check_needs_none()
+            return answer(), None
+        release = self._release(site, instruction, run_id)
+        # Guarantee: durable before any private byte is read.
+        reservation = ledger.reserve(release, repeatable=self._config.seeded)
+        vector = answer()
+        ledger.commit(reservation, hashlib.sha256(vector.tobytes()).hexdigest())
+        return vector, ledger.head()
+
+    def _check_needs_none(self) -> None:
+        if isinstance(self._plan.mechanism, CorrelatedPrivacy):
+            # Guarantee: the accounting rests on how seldom a client takes part, which nothing but
+            # its ledger remembers from one message to the next.
+            raise PrivacyError(
+                "correlated noise needs a privacy ledger in the node config (ledger, or "
+                "virtual-ledgers in a demonstration), got none"
+            )
+
+    def _of(self, site: ThisSite) -> SiteLedger | None:
+        if site.ledger is not None:
+            return self._ledger(site.ledger)
+        if site.virtual_ledgers is None or isinstance(self._plan.mechanism, NoPrivacy):
+            return None
+        return self._virtual(site.virtual_ledgers).of(site.site.index)
+
+    def _open_virtual(self, folder: Path) -> VirtualLedgers:
+        return VirtualLedgers(folder, self._config.population.size, virtual_budget(self._plan))
+
+    def _release(
+        self, site: ThisSite, instruction: TrainInstruction | QueryInstruction, run_id: str
+    ) -> Release:
+        kind = instruction.kind if isinstance(instruction, QueryInstruction) else "train"
+        event, _ = self._plan.events()[kind]
+        mechanism = self._plan.mechanism
+        return Release(
+            server=site.server,
+            run_id=f"{run_id}:{self._config.output.run_id}",
+            kind=kind,
+            round_number=instruction.round_number,
+            attempt=instruction.attempt,
+            plan_digest=instruction.plan_digest,
+            event=event,
+            unit=mechanism.unit,
+            adjacency=mechanism.adjacency,
+            participation=(
+                self._participation(instruction.round_number) if kind == "train" else None
+            ),
+        )
+
+    def _participation(self, round_number: int) -> Participation | None:
+        mechanism = self._plan.mechanism
+        if not isinstance(mechanism, CorrelatedPrivacy):
+            return None
+        return Participation(
+            min_separation=mechanism.min_separation,
+            most=mechanism.max_participations,
+            repeat=mechanism.repeat_event(round_number),
+        )

@@ -1,0 +1,234 @@
+"""The sections of a run's configuration; each key has one default and one domain, here."""
+
+from dataclasses import dataclass, field
+
+from shared.domains import fraction, non_negative, one_of, positive, within
+from shared.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Where data lie. `dir`: "" searches the usual places; `name`: of a hub's data set."""
+
+    dir: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PopulationConfig:
+    """All clients, and how a demonstration shares one data set out among them.
+
+    Attributes:
+        size: Number N of clients; public.
+        partition: Who holds what: iid, dirichlet, shards, quantity or natural.
+        examples_per_client: Public nominal size; the pool is N times this; 0 = the whole pool.
+        alpha: Concentration of dirichlet (labels) and quantity (sizes).
+        shards_per_client: Number of label shards each client gets.
+        column: Column of the natural partition.
+        partition_seed: Seed of the split; not of the training.
+    """
+
+    size: int = field(default=20, metadata=positive())
+    partition: str = field(
+        default="iid", metadata=one_of("iid", "dirichlet", "shards", "quantity", "natural")
+    )
+    examples_per_client: int = field(default=500, metadata=non_negative())
+    alpha: float = field(default=0.5, metadata=positive())
+    shards_per_client: int = field(default=2, metadata=positive())
+    column: str = ""
+    partition_seed: int = field(default=0, metadata=non_negative())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CohortConfig:
+    """Who is asked in a round.
+
+    Attributes:
+        sample_rate: Probability q that a client is asked; 1 asks all. Truncated Poisson sampling.
+        timeout_s: Seconds to wait for replies; whoever is later is lost for the round.
+        minimum_survivors: Fraction of those asked that must answer, else the run stops.
+    """
+
+    sample_rate: float = field(default=1.0, metadata=fraction())
+    timeout_s: float = field(default=600.0, metadata=positive())
+    minimum_survivors: float = field(default=0.5, metadata=within(0.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """Local training.
+
+    Attributes:
+        steps: Optimizer steps a round; public and fixed. 0 = by `epochs` (not at record level).
+        epochs: Passes over the site's data a round, where `steps` is 0.
+        batch_size: Record level: the public constant that divides the noisy sum of gradients.
+            Otherwise: examples in a batch.
+        sample_rate: Record level: probability q that a record takes part in a step (Poisson).
+        proximal_term: FedProx's mu; 0 = FedAvg.
+        max_physical_batch: Examples on the device at once; does not change the result.
+    """
+
+    steps: int = field(default=1, metadata=non_negative())
+    epochs: int = field(default=0, metadata=non_negative())
+    batch_size: int = field(default=150, metadata=positive())
+    sample_rate: float = field(default=0.3, metadata=fraction())
+    optimizer: str = field(default="sgd", metadata=one_of("sgd", "adam"))
+    learning_rate: float = field(default=6.0, metadata=positive())
+    momentum: float = field(default=0.0, metadata=within(0.0, 1.0, open_right=True))
+    proximal_term: float = field(default=0.0, metadata=non_negative())
+    max_physical_batch: int = field(default=512, metadata=positive())
+
+    def __post_init__(self) -> None:
+        """Refuse a local training of no, or of two, lengths."""
+        if (self.steps > 0) == (self.epochs > 0):
+            raise ConfigurationError(
+                "expected exactly one of training.steps and training.epochs above 0, "
+                f"got {self.steps} and {self.epochs}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacyConfig:
+    """What is promised.
+
+    Attributes:
+        unit: record (each site adds its own noise: DP-SGD), client (the server adds noise to the
+            sum of clipped updates), or none (not private).
+        clipping_norm: L2 bound C on what one unit contributes to a step or a round.
+        noise_multiplier: Standard deviation of the noise divided by C.
+        delta: Of every claim.
+        epsilon_budget: The run is refused where its plan would exceed it.
+        clipping: At client level, fixed, or adaptive: towards a quantile of the updates' norms.
+        clipping_quantile: Share of updates that the adaptive clip leaves whole.
+        clipping_learning_rate: Of the adaptive clip, geometric.
+        count_noise_multiplier: Noise on the count of unclipped updates; 0 = q·N/20, at least z.
+        correlation: At client level, none: fresh noise each round; tree or banded: correlated.
+        bands: Of the banded matrix; at most min_separation.
+        min_separation: Rounds between two of one client, which the client enforces.
+        max_participations: Of one client in the run; 0 = as many as min_separation allows.
+    """
+
+    unit: str = field(default="record", metadata=one_of("record", "client", "none"))
+    clipping_norm: float = field(default=0.5, metadata=positive())
+    noise_multiplier: float = field(default=1.63, metadata=positive())
+    delta: float = field(default=1e-5, metadata=within(0.0, 0.5, open_left=True))
+    epsilon_budget: float = field(default=8.0, metadata=positive())
+    clipping: str = field(default="fixed", metadata=one_of("fixed", "adaptive"))
+    clipping_quantile: float = field(default=0.5, metadata=within(0.0, 1.0))
+    clipping_learning_rate: float = field(default=0.2, metadata=positive())
+    count_noise_multiplier: float = field(default=0.0, metadata=non_negative())
+    correlation: str = field(default="none", metadata=one_of("none", "tree", "banded"))
+    bands: int = field(default=8, metadata=positive())
+    min_separation: int = field(default=8, metadata=positive())
+    max_participations: int = field(default=0, metadata=non_negative())
+
+    def __post_init__(self) -> None:
+        """Refuse client-level mechanisms at another level."""
+        if self.unit != "client" and (self.clipping, self.correlation) != ("fixed", "none"):
+            raise ConfigurationError(
+                "privacy.clipping and privacy.correlation are for privacy.unit = 'client', got "
+                f"{self.clipping!r} and {self.correlation!r} with {self.unit!r}"
+            )
+        if self.clipping == "adaptive" and self.correlation != "none":
+            raise ConfigurationError(
+                "correlated noise needs the same clip in every round, got privacy.clipping = "
+                "'adaptive'"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationConfig:
+    """What sites tell of the model's quality on their own data: noised sums, charged.
+
+    Attributes:
+        private_every: Rounds between two; 0 = never.
+        noise_multiplier: Of the sum of (loss, accuracy, 1); its sensitivity is √3.
+        loss_bound: A loss above it counts as it; public.
+        holdout: Share of each site's records that is kept from training and evaluated on; 0 =
+            evaluate on the training records. A record's side depends on the record alone.
+    """
+
+    private_every: int = field(default=0, metadata=non_negative())
+    noise_multiplier: float = field(default=10.0, metadata=positive())
+    loss_bound: float = field(default=5.0, metadata=positive())
+    holdout: float = field(default=0.1, metadata=within(0.0, 1.0, open_right=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticsConfig:
+    """Mean and standard deviation of the inputs of all sites, found once, with noise.
+
+    Attributes:
+        private: Whether to ask for them and to normalise the inputs by them.
+        noise_multiplier: Of the sum; its sensitivity is √(2 · channels + 1).
+        channels: Size of the inputs' second axis, or 1 for one mean over everything.
+        low: Public lower end of the inputs' range.
+        high: Public upper end.
+    """
+
+    private: bool = False
+    noise_multiplier: float = field(default=10.0, metadata=positive())
+    channels: int = field(default=1, metadata=positive())
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse an empty range."""
+        if not self.low < self.high:
+            raise ConfigurationError(
+                f"statistics.low must be below statistics.high, got {self.low!r} and {self.high!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """The step on the global parameters (Reddi et al. 2021); sgd, 1.0, 0.0 is FedAvg."""
+
+    optimizer: str = field(default="sgd", metadata=one_of("sgd", "adam", "yogi", "adagrad"))
+    learning_rate: float = field(default=1.0, metadata=positive())
+    momentum: float = field(default=0.5, metadata=within(0.0, 1.0, open_right=True))
+    beta1: float = field(default=0.9, metadata=within(0.0, 1.0, open_right=True))
+    beta2: float = field(default=0.99, metadata=within(0.0, 1.0, open_right=True))
+    tau: float = field(default=1e-3, metadata=positive())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditConfig:
+    """Lower bounds measured during a simulation; without effect in deployment.
+
+    Attributes:
+        canaries: Planted in all; -1 = as many as cost the model nothing it would notice, 0 = none.
+    """
+
+    canaries: int = field(default=-1, metadata=within(-1, 10**6))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeConfig:
+    """What cannot change the guarantee.
+
+    Attributes:
+        device: auto, cpu, cuda, cuda:n or mps.
+        torch_threads: Threads of one training; results may differ in the last bits between values.
+        gpu_memory_fraction: Share of the GPU one process may take, where several share it.
+        evaluate_every: Rounds between two evaluations on public data; the last is always evaluated.
+    """
+
+    device: str = "auto"
+    torch_threads: int = field(default=1, metadata=positive())
+    gpu_memory_fraction: float = field(default=1.0, metadata=fraction())
+    evaluate_every: int = field(default=1, metadata=positive())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputConfig:
+    """Where results go. `run_id`: "" makes one; `resume`: continue the run folder of that id.
+
+    `origins` is a JSON object key -> where its value came from, written by the command line.
+    """
+
+    dir: str = "runs"
+    run_id: str = ""
+    resume: bool = False
+    tensorboard: bool = True
+    origins: str = "{}"

@@ -1,0 +1,236 @@
+"""A3: canaries inside one simulated run, and what their guesses prove.
+
+Record level: every site gets canary records; client level: the federation gets canary clients.
+Each is in the data with probability 1/2, drawn once for the run, takes part in a sum with the
+plan's own sampling rate, and adds ±C at a coordinate of its own to the sum before the noise. The
+attacker sees every noisy sum and knows everybody else's contribution, as differential privacy
+allows; so what momentum or the server's optimizer do afterwards does not matter.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.config import RunConfig
+from shared.dp.mechanisms import ClientPrivacy, RecordPrivacy
+from shared.dp.plan import PrivacyPlan
+from shared.dp.randomness import Randomness, randomness_for
+from shared.dp.witness import Contribution, Place
+from shared.errors import ConfigurationError
+from simulations.audits.bounds import (
+    LowerBound,
+    Scores,
+    gaussian_one_run_bound,
+    steinke_bound,
+    two_gaussian_estimate,
+)
+
+ANY, GAUSSIAN = "canaries, any mechanism", "canaries, Gaussian trade-off"
+AUTOMATIC = -1
+MOST, FEWEST = 2000, 20
+ALPHA = 0.05
+_SHARES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+_ESTIMATE_SEED = 0
+
+
+@dataclass(slots=True)
+class _Group:
+    """The canaries of one sum."""
+
+    indices: NDArray[np.int64]
+    signs: NDArray[np.float64]
+    included: NDArray[np.bool_]
+    scores: Scores
+
+
+class Canaries:
+    """A witness that puts canaries into a run and scores them.
+
+    Args:
+        config: The run's configuration; its plan must promise something.
+        randomness: Where inclusion, coordinates and draws come from.
+    """
+
+    def __init__(self, config: RunConfig, randomness: Randomness | None = None) -> None:
+        self._plan = PrivacyPlan.from_config(config)
+        mechanism = self._plan.mechanism
+        if not isinstance(mechanism, RecordPrivacy | ClientPrivacy):
+            raise ConfigurationError(
+                f"canaries need independent noise in every sum, got {mechanism.kind!r}"
+            )
+        self._mechanism = mechanism
+        # The noise that the sums get; with an adaptive clip the count takes its share of z.
+        self._noise_multiplier = (
+            mechanism.noise_multiplier
+            if isinstance(mechanism, RecordPrivacy)
+            else mechanism.update_noise_multiplier
+        )
+        self._asked = config.audit.canaries
+        self._randomness = randomness or randomness_for(config.seed)
+        self._groups: dict[str, _Group] = {}
+        self._rounds: set[int] = set()
+        self.seconds = 0.0
+
+    def contribution(self, place: Place, dimension: int) -> Contribution | None:
+        """±1 for each canary that is included and drawn here, 0 for the others."""
+        started = time.perf_counter()
+        group = self._group(place.client_id, dimension)
+        labels = (place.client_id, place.round_number, place.step)
+        uniform = self._randomness.stream("canary_sampling", *labels).uniform(len(group.indices))
+        drawn = (uniform < self._mechanism.sample_rate) & group.included
+        self.seconds += time.perf_counter() - started
+        return Contribution(group.indices, group.signs * drawn) if len(drawn) else None
+
+    def saw(self, place: Place, others: Scores, noisy: Scores) -> None:
+        """Add each canary's log likelihood ratio of having been included."""
+        started = time.perf_counter()
+        group = self._groups[place.client_id]
+        q, z = self._mechanism.sample_rate, self._noise_multiplier
+        ratio = (group.signs * (noisy - others) - 0.5) / z**2
+        missed = math.log1p(-q) if q < 1.0 else -math.inf
+        group.scores += np.logaddexp(missed, math.log(q) + ratio)
+        self._rounds.add(place.round_number)
+        self.seconds += time.perf_counter() - started
+
+    def _group(self, client_id: str, dimension: int) -> _Group:
+        if client_id not in self._groups:
+            count = self._count(dimension)
+            stream = self._randomness.stream("canaries", client_id)
+            uniform = stream.uniform(2 * count)
+            self._groups[client_id] = _Group(
+                indices=np.sort(stream.permutation(dimension)[:count]),
+                signs=np.where(uniform[:count] < 0.5, -1.0, 1.0),
+                included=uniform[count:] < 0.5,
+                scores=np.zeros(count),
+            )
+        return self._groups[client_id]
+
+    def _count(self, dimension: int) -> int:
+        """m <= 0.02 z²d leaves the model be: the canaries' norm is a tenth of the noise's."""
+        sums = self._plan.population if isinstance(self._mechanism, RecordPrivacy) else 1
+        if self._asked != AUTOMATIC:
+            return min(dimension, math.ceil(self._asked / sums))
+        by_noise = math.floor(0.02 * self._mechanism.noise_multiplier**2 * dimension)
+        count = min(by_noise, MOST // sums, dimension)
+        return count if count * sums >= FEWEST else 0
+
+    def results(self, claim: float, claim_id: str) -> list[dict[str, Any]]:
+        """Two bounds and one estimate, in the form of the report's `audit[]`.
+
+        Args:
+            claim: The epsilon that was promised at the plan's delta.
+            claim_id: Which claim that is.
+
+        Returns:
+            Nothing if there were too few canaries for any guess.
+        """
+        started = time.perf_counter()
+        groups = [group for group in self._groups.values() if len(group.indices)]
+        scores = np.concatenate([group.scores for group in groups]) if groups else np.zeros(0)
+        if len(scores) < FEWEST:
+            return []
+        included = np.concatenate([group.included for group in groups])
+        order = self._randomness.stream("canary_halves").permutation(len(scores))
+        scores, included = scores[order], included[order]
+        delta = self._plan.delta
+        bounds = {
+            ANY: one_run(scores, included, delta, gaussian=False),
+            GAUSSIAN: one_run(scores, included, delta, gaussian=True),
+        }
+        # Guarantee: a sampled mechanism has no Gaussian trade-off: what rests on one is no bound.
+        exact = self._mechanism.sample_rate == 1.0
+        shared = self._described(len(scores), claim_id)
+        found = [
+            shared
+            | {
+                "name": name,
+                "kind": "lower_bound" if name == ANY or exact else "estimate",
+                "guesses": bound.guesses,
+                "correct": bound.correct,
+                "ceiling": _ceiling(len(scores) // 2, bound, gaussian=name == GAUSSIAN),
+                "result": bound.epsilon,
+                "confidence": bound.confidence,
+                "passed": bound.epsilon <= claim,
+                "roc": _roc(scores, included),
+            }
+            for name, bound in bounds.items()
+        ]
+        found.append(shared | self._estimate(scores, included, claim))
+        self.seconds += time.perf_counter() - started
+        return [result | {"seconds": round(self.seconds, 4)} for result in found]
+
+    def _estimate(
+        self, scores: Scores, included: NDArray[np.bool_], claim: float
+    ) -> dict[str, Any]:
+        made = two_gaussian_estimate(
+            scores[~included],
+            scores[included],
+            delta=self._plan.delta,
+            generator=np.random.default_rng(_ESTIMATE_SEED),
+        )
+        return {
+            "name": "canaries, two normals",
+            "kind": "estimate",
+            "result": made.epsilon,
+            "interval": [made.low, made.high],
+            "confidence": None,
+            "passed": made.low <= claim,
+        }
+
+    def _described(self, count: int, claim_id: str) -> dict[str, Any]:
+        first, last = min(self._rounds), max(self._rounds)
+        return {
+            "threat_model": f"sees every noisy sum of rounds {first} to {last} and knows everybody "
+            "else's contribution; canaries are inserted after the clip, before the noise",
+            "unit": self._mechanism.unit,
+            "canaries": count,
+            "delta": self._plan.delta,
+            "claim_id": claim_id,
+        }
+
+
+def one_run(
+    scores: Scores, included: NDArray[np.bool_], delta: float, *, gaussian: bool
+) -> LowerBound:
+    """The bound of one run: half of the canaries choose how many to guess, the others are judged.
+
+    Guaranteed at 1 - ALPHA, since how many is chosen does not depend on those that are judged.
+    """
+    half = len(scores) // 2
+    share = max(
+        _SHARES,
+        key=lambda tried: (
+            _judged(scores[:half], included[:half], tried, delta, gaussian=gaussian).epsilon
+        ),
+    )
+    return _judged(scores[half:], included[half:], share, delta, gaussian=gaussian)
+
+
+def _judged(
+    scores: Scores, included: NDArray[np.bool_], share: float, delta: float, *, gaussian: bool
+) -> LowerBound:
+    """Guess "in" for the highest scores and "out" for the lowest, `share` of all in total."""
+    side = max(1, round(share * len(scores) / 2))
+    order = np.argsort(scores, kind="stable")
+    correct = int(np.sum(~included[order[:side]])) + int(np.sum(included[order[-side:]]))
+    bound = gaussian_one_run_bound if gaussian else steinke_bound
+    return bound(len(scores), 2 * side, correct, delta=delta, alpha=ALPHA)
+
+
+def _ceiling(count: int, bound: LowerBound, *, gaussian: bool) -> float:
+    """What the bound would be if every guess were right."""
+    rule = gaussian_one_run_bound if gaussian else steinke_bound
+    return rule(count, bound.guesses, bound.guesses, delta=bound.delta, alpha=ALPHA).epsilon
+
+
+def _roc(scores: Scores, included: NDArray[np.bool_]) -> list[list[float]]:
+    """(false positive rate, true positive rate) at 33 thresholds."""
+    thresholds = np.quantile(scores, np.linspace(1.0, 0.0, 33))
+    return [
+        [float(np.mean(scores[~included] > t)), float(np.mean(scores[included] > t))]
+        for t in thresholds
+    ]

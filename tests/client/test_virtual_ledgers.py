@@ -1,0 +1,150 @@
+"""The ledgers of a simulation decide as a site's own, and survive a resume."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dp_accounting import dp_event as dp
+
+from client.ledger_state import Participation
+from client.virtual_ledgers import VirtualLedgers, virtual_budget
+from shared.dp.claims import planned_claims
+from shared.dp.renyi import RenyiBudget
+from shared.errors import BudgetExhausted, PrivacyError, StateError
+from tests.client.site_ledger import created, release
+from tests.server.toy import plan
+
+BUDGET = RenyiBudget(8.0, 1e-5)
+
+
+def virtual(folder: Path, budget: RenyiBudget = BUDGET) -> VirtualLedgers:
+    """Five clients."""
+    return VirtualLedgers(folder / "ledgers", 5, budget)
+
+
+def test_a_virtual_client_may_spend_exactly_what_a_site_may(tmp_path: Path) -> None:
+    """Same events, same budget, same number of rounds; others are not touched."""
+    ledgers, site = virtual(tmp_path), created(tmp_path)
+    granted = 0
+    for number in range(1, 1000):
+        try:
+            ledgers.reserve(2, release(number), repeatable=False)
+        except BudgetExhausted:
+            with pytest.raises(BudgetExhausted):
+                site.reserve(release(number))
+            break
+        site.reserve(release(number))
+        granted += 1
+    assert granted > 3
+    assert ledgers.epsilon(2) == site.spent("all")
+    assert ledgers.epsilon(1) == 0.0
+
+
+def test_all_at_once_is_one_by_one(tmp_path: Path) -> None:
+    """Those whose budget is spent are left out, the others are charged."""
+    one, many = virtual(tmp_path), virtual(tmp_path / "many")
+    fits: list[bool] = []
+    for number in range(1, 40):
+        event = dp.GaussianDpEvent(1.5 + number / 10)
+        indices = np.array([0, number % 5])[: 1 if number % 5 == 0 else 2]
+        asked = release(number, event=event)
+        fits = []
+        for index in indices:
+            try:
+                one.reserve(int(index), asked, repeatable=False)
+                fits.append(True)
+            except BudgetExhausted:
+                fits.append(False)
+        assert many.reserve_each(indices, asked).tolist() == fits
+    assert (one.spent == many.spent).all()
+    assert not all(fits)
+
+
+def test_a_resumed_run_finds_what_was_spent(tmp_path: Path) -> None:
+    """Even where the last line was torn."""
+    ledgers = virtual(tmp_path)
+    for number in (1, 2):
+        ledgers.reserve(0, release(number), repeatable=False)
+    ledgers.reserve(1, release(1, event=dp.GaussianDpEvent(9.0)), repeatable=False)
+    path = tmp_path / "ledgers/charges.jsonl"
+    path.write_text(path.read_text() + '[3, "tra')
+    again = virtual(tmp_path)
+    assert (again.spent == ledgers.spent).all()
+    with pytest.raises(PrivacyError, match="after"):
+        again.reserve(0, release(2), repeatable=False)
+    assert not again.reserve(0, release(2), repeatable=True).charged
+    again.reserve(0, release(3), repeatable=False)
+    assert (virtual(tmp_path).spent == again.spent).all()
+
+
+def test_a_file_of_another_form_or_place_is_refused(tmp_path: Path) -> None:
+    """Clear, and nothing is granted."""
+    ledgers = virtual(tmp_path)
+    path = tmp_path / "ledgers/charges.jsonl"
+    path.write_text("[99]\n")
+    with pytest.raises(StateError, match="another form"):
+        virtual(tmp_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StateError, match="cannot be used"):
+        virtual(tmp_path)
+    with pytest.raises(StateError, match="cannot be written"):
+        ledgers.reserve(0, release(1), repeatable=False)
+
+
+def test_one_client_has_a_view_that_signs_nothing(tmp_path: Path) -> None:
+    """It answers as a site's ledger does."""
+    view = virtual(tmp_path).of(3)
+    reservation = view.reserve(release(1), repeatable=False)
+    view.commit(reservation, "")
+    assert view.head() is None
+    with pytest.raises(PrivacyError):
+        view.reserve(release(1), repeatable=False)
+
+
+@pytest.mark.parametrize("unit", ["record", "client"])
+def test_a_plan_that_the_server_admits_is_not_refused_midway(tmp_path: Path, unit: str) -> None:
+    """The filter's measure is coarser, and counts every participation: the budget is in it."""
+    tight = plan(
+        {
+            "privacy.unit": unit,
+            "privacy.delta": 1e-5,
+            "population.size": 50,
+            "cohort.sample_rate": 0.2,
+            "rounds": 8,
+            "evaluation.private_every": 2,
+        }
+    )
+    epsilon = planned_claims(tight)[-1].epsilon
+    exact = plan(
+        {
+            "privacy.unit": unit,
+            "privacy.delta": 1e-5,
+            "population.size": 50,
+            "cohort.sample_rate": 0.2,
+            "rounds": 8,
+            "evaluation.private_every": 2,
+            "privacy.epsilon_budget": epsilon,
+        }
+    )
+    ledgers = virtual(tmp_path, virtual_budget(exact))
+    for kind, (event, times) in exact.events().items():
+        for number in range(1, times + 1):
+            asked = release(number, kind=kind, event=event, unit=unit,
+                            adjacency=exact.mechanism.adjacency)  # fmt: skip
+            ledgers.reserve(0, asked, repeatable=False)
+    assert ledgers.epsilon(0) >= epsilon
+
+
+def test_participation_is_limited_as_at_a_site_and_after_a_resume(tmp_path: Path) -> None:
+    """The first round pays, the second in time is free, one too soon is refused."""
+    rule = Participation(min_separation=3, most=2, repeat=dp.GaussianDpEvent(8.0))
+    virtual(tmp_path).reserve(0, release(1, participation=rule), repeatable=False)
+    again = virtual(tmp_path)
+    paid = again.epsilon(0)
+    with pytest.raises(PrivacyError, match="3 apart"):
+        again.reserve(0, release(2, participation=rule), repeatable=False)
+    again.reserve(0, release(4, participation=rule), repeatable=False)
+    assert again.epsilon(0) == paid > 0
+    again.reserve(0, release(4, attempt=2, participation=rule), repeatable=False)
+    assert virtual(tmp_path).epsilon(0) == again.epsilon(0) > paid
