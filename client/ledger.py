@@ -10,7 +10,9 @@ together can also rewrite the past.
 """
 
 import time
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,10 +20,14 @@ from typing import Any, Protocol
 from dp_accounting import dp_event as dp
 
 from client.ledger_journal import Journal, create_journal
-from client.ledger_state import Block, Grant, Key, LedgerState, Release, exposure_of
-from shared.dp.mechanisms import Adjacency
-from shared.dp.renyi import renyi_cost
-from shared.errors import PrivacyError
+from client.ledger_state import Block, Grant, Key, LedgerState, Release
+from shared.dp.events import event_from_json
+from shared.dp.mechanisms import Adjacency, CorrelatedPrivacy
+from shared.dp.plan import PrivacyPlan
+from shared.dp.renyi import NOTHING, added, renyi_cost
+from shared.errors import PrivacyError, StateError
+
+_MOST_ROUNDS = 10**6  # that a forecast tells apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +89,8 @@ class Ledger:
         self._clock = clock
         self._state = LedgerState()
         self.entries: list[dict[str, Any]] = []
-        with self._journal.locked() as found:
-            self._take_in(found)
+        with self._current():
+            pass
 
     @classmethod
     def create(cls, folder: Path, grant: Grant, witness: Path | None = None) -> "Ledger":
@@ -99,9 +105,13 @@ class Ledger:
         return ledger
 
     def set_budget(self, grant: Grant) -> None:
-        """The owner's word on one block; what was spent of it stays spent."""
-        with self._journal.locked() as found:
-            self._take_in(found)
+        """The owner's word on one block; what was spent of it stays spent.
+
+        Raises:
+            ConfigurationError: the block is known with another unit or data set.
+        """
+        with self._current():
+            self._state.check_grant(grant)
             entry = {"kind": "set_budget", "grant": asdict(grant), "time": self._clock()}
             self._append(entry)
 
@@ -119,9 +129,9 @@ class Ledger:
             PrivacyError: unknown, changed, repeated, or too soon.
             StateError: the ledger is damaged, or cannot be written.
         """
-        with self._journal.locked() as found:
-            self._take_in(found)
+        with self._current():
             if release.key in self._state.reserved:
+                self._state.check_request(release)
                 if not repeatable:
                     raise PrivacyError(
                         f"round {release.round_number}, attempt {release.attempt} was asked for "
@@ -134,12 +144,19 @@ class Ledger:
         return Reservation(key=release.key, charged=True)
 
     def commit(self, reservation: Reservation, reply_digest: str) -> None:
-        """Write down what left, as the SHA-256 of the reply's bytes."""
-        if not reservation.charged:
-            return
-        with self._journal.locked() as found:
-            self._take_in(found)
-            self._append({"kind": "commit", "key": list(reservation.key), "reply": reply_digest})
+        """Write down what is to leave, as the SHA-256 of the reply's bytes.
+
+        Raises:
+            PrivacyError: another reply was committed to the same request before.
+        """
+        with self._current():
+            before = self._state.reserved.get(reservation.key)
+            if before is None:
+                entry = {"kind": "commit", "key": list(reservation.key), "reply": reply_digest}
+                self._append(entry)
+            elif before != reply_digest:
+                # Guarantee: what costs nothing tells nothing new.
+                raise PrivacyError("expected the reply that was committed before, got another")
 
     def head(self) -> LedgerHead:
         """Signed by the site; a server that keeps it can tell an old copy."""
@@ -173,18 +190,53 @@ class Ledger:
 
     def exposure(self, block: str) -> dp.DpEvent:
         """All events charged to `block`; its PLD epsilon is below the filter's."""
-        return exposure_of(self.entries, block)
+        return dp.ComposedDpEvent(
+            [
+                event_from_json(entry["event"])
+                for entry in self.entries
+                if entry["kind"] == "reserve" and block in entry["blocks"]
+            ]
+        )
 
     def forecast(self, event: dp.DpEvent, *, unit: str, adjacency: Adjacency, server: str) -> int:
         """How many more releases of `event` every block and the server's quota allow."""
         cost = renyi_cost(event, adjacency, unit=unit)
-        return min(
-            min(
-                block.budget.times(block.spent, cost),
-                block.quota.times(block.by_server.get(server, (0,) * len(cost)), cost),
-            )
-            for block in self._state.blocks.values()
-        )
+        return min((b.times(server, cost) for b in self.blocks.values()), default=0)
+
+    def rounds_left(self, plan: PrivacyPlan, server: str) -> int:
+        """How many rounds of a new run of `plan`, its questions included, are allowed.
+
+        Of correlated noise, which is one release over the whole run: all or none.
+
+        Raises:
+            PrivacyError: the budget is of another unit, or the plan is not private.
+        """
+        unit, adjacency = plan.mechanism.unit, plan.mechanism.adjacency
+        self._state.check_unit(tuple(self.blocks), unit, adjacency)
+
+        def fits(rounds: int) -> bool:
+            cost = NOTHING
+            for event, times in plan.events(rounds).values():
+                each = renyi_cost(event, adjacency, unit=unit)
+                cost = added(cost, tuple(times * amount for amount in each))
+            return all(block.admits(server, cost) for block in self.blocks.values())
+
+        if isinstance(plan.mechanism, CorrelatedPrivacy):
+            return plan.rounds if fits(plan.rounds) else 0
+        return bisect_left(range(1, _MOST_ROUNDS), True, key=lambda rounds: not fits(rounds))
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        try:
+            with self._journal.locked() as found:
+                self._take_in(found)
+                yield
+        except (StateError, OSError):
+            # Guarantee: after any failure memory may lack what is on disk, and would grant it
+            # again; so everything is read anew.
+            self._journal.forget()
+            self._state, self.entries = LedgerState(), []
+            raise
 
     def _append(self, entry: dict[str, Any]) -> None:
         self._journal.append(entry)

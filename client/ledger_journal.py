@@ -49,9 +49,12 @@ class Journal:
         self._path = folder / JOURNAL
         self._witness = witness or witness_of(folder)
         self._key = _read_key(folder / KEY)
-        self._size = 0
-        self.count = 0
-        self.head = _START
+        self.forget()
+
+    def forget(self) -> None:
+        """Read and verify everything again next time."""
+        self._size = self.count = 0
+        self.head = self._previous = _START
         self.signature = ""
 
     @property
@@ -92,7 +95,7 @@ class Journal:
 
     def _accept(self, entry: Mapping[str, Any], length: int) -> None:
         self.count, self.head = entry["number"], entry["hash"]
-        self.signature = entry["signature"]
+        self._previous, self.signature = entry["previous"], entry["signature"]
         self._size += length
 
     def _read_new(self) -> list[dict[str, Any]]:
@@ -151,7 +154,8 @@ class Journal:
                 f"{self._witness} is an old copy: expected about {self.count} entries, got "
                 f"{number}. The ledger is frozen; bring back the newest copy of the witness"
             )
-        if number == self.count and digest != self.head:
+        # Guarantee: the entry that the witness knows is one of these, not of another history.
+        if digest != (self.head if number == self.count else self._previous):
             raise StateError(
                 f"{self._path} and {self._witness} tell of different entries {number}. The "
                 "ledger is frozen"
@@ -186,8 +190,7 @@ class Journal:
         return max(known)
 
     def _write_witness(self) -> None:
-        text = f"{self.count:020d} {self.head}".encode()
-        slot = text + b" " + hashlib.sha256(text).hexdigest()[:13].encode() + b"\n"
+        slot = _written_slot(self.count, self.head)
         try:
             with self._witness.open("r+b") as file:
                 # Two slots in turn: a torn write leaves the other.
@@ -208,21 +211,28 @@ def create_journal(folder: Path, witness: Path | None = None) -> Journal:
     path = witness or witness_of(folder)
     try:
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-        if (folder / JOURNAL).exists() or path.exists():
+        # A crash in here leaves a key, or an empty witness, for which nothing was ever entered.
+        unused = not path.exists() or path.read_bytes() in {b"", _written_slot(0, _START)}
+        if (folder / JOURNAL).exists() or not unused:
             raise StateError(f"expected no ledger in {folder}, got one, or its witness {path}")
+        for rest in (folder / KEY, path):
+            rest.unlink(missing_ok=True)
         _create(folder / KEY, Ed25519PrivateKey.generate().private_bytes_raw())
-        _create(path, b"")
+        _create(path, _written_slot(0, _START))
         _create(folder / JOURNAL, b"")
     except OSError as error:
         raise StateError(f"no ledger can be made in {folder}: {error.strerror}") from error
-    journal = Journal(folder, witness)
-    journal._write_witness()  # noqa: SLF001 - the same class's own beginning
-    return journal
+    return Journal(folder, witness)
 
 
 def witness_of(folder: Path) -> Path:
     """Where the witness lies if nothing else is said: beside the folder."""
     return folder.parent / f".{folder.name}.witness"
+
+
+def _written_slot(count: int, head: str) -> bytes:
+    text = f"{count:020d} {head}".encode()
+    return text + b" " + hashlib.sha256(text).hexdigest()[:13].encode() + b"\n"
 
 
 def _slot(content: bytes) -> tuple[int, str] | None:

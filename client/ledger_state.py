@@ -10,12 +10,13 @@ from typing import Any
 
 from dp_accounting import dp_event as dp
 
-from shared.dp.events import event_from_json, event_to_json
+from shared.dp.events import event_to_json
 from shared.dp.mechanisms import Adjacency
 from shared.dp.renyi import NOTHING, RenyiBudget, Spending, added, renyi_cost
 from shared.errors import BudgetExhausted, ConfigurationError, PrivacyError, StateError
 
 Key = tuple[str, str, str, int, int]
+_ADJACENCY = {"record": Adjacency.ADD_OR_REMOVE_ONE, "client": Adjacency.ZERO_OUT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +140,11 @@ class Block:
         mine = self.by_server.get(server, NOTHING)
         return self.budget.admits(self.spent, cost) and self.quota.admits(mine, cost)
 
+    def times(self, server: str, cost: Spending) -> int:
+        """How often `cost` still fits both."""
+        mine = self.by_server.get(server, NOTHING)
+        return min(self.budget.times(self.spent, cost), self.quota.times(mine, cost))
+
     def charge(self, server: str, cost: Spending) -> None:
         """Take it off."""
         self.spent = added(self.spent, cost)
@@ -207,8 +213,9 @@ class LedgerState:
             PrivacyError: another plan than before in this run, too soon after the last, another
                 unit than granted, an unknown event, or a block without a budget.
         """
-        blocks = release.blocks or tuple(sorted(self.blocks))
-        self._check(release, blocks, now)
+        blocks = self._blocks_of(release)
+        self.check_request(release)
+        self._check_separation(release, now)
         event = charged(release, self.rounds_of(release.server, release.run_id))
         cost = renyi_cost(event, release.adjacency, unit=release.unit)
         if not all(self.blocks[name].admits(release.server, cost) for name in blocks):
@@ -226,21 +233,45 @@ class LedgerState:
             "time": now,
         }
 
-    def _check(self, release: Release, blocks: tuple[str, ...], now: float) -> None:
+    def check_grant(self, grant: Grant) -> None:
+        """Raise ConfigurationError if what was spent of its block was of something else."""
+        known = self.blocks.get(grant.block)
+        before = known and (known.grant.unit, known.grant.data_set)
+        if before not in {None, (grant.unit, grant.data_set)}:
+            raise ConfigurationError(
+                f"expected block {grant.block!r} to keep its unit and data set {before}, got "
+                f"{(grant.unit, grant.data_set)}"
+            )
+
+    def check_unit(self, blocks: tuple[str, ...], unit: str, adjacency: Adjacency) -> None:
+        """Raise PrivacyError if the blocks' budgets are not of this unit and adjacency."""
+        granted = {self.blocks[name].grant.unit for name in blocks}
+        # Guarantee: divergences under different adjacencies add up to nothing that means anything.
+        if granted != {unit} or adjacency is not _ADJACENCY[unit]:
+            raise PrivacyError(
+                f"the budget is of the unit {sorted(granted)}, got a release of {unit!r} "
+                f"({adjacency})"
+            )
+
+    def check_request(self, release: Release) -> None:
+        """Raise PrivacyError on blocks without a budget, another unit, or another plan."""
+        blocks = self._blocks_of(release)
         if not blocks or any(name not in self.blocks for name in blocks):
             raise PrivacyError(
                 f"expected blocks with a budget {sorted(self.blocks)}, got {list(blocks)}"
             )
-        granted = {self.blocks[name].grant.unit for name in blocks}
-        if granted != {release.unit}:
-            raise PrivacyError(
-                f"the budget is of the unit {sorted(granted)}, got a release of {release.unit!r}"
-            )
+        self.check_unit(blocks, release.unit, release.adjacency)
         before = self.plans.get((release.server, release.run_id), release.plan_digest)
         if before != release.plan_digest:
             raise PrivacyError(
                 f"the run began with the plan {before[:12]}, got {release.plan_digest[:12]}"
             )
+
+    def _blocks_of(self, release: Release) -> tuple[str, ...]:
+        return release.blocks or tuple(sorted(self.blocks))
+
+    def _check_separation(self, release: Release, now: float) -> None:
+        blocks = self._blocks_of(release)
         last = self.last.get((release.server, release.kind))
         wanted = max(self.blocks[name].grant.min_separation_s for name in blocks)
         if last is not None and not now - last >= wanted:
@@ -263,14 +294,3 @@ def charged(release: Release, before: frozenset[int]) -> dp.DpEvent:
     if release.round_number in before:
         return release.participation.repeat
     return dp.NoOpDpEvent() if before else release.event
-
-
-def exposure_of(entries: list[dict[str, Any]], block: str) -> dp.DpEvent:
-    """All that a unit of `block` was exposed to, for an accountant tighter than the filter."""
-    return dp.ComposedDpEvent(
-        [
-            event_from_json(entry["event"])
-            for entry in entries
-            if entry["kind"] == "reserve" and block in entry["blocks"]
-        ]
-    )

@@ -8,9 +8,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+from dp_accounting import dp_event as dp
 
 from client.ledger import LedgerHead, Reservation
 from client.ledger_state import Release, charged
+from shared.dp.accounting import LIVE_INTERVAL, epsilon_of
 from shared.dp.plan import PrivacyPlan
 from shared.dp.renyi import NOTHING, RENYI_ORDERS, RenyiBudget, Spending, added, renyi_cost
 from shared.errors import BudgetExhausted, PrivacyError, StateError
@@ -65,18 +67,34 @@ class VirtualLedgers:
         cost = renyi_cost(event, release.adjacency, unit=release.unit)
         self._charge(index, cost)
         self._remember(index, release.kind, place)
-        self._write(index, release, cost)
+        self._write([index], release, cost)
         return Reservation(key=release.key, charged=True)
 
     def reserve_each(self, indices: np.ndarray, release: Release) -> np.ndarray:
         """Charge many clients at once; returns whose budget allowed it, shape of `indices`.
 
-        For a cohort engine: the same decisions as one by one.
+        For a cohort engine: the same decisions as one by one, in one write.
+
+        Raises:
+            PrivacyError: a client is named twice, was asked before, or takes part in correlated
+                noise, which is charged one by one.
         """
+        place = (release.round_number, release.attempt)
+        names = [int(index) for index in indices]
+        new = all(place > self._last.get((name, release.kind), (0, 0)) for name in names)
+        # Guarantee: an array charges an index that is in it twice only once.
+        if not new or len(set(names)) < len(names) or release.participation is not None:
+            raise PrivacyError(
+                f"expected different clients that were not asked for {place} before, without "
+                "correlated noise"
+            )
         cost = renyi_cost(release.event, release.adjacency, unit=release.unit)
         fits = self._budget.admits_each(self.spent[indices], cost)
-        charged = indices[fits]
-        self.spent[charged] = self._budget.charge_each(self.spent[charged], cost)
+        paying = indices[fits]
+        self.spent[paying] = self._budget.charge_each(self.spent[paying], cost)
+        for index in paying.tolist():
+            self._remember(index, release.kind, place)
+        self._write(paying.tolist(), release, cost)
         return fits
 
     def epsilon(self, index: int) -> float:
@@ -94,17 +112,17 @@ class VirtualLedgers:
         if kind == "train":
             self._rounds[index] = self._rounds.get(index, frozenset()) | {place[0]}
 
-    def _write(self, index: int, release: Release, cost: Spending) -> None:
+    def _write(self, indices: list[int], release: Release, cost: Spending) -> None:
         lines = []
         if cost not in self._costs:
             self._costs[cost] = len(self._costs)
             lines.append(json.dumps(cost))
         place = (release.kind, release.round_number, release.attempt)
-        lines.append(json.dumps([index, *place, self._costs[cost]]))
+        lines += [json.dumps([index, *place, self._costs[cost]]) for index in indices]
         try:
             # Opened anew, so that no file stays open behind a session that is forgotten.
             with self._path.open("a") as file:
-                file.write("\n".join(lines) + "\n")
+                file.write("".join(f"{line}\n" for line in lines))
         except OSError as error:
             raise StateError(f"{self._path} cannot be written: {error.strerror}") from error
 
@@ -144,13 +162,19 @@ class VirtualLedger:
 def virtual_budget(plan: PrivacyPlan) -> RenyiBudget:
     """What a virtual client grants the run: the plan's budget, in the filter's coarser measure.
 
-    The server admits a plan by its PLD epsilon, which is smaller than the filter's for the same
-    events; so the budget grows by that ratio, and a run that was admitted is not refused midway.
+    The server admits rounds by their PLD epsilon, which is smaller than the filter's for the same
+    events, and smaller still where it may count the sampling of clients; so the budget grows by
+    that ratio and a twentieth: what the server admits, a repeated round too, is not refused here.
     """
     adjacency, unit = plan.mechanism.adjacency, plan.mechanism.unit
-    cost = NOTHING
+    cost, planned = NOTHING, []
     for event, times in plan.events().values():
+        planned.append(dp.SelfComposedDpEvent(event, times))
         for _ in range(times):
             cost = added(cost, renyi_cost(event, adjacency, unit=unit))
     needed = RenyiBudget(1.0, plan.delta).epsilon_of(cost)
-    return RenyiBudget(max(plan.epsilon_budget, needed), plan.delta)
+    claimed = epsilon_of(
+        dp.ComposedDpEvent(planned), plan.delta, adjacency, interval=LIVE_INTERVAL
+    ).epsilon
+    ratio = max(1.0, needed / claimed) if claimed > 0.0 else 1.0
+    return RenyiBudget(1.05 * ratio * plan.epsilon_budget, plan.delta)

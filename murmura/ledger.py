@@ -130,10 +130,7 @@ def forecast(
     from shared.dp.plan import PrivacyPlan  # noqa: PLC0415 - slow, and needed by no help
 
     planned = PrivacyPlan.from_config(layered(plan, [], {}).config())
-    mechanism = planned.mechanism
-    rounds = opened.forecast(
-        mechanism.round_event(), unit=mechanism.unit, adjacency=mechanism.adjacency, server=server
-    )
+    rounds = opened.rounds_left(planned, server)
     enough = rounds >= planned.rounds
     if machine:
         typer.echo(

@@ -4,7 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from server.report.facts import LEVELS, budget_percent, lower_bound, number, problems, words, worst_clients
+from server.report.facts import (
+    LEVELS,
+    budget_percent,
+    lower_bound,
+    number,
+    problems,
+    words,
+    worst_clients,
+)
 
 Row = tuple[str, ...]
 _HEADINGS: Row = ("against", "unit", "epsilon", "delta", "budget", "without amplification")

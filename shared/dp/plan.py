@@ -117,12 +117,17 @@ class PrivacyPlan:
             return asked.round_event()
         return dp.GaussianDpEvent(query.noise_multiplier)
 
-    def events(self) -> dict[str, tuple[dp.DpEvent, int]]:
-        """By kind of access: what a unit is exposed to each time, and how often at most."""
+    def events(self, rounds: int | None = None) -> dict[str, tuple[dp.DpEvent, int]]:
+        """By kind of access: what a unit is exposed to each time, and how often at most.
+
+        Args:
+            rounds: Of another number of rounds; None: of the plan's.
+        """
+        rounds = self.rounds if rounds is None else rounds
         once = isinstance(self.mechanism, CorrelatedPrivacy)
-        found = {"train": (self.mechanism.round_event(), 1 if once else self.rounds)}
+        found = {"train": (self.mechanism.round_event(), 1 if once else rounds)}
         for kind, query in self.queries.items():
-            found[kind] = (self.query_event(query), query.times(self.rounds))
+            found[kind] = (self.query_event(query), query.times(rounds))
         return found
 
     def charge_event(self, kind: str, round_number: int, attempt: int = 1) -> dp.DpEvent | None:

@@ -148,3 +148,20 @@ def test_participation_is_limited_as_at_a_site_and_after_a_resume(tmp_path: Path
     assert again.epsilon(0) == paid > 0
     again.reserve(0, release(4, attempt=2, participation=rule), repeatable=False)
     assert virtual(tmp_path).epsilon(0) == again.epsilon(0) > paid
+
+
+def test_what_is_charged_at_once_is_on_disk_too(tmp_path: Path) -> None:
+    """A resumed run finds it; nobody is asked twice, or named twice for the price of one."""
+    ledgers = virtual(tmp_path)
+    ledgers.reserve_each(np.array([0, 3]), release(1))
+    again = virtual(tmp_path)
+    assert (again.spent == ledgers.spent).all()
+    assert again.epsilon(3) == again.epsilon(0) > again.epsilon(1) == 0.0
+    with pytest.raises(PrivacyError, match="different clients"):
+        again.reserve_each(np.array([1, 3]), release(1))
+    with pytest.raises(PrivacyError, match="different clients"):
+        again.reserve_each(np.array([1, 1]), release(2))
+    rule = Participation(min_separation=3, most=2, repeat=dp.GaussianDpEvent(8.0))
+    with pytest.raises(PrivacyError, match="correlated"):
+        again.reserve_each(np.array([1]), release(2, participation=rule))
+    assert (again.spent == ledgers.spent).all()

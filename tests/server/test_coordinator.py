@@ -22,7 +22,7 @@ from tests.server.toy import TASK, config
 
 FILES = {
     "charges.jsonl", "checkpoint.safetensors", "config.json", "environment.json", "log.txt",
-    "metrics.jsonl", "model.safetensors", "report.json", "summary.json",
+    "metrics.jsonl", "model.safetensors", "report.html", "report.json", "report.md", "summary.json",
 }  # fmt: skip
 Changes = dict[str, Scalar]
 
