@@ -50,17 +50,27 @@ def claim_row(claim: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]) -> 
     )
 
 
-def lower_bound(claim: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]) -> float | None:
-    """Largest bound that was measured against this very claim; None where none was.
+def chosen_bound(
+    claim: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
+    """The bound that was measured against this very claim; None where none was.
 
     What whoever sees every noisy sum can show says nothing of one who sees less.
     """
     found = [
-        float(audit["result"])
+        audit
         for audit in audits
         if audit["kind"] == "lower_bound" and audit.get("claim_id") == claim["id"]
     ]
-    return rounded_down(max(found)) if found else None
+    # Guarantee: one bound, the one that is listed last whatever it came to; the larger of two that
+    # each hold at 95 % does not.
+    return found[-1] if found else None
+
+
+def lower_bound(claim: Mapping[str, Any], audits: Sequence[Mapping[str, Any]]) -> float | None:
+    """What `chosen_bound` came to, rounded down; None where there is none."""
+    chosen = chosen_bound(claim, audits)
+    return None if chosen is None else rounded_down(float(chosen["result"]))
 
 
 def rounded_down(value: float) -> float:

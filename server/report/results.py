@@ -11,7 +11,6 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from server.report.build import Outcome
-from server.report.verdict import verdict
 from server.report.verify import report_digest
 from server.run_folder import RunFolder
 from shared.parameters import FlatVector, load
@@ -86,7 +85,6 @@ def build_summary(
     claims = [claim.to_json() for claim in outcome.claims]
     keys = ("adversary", "unit", "adjacency", "epsilon", "delta", "no_amplification_epsilon",
             "budget_epsilon")  # fmt: skip
-    decided = verdict(outcome.plan, outcome.claims, seeded=outcome.config.seeded)
     return {
         "status": "finished",
         "run_folder": str(folder.path),
@@ -97,7 +95,7 @@ def build_summary(
         "accuracy": outcome.final.accuracy,
         "loss": outcome.final.loss if math.isfinite(outcome.final.loss) else None,
         "claims": [{key: claim[key] for key in keys} for claim in claims],
-        "verdict": {key: decided[key] for key in ("level", "one_line")},
+        "verdict": {key: report["verdict"][key] for key in ("level", "one_line")},
         "seconds": round(seconds, 3),
         "rounds": outcome.rounds_done,
         "clients_lost": clients_lost,

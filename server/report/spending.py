@@ -20,8 +20,22 @@ _ACCESSES = {
 Heads = Mapping[str, tuple[str, str]]
 
 
-def data_accesses(plan: PrivacyPlan, charges: Sequence[Charge]) -> list[dict[str, Any]]:
-    """Everything that left a client, by kind: who got it, what protects it, what it cost alone."""
+def uncharged_rounds(charges: Sequence[Charge], rounds_done: int) -> tuple[int, ...]:
+    """Rounds that were finished though nothing was charged for them; none, or the run is void."""
+    charged = {charge.round_number for charge in charges if charge.kind == "train"}
+    return tuple(sorted(set(range(1, rounds_done + 1)) - charged))
+
+
+def data_accesses(
+    plan: PrivacyPlan, charges: Sequence[Charge], *, uncharged: bool = False
+) -> list[dict[str, Any]]:
+    """Everything that left a client, by kind: who got it, what protects it, what it cost alone.
+
+    Args:
+        plan: The run's plan.
+        charges: All that was released.
+        uncharged: Whether there was training that was never charged.
+    """
     private = not isinstance(plan.mechanism, NoPrivacy)
     by_server = isinstance(plan.mechanism, CLIENT_LEVEL)
     found: list[dict[str, Any]] = []
@@ -29,20 +43,21 @@ def data_accesses(plan: PrivacyPlan, charges: Sequence[Charge]) -> list[dict[str
     for kind in kinds:
         sent, published = _ACCESSES[kind]
         alone = [charge for charge in charges if charge.kind == kind]
+        charged = private and not (uncharged and kind == "train")
         cost = {"epsilon": _worst(claims_so_far(plan, alone))} if private and alone else {}
         found += [
             {
                 "what": sent,
                 "released_to": "server",
                 "protected": "dp" if private and not by_server else "none",
-                "charged": private,
+                "charged": charged,
                 "kind": kind,
             },
             {
                 "what": published,
                 "released_to": "clients and holder of the model",
                 "protected": "dp" if private else "none",
-                "charged": private,
+                "charged": charged,
                 "kind": kind,
                 **cost,
             },

@@ -94,7 +94,7 @@ def epsilon_of(
     adjacency = Adjacency(adjacency)
     if adjacency is Adjacency.REPLACE_ONE and without_sampling(counts) == counts:
         # dp-accounting 0.6's RDP ignores the doubled sensitivity (its issue 378): so we double it.
-        counts, adjacency = _doubled_sensitivity(counts), Adjacency.ADD_OR_REMOVE_ONE
+        counts, adjacency = doubled_sensitivity(counts), Adjacency.ADD_OR_REMOVE_ONE
     if adjacency is Adjacency.REPLACE_ONE and _is_truncated(counts):
         raise PrivacyError("replace-one is not known for truncated Poisson sampling")
     return _epsilon(counts, delta, adjacency, interval)
@@ -116,11 +116,11 @@ def _epsilon(counts: Counts, delta: float, adjacency: Adjacency, interval: float
         # Guarantee: zeroing a unit, and adding it to a Poisson sample, changes each possible
         # sample by C at most. Adding it to a truncated sample can push out another, so 2·C.
         bounds["exact_gaussian"] = _exact_gaussian(
-            _doubled_sensitivity(bare) if replaced else bare, delta
+            doubled_sensitivity(bare) if replaced else bare, delta
         )
     if bare == counts:
         return _smallest(bounds["exact_gaussian"], bounds, rdp, found)
-    found["interval"] = _coarsened(found["interval"], min(bounds.values(), default=0.0))
+    found["interval"] = coarsened(found["interval"], min(bounds.values(), default=0.0))
     pld = _pld(counts, delta, adjacency, found["interval"])
     steps = sum(count for _, count in counts)
     for finer in () if interval else _FINER_INTERVALS:
@@ -136,7 +136,7 @@ def _smallest(
     # Guarantee: each is an upper bound, so the smallest is one.
     method = min(bounds, key=lambda name: bounds[name])
     return Epsilon(
-        epsilon=_rounded_up(bounds[method]),
+        epsilon=rounded_up(bounds[method]),
         method=method,
         pld=pld,
         rdp=rdp,
@@ -145,7 +145,7 @@ def _smallest(
     )
 
 
-def _rounded_up(value: float) -> float:
+def rounded_up(value: float) -> float:
     """A multiple of 10⁻⁴ at or above `value`, by less than 2·10⁻⁴, at least 0; infinity stays."""
     if math.isinf(value):
         return value
@@ -154,7 +154,7 @@ def _rounded_up(value: float) -> float:
     return units / 1e4 if units / 1e4 >= value else (units + 1) / 1e4
 
 
-def _coarsened(interval: float, bound: float) -> float:
+def coarsened(interval: float, bound: float) -> float:
     """`interval` times the power of ten that keeps a PLD up to `bound` in memory."""
     excess = bound / (_POINTS * interval)
     return interval if excess <= 1.0 else interval * 10 ** math.ceil(math.log10(excess))
@@ -180,10 +180,14 @@ def _pld(counts: Counts, delta: float, adjacency: Adjacency, interval: float) ->
     return math.inf if math.isnan(epsilon) else epsilon
 
 
+@lru_cache(maxsize=4)
 def distribution(
     counts: Counts, adjacency: Adjacency, interval: float
 ) -> privacy_loss_distribution.PrivacyLossDistribution:
-    """The privacy loss of all `counts` together, never better than the truth."""
+    """The privacy loss of all `counts` together, never better than the truth; kept, not to change.
+
+    Composed by FFT: masses, and δ(ε), are wrong by up to about 10⁻¹³ in either direction.
+    """
     composed = privacy_loss_distribution.identity(value_discretization_interval=interval)
     for part, count in counts:
         composed = composed.compose(_single(part, adjacency, interval).self_compose(count))
@@ -246,7 +250,8 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "failed to converge" not in record.getMessage()
 
 
-def _doubled_sensitivity(counts: Counts) -> Counts:
+def doubled_sensitivity(counts: Counts) -> Counts:
+    """Gaussian steps of twice the sensitivity: replace-one in terms of add-or-remove-one."""
     return tuple(
         (part, count)
         if isinstance(part, dp.NonPrivateDpEvent)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import ge
 
 from dp_accounting import dp_event as dp
 
@@ -21,8 +22,8 @@ def planned_exposure(plan: PrivacyPlan) -> Exposure:
 def exposures(plan: PrivacyPlan, charges: Sequence[Charge]) -> tuple[Exposure, ...]:
     """Exposures of which one is the worst of any unit after `charges`; never none.
 
-    Record level: of each client by what it was charged, the same and the obviously smaller left
-    out. Client level, and without privacy: all charges, whoever was asked.
+    Record level: of each client by what it was charged; who was asked no more often than another
+    in any way is left out. Client level, and without privacy: all charges, whoever was asked.
     """
     # An event with a list in it cannot be a key, its text can.
     events = {repr(charge.event): charge.event for charge in charges}
@@ -32,10 +33,19 @@ def exposures(plan: PrivacyPlan, charges: Sequence[Charge]) -> tuple[Exposure, .
         asked[repr(charge.event)].update(charge.clients if alike else ("everybody",))
     clients = set().union(*asked.values())
     counts = {tuple(asked[name][client] for name in events) for client in clients}
-    if len(events) == 1 and counts:
-        counts = {max(counts)}
     # Without a client there is the exposure to nothing.
-    return tuple(tuple(zip(events.values(), row, strict=True)) for row in sorted(counts)) or ((),)
+    worst = _undominated(counts)
+    return tuple(tuple(zip(events.values(), row, strict=True)) for row in worst) or ((),)
+
+
+def _undominated(counts: set[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Rows than which no other is at least as large in every place; ascending."""
+    kept: list[tuple[int, ...]] = []
+    # Whoever dominates a row stands before it in this order.
+    for row in sorted(counts, reverse=True):
+        if not any(all(map(ge, other, row)) for other in kept):
+            kept.append(row)
+    return sorted(kept)
 
 
 def within_plan(plan: PrivacyPlan, found: Sequence[Exposure]) -> bool:

@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load as load_tensors
 
+from server.report.build import build_report
 from server.report.results import build_summary, model_bytes, write_results
 from server.run_folder import RunFolder
 from tests.server.fake_grid import vector
@@ -64,7 +65,8 @@ def test_the_model_file_carries_its_claims_and_nothing_of_the_run(
 
 def test_the_summary_is_strict_json_with_claims_and_files(tmp_path: Path) -> None:
     """What `--json` prints."""
-    summary = build_summary(RunFolder(tmp_path), outcome(), {}, clients_lost=4, seconds=1.23456)
+    report = build_report(outcome(), "run-1")
+    summary = build_summary(RunFolder(tmp_path), outcome(), report, clients_lost=4, seconds=1.23456)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert summary["status"] == "finished"
     assert (summary["accuracy"], summary["loss"]) == (0.75, 0.5)
@@ -82,4 +84,6 @@ def test_the_summary_is_strict_json_with_claims_and_files(tmp_path: Path) -> Non
 def test_a_loss_beyond_numbers_is_no_number(tmp_path: Path) -> None:
     """Strict JSON has no NaN."""
     found = outcome(loss=float("nan"))
-    assert build_summary(RunFolder(tmp_path), found, {}, clients_lost=0, seconds=0)["loss"] is None
+    report = build_report(found, "run-1")
+    summary = build_summary(RunFolder(tmp_path), found, report, clients_lost=0, seconds=0)
+    assert summary["loss"] is None

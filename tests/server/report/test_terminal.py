@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from server.report.build import build_report
 from server.report.results import build_summary
 from server.report.terminal import claim_rows, summary_lines
 from server.run_folder import RunFolder
@@ -14,7 +15,9 @@ from tests.server.report.outcomes import UNITS, outcome
 def test_verdict_claims_and_files_fit_on_twenty_lines(unit: str) -> None:
     """Every number is that of the summary, digit for digit."""
     folder = RunFolder(Path("runs/toy"))
-    summary = build_summary(folder, outcome(UNITS[unit]), {}, clients_lost=1, seconds=2.0)
+    found = outcome(UNITS[unit])
+    report = build_report(found, "run-1")
+    summary = build_summary(folder, found, report, clients_lost=1, seconds=2.0)
     lines = summary_lines(summary)
     assert len(lines) <= 20
     assert lines[0].startswith("not private: ")
@@ -32,7 +35,8 @@ def test_verdict_claims_and_files_fit_on_twenty_lines(unit: str) -> None:
 
 def test_columns_are_aligned() -> None:
     """Each starts where its heading does."""
-    summary = build_summary(RunFolder(Path()), outcome(), {}, clients_lost=0, seconds=0.0)
+    report = build_report(outcome(), "run-1")
+    summary = build_summary(RunFolder(Path()), outcome(), report, clients_lost=0, seconds=0.0)
     heading, *rows = summary_lines(summary)[1:5]
     for name in claim_rows([])[0][1:]:
         assert all(row[heading.index(name) - 1] == " " for row in rows)
@@ -41,5 +45,6 @@ def test_columns_are_aligned() -> None:
 
 def test_a_task_without_accuracy_says_so() -> None:
     """Never a zero."""
-    summary = build_summary(RunFolder(Path()), outcome(), {}, clients_lost=0, seconds=0.0)
+    report = build_report(outcome(), "run-1")
+    summary = build_summary(RunFolder(Path()), outcome(), report, clients_lost=0, seconds=0.0)
     assert "accuracy not measured" in summary_lines(summary | {"accuracy": None})[5]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from server.report.verdict import assumptions, verdict
+from server.report.verdict import Facts, assumptions, verdict
 from shared.config import Scalar
 from shared.dp.claims import Claim
 from tests.server.report.outcomes import UNITS, outcome
@@ -14,7 +14,7 @@ from tests.server.report.outcomes import UNITS, outcome
 def decided(changes: dict[str, Scalar]) -> dict[str, Any]:
     """The verdict on a toy run."""
     found = outcome(changes)
-    return verdict(found.plan, found.claims, seeded=found.config.seeded)
+    return verdict(found.plan, found.claims, Facts(seeded=found.config.seeded))
 
 
 def codes(found: dict[str, Any]) -> set[str]:
@@ -79,7 +79,7 @@ def with_numbers(epsilon: float, **check: Any) -> dict[str, Any]:
         replace(claim, epsilon=epsilon, cross_check=claim.cross_check | check)
         for claim in found.claims
     ]
-    return verdict(found.plan, claims, seeded=False)
+    return verdict(found.plan, claims, Facts(seeded=False))
 
 
 ALWAYS = {"TUNING_NOT_CHARGED"}

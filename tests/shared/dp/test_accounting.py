@@ -200,7 +200,7 @@ def test_a_hopeless_plan_is_accounted_in_little_memory(count: int) -> None:
 def test_rounding_is_never_down(units: int, above: bool) -> None:
     """Not even by the last bit, at a multiple of the unit or just above it."""
     value = math.nextafter(units / 1e4, math.inf) if above else units / 1e4
-    assert value <= accounting._rounded_up(value) <= value + 2e-4
+    assert value <= accounting.rounded_up(value) <= value + 2e-4
 
 
 def test_where_pld_has_no_cross_check_of_rdp_the_unsampled_bound_holds(
