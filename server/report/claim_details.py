@@ -119,10 +119,11 @@ class ClaimDetails:
             return []
         # Orders at which a step's divergence is infinite are left out of all.
         common = set.intersection(*({order for order, _ in curve} for curve in found))
-        largest = {
-            order: max(dict(map(tuple, curve))[order] for curve in found) for order in common
-        }
-        return pairs_up(sorted(largest), [largest[order] for order in sorted(largest)])
+        orders = sorted(common)
+        largest = [
+            max(value for curve in found for at, value in curve if at == order) for order in orders
+        ]
+        return pairs_up(orders, largest)
 
     def _group(self, records: int) -> float:
         return max(group_epsilon(event, records, self._plan.delta) for event in self._events)

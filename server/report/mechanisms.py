@@ -72,7 +72,7 @@ def _training(plan: PrivacyPlan, mechanism: Protected, charged: int) -> dict[str
         "name": "dp-fedavg",
         "clip_mode": "adaptive" if mechanism.adaptive else "flat",
         # What the updates' own noise comes to where the count of unclipped ones takes its share.
-        "noise_multiplier_effective": mechanism.update_noise_multiplier,
+        "noise_multiplier_effective": round(mechanism.update_noise_multiplier, 6),
         "sampling": _of_clients(plan, mechanism),
         "steps": charged,
     }

@@ -4,6 +4,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -17,8 +18,27 @@ from scipy import stats
 
 Step = tuple[str, tuple[float, ...]]  # gaussian (z) | poisson (q, z) | truncated (N, q, cap, z)
 Counts = Mapping[Step, int]
+_WHOLE = (*range(11, 65), 80, 96, 128, 192, 256, 512, 1024, 4096)
+ORDERS = (*(n / 10 for n in range(11, 110)), *_WHOLE)
+SHOWN_ORDERS = {1.5, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 128, 256, 512}
 _RELATION = dp_accounting.NeighboringRelation
 _INTERVALS = (1e-4, 2e-5, 5e-6, 1e-6)
+_GRID = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Upper bounds on epsilon of the same steps, none rounded; infinity where there is none."""
+
+    pld: float
+    rdp: float
+    bare: float
+    interval: float
+
+    @property
+    def least(self) -> float:
+        """What is claimed."""
+        return min(self.pld, self.rdp, self.bare)
 
 
 class Reaccountant:
@@ -26,79 +46,183 @@ class Reaccountant:
 
     Args:
         delta: Of every claim.
-        orders: Rényi orders of the cross-check.
         zeroed: Whether a unit is zeroed rather than added or removed.
     """
 
-    def __init__(self, delta: float, orders: Sequence[float], *, zeroed: bool) -> None:
+    def __init__(self, delta: float, *, zeroed: bool) -> None:
         self._delta = delta
-        self._orders = tuple(orders)
         self._relation = _RELATION.REPLACE_SPECIAL if zeroed else _RELATION.ADD_OR_REMOVE_ONE
-        self._known: dict[tuple[frozenset[tuple[Step, int]], float], float] = {}
+        self._known: dict[tuple[frozenset[tuple[Step, int]], float], Bounds] = {}
+        self._made: dict[tuple[frozenset[tuple[Step, int]], float], PrivacyLossDistribution] = {}
 
-    def epsilon(self, counts: Counts, interval: float | None = None) -> float:
-        """The smallest of PLD, RDP and the unsampled Gaussian, rounded up to four decimals."""
+    def bounds(self, counts: Counts, interval: float | None = None) -> Bounds:
+        """By distribution, by Rényi DP, and without sampling, where that is exact."""
         key = (frozenset(counts.items()), interval or 0.0)
         if key not in self._known:
-            self._known[key] = self._computed(counts, interval) if counts else 0.0
+            self._known[key] = self._computed(counts, interval)
         return self._known[key]
 
-    def deltas(self, counts: Counts, epsilon: float, places: Any) -> Any:
-        """δ(ε) at `places`, on the grid that suits a claim of `epsilon`."""
-        if all(kind == "gaussian" for kind, _ in counts):
-            mu = _mu(counts)
-            second = np.exp(places + stats.norm.logcdf(-mu / 2 - places / mu))
-            return np.clip(stats.norm.cdf(mu / 2 - places / mu) - second, 0.0, 1.0)
-        found = self._distribution(counts, 1e-4 if epsilon < 20.0 else 1e-3)
-        return np.array([found.get_delta_for_epsilon(float(place)) for place in places])
+    def deltas(self, counts: Counts, places: Any, interval: float) -> Any:
+        """δ(ε) at ascending `places`."""
+        bare = _gaussian_deltas(mu(unsampled(counts)), places)
+        if is_bare(counts):
+            return bare
+        losses = self._distribution(counts, interval)
+        lists = [losses._pmf_remove] + ([] if losses._symmetric else [losses._pmf_add])  # noqa: SLF001
+        tails = np.max([_tail(masses.to_dense_pmf(), places) for masses in lists], axis=0)
+        found = np.minimum(np.maximum(tails, 0.0) + 1e-12, bare)
+        divergences = self.renyi(counts)
+        if divergences is not None:
+            for order, divergence in zip(ORDERS, divergences, strict=True):
+                power = (order - 1) * (divergence - places + math.log1p(-1 / order))
+                found = np.minimum(found, np.exp(np.minimum(power - math.log(order), 0.0)))
+        falling = [found[-1]]
+        for value in found[-2::-1]:
+            falling.append(max(value, falling[-1]))
+        return np.minimum(np.array(falling[::-1]), 1.0)
 
-    def true_positive_rates(self, counts: Counts, epsilon: float, rates: Any) -> Any:
+    def rates(self, counts: Counts, places: Any, epsilon: float, interval: float) -> Any:
         """Most members that an attack finds at each rate of false alarms."""
-        if all(kind == "gaussian" for kind, _ in counts):
-            return stats.norm.cdf(stats.norm.ppf(rates) + _mu(counts))
-        grid = np.linspace(0.0, max(1.5 * epsilon, 1.0), 1500)
-        best = np.ones(len(rates))
-        for place, delta in zip(grid, self.deltas(counts, epsilon, grid), strict=True):
-            best = np.minimum(best, delta + math.exp(place) * rates)
-            best = np.minimum(best, 1.0 - math.exp(-place) * (1.0 - delta - rates))
-        return np.maximum(best, rates)
+        if is_bare(counts):
+            return np.maximum(stats.norm.cdf(stats.norm.ppf(places) + mu(counts)), places)
+        grid = np.linspace(0.0, min(max(1.5 * epsilon, 1.0), 700.0), _GRID)
+        best = np.ones(len(places))
+        for at, delta in zip(grid, self.deltas(counts, grid, interval), strict=True):
+            best = np.minimum(best, delta + math.exp(at) * places)
+            best = np.minimum(best, 1.0 - math.exp(-at) * (1.0 - delta - places))
+        return np.maximum(best, places)
 
-    def _computed(self, counts: Counts, interval: float | None) -> float:
-        bounds = [_gaussian(unsampled(counts), self._delta), self._rdp(counts)]
-        if any(kind != "gaussian" for kind, _ in counts):
-            bounds.append(self._pld(counts, interval, min(bounds)))
-        units = math.ceil(min(bounds) * 1e4)
-        return units / 1e4 if units / 1e4 >= min(bounds) else (units + 1) / 1e4
+    def posterior(self, counts: Counts, epsilon: float, interval: float) -> float:
+        """1/(1 + e^-L), L the privacy loss that is exceeded with probability delta at most."""
+        if is_bare(counts):
+            size = mu(counts)
+            loss = size**2 / 2 + size * float(stats.norm.isf(self._delta))
+            return 1.0 / (1.0 + math.exp(-max(loss, 0.0)))
+        grid = np.linspace(0.0, min(3.0 * epsilon + 1.0, 700.0), _GRID)
+        losses = [
+            at - math.log1p(-delta / self._delta)
+            for at, delta in zip(grid, self.deltas(counts, grid, interval), strict=True)
+            if delta < self._delta
+        ]
+        return 1.0 / (1.0 + math.exp(-min(losses, default=math.inf)))
 
-    def _pld(self, counts: Counts, interval: float | None, bound: float) -> float:
-        wanted = [interval] if interval else list(_INTERVALS)
-        excess = bound / (2e6 * wanted[0])
-        used = wanted[0] * (10.0 ** math.ceil(math.log10(excess)) if excess > 1.0 else 1.0)
-        if used > 1.0:
+    def renyi(self, counts: Counts) -> Any | None:
+        """Divergence at each of ORDERS; None where it is not known."""
+        total = np.zeros(len(ORDERS))
+        for step, count in counts.items():
+            curve = _renyi(step, self._relation)
+            if curve is None:
+                return None
+            total += count * np.array(curve)
+        return total
+
+    @staticmethod
+    def gaussian_size(counts: Counts) -> float | None:
+        """μ where nothing is sampled; else None."""
+        return mu(counts) if is_bare(counts) else None
+
+    def _computed(self, counts: Counts, interval: float | None) -> Bounds:
+        used = interval or _INTERVALS[0]
+        if not counts:
+            return Bounds(0.0, math.inf, 0.0, used)
+        bare, rdp = gaussian(mu(unsampled(counts)), self._delta), math.inf
+        if (divergences := self.renyi(counts)) is not None:
+            rdp = float(compute_epsilon(ORDERS, divergences, self._delta)[0])
+        if is_bare(counts):
+            return Bounds(bare, rdp, bare, used)
+        excess = min(bare, rdp) / (2e6 * used)
+        used *= 10.0 ** math.ceil(math.log10(excess)) if excess > 1.0 else 1.0
+        pld = self._pld(counts, used)
+        enough = min(5000.0, 200.0 * math.sqrt(sum(counts.values())))
+        for finer in () if interval else _INTERVALS[1:]:
+            if pld < enough * used:
+                used = finer
+                pld = self._pld(counts, used)
+        return Bounds(pld, rdp, bare, used)
+
+    def _pld(self, counts: Counts, interval: float) -> float:
+        if interval > 1.0:
             return math.inf
-        found, enough = math.inf, min(5000.0, 200.0 * math.sqrt(sum(counts.values())))
-        for place in [used, *wanted[1:]]:
-            if found < math.inf and found >= enough * used:
-                break
-            made = self._distribution(counts, place)
-            found, used = float(made.get_epsilon_for_delta(self._delta)), place
+        made = self._distribution(counts, interval)
+        found = float(made.get_epsilon_for_delta(self._delta))
         return math.inf if math.isnan(found) else found
 
     def _distribution(self, counts: Counts, interval: float) -> PrivacyLossDistribution:
-        composed = privacy_loss_distribution.identity(value_discretization_interval=interval)
-        for step, count in sorted(counts.items(), key=repr):
-            single = _single(step, interval, self._relation)
-            composed = composed.compose(single.self_compose(count))
-        return composed
+        key = (frozenset(counts.items()), interval)
+        if key not in self._made:
+            composed = privacy_loss_distribution.identity(value_discretization_interval=interval)
+            for step, count in sorted(counts.items(), key=repr):
+                single = _single(step, interval, self._relation)
+                composed = composed.compose(single.self_compose(count))
+            self._made = {key: composed}  # the last one: each may be large
+        return self._made[key]
 
-    def _rdp(self, counts: Counts) -> float:
-        total = np.zeros(len(self._orders))
+
+def group(counts: Counts, records: int, delta: float) -> float:
+    """Epsilon of `records` records of one person together, add-or-remove, not rounded."""
+    bare = gaussian(records * mu(unsampled(counts)), delta) if counts else 0.0
+    if is_bare(counts):
+        return bare
+    wanted = 2.5e-3 * records
+    excess = bare / (2e6 * wanted)
+    place = wanted * (10.0 ** math.ceil(math.log10(excess)) if excess > 1.0 else 1.0)
+    found = math.inf
+    while place <= 1.0:
+        composed = privacy_loss_distribution.identity(value_discretization_interval=place)
         for step, count in counts.items():
-            curve = _renyi(step, self._orders)
-            if curve is None:
-                return math.inf
-            total += count * np.array(curve)
-        return float(compute_epsilon(self._orders, total, self._delta)[0])
+            composed = composed.compose(_several(step, records, place).self_compose(count))
+        epsilon = float(composed.get_epsilon_for_delta(delta))
+        found = min(found, math.inf if math.isnan(epsilon) else epsilon)
+        if place <= wanted or found > 1e5 * place:
+            break
+        place = max(place / 10.0, wanted)
+    return min(bare, found)
+
+
+def unsampled(counts: Counts) -> Counter[Step]:
+    """The same steps for who knows who took part."""
+    found: Counter[Step] = Counter()
+    for (_, parameters), count in counts.items():
+        found["gaussian", (parameters[-1],)] += count
+    return found
+
+
+def is_bare(counts: Counts) -> bool:
+    """Whether nothing is sampled."""
+    return all(kind == "gaussian" for kind, _ in counts)
+
+
+def mu(counts: Counts) -> float:
+    """μ of unsampled steps together."""
+    return math.sqrt(sum(count / noise**2 for (_, (noise,)), count in counts.items()))
+
+
+def gaussian(size: float, delta: float) -> float:
+    """Exact epsilon of one Gaussian of that μ."""
+    return float(dp_accounting.get_epsilon_gaussian(1.0 / size, delta)) if size else 0.0
+
+
+def _gaussian_deltas(size: float, places: Any) -> Any:
+    if size == 0.0:
+        return np.zeros(len(places))
+    first = stats.norm.cdf(size / 2 - places / size)
+    second = np.exp(places + stats.norm.logcdf(-size / 2 - places / size))
+    return np.clip(first * (1.0 + 1e-14) - second, 0.0, 1.0)
+
+
+def _tail(masses: Any, places: Any) -> Any:
+    """Σ over losses above each place of mass · (1 - e^(place - loss)); places at least 0."""
+    bottom = max(0, 1 - masses._lower_loss)  # noqa: SLF001 - no public reader
+    shares = masses._probs[bottom:]  # noqa: SLF001 - likewise
+    steps = masses._lower_loss + bottom + np.arange(len(shares))  # noqa: SLF001 - likewise
+    losses = steps * masses._discretization  # noqa: SLF001 - likewise
+    whole = np.zeros(len(shares) + 1)
+    shrunk = np.zeros(len(shares) + 1)
+    whole[:-1] = np.flip(np.cumsum(np.flip(shares)))
+    shrunk[:-1] = np.flip(np.cumsum(np.flip(shares / np.exp(np.minimum(losses, 700.0)))))
+    start = [int(np.searchsorted(losses, place, side="right")) for place in places]
+    infinite = masses._infinity_mass  # noqa: SLF001 - likewise
+    return infinite + whole[start] - np.exp(places) * shrunk[start]
 
 
 @lru_cache(maxsize=32)
@@ -122,9 +246,25 @@ def _single(step: Step, interval: float, relation: Any) -> PrivacyLossDistributi
     )
 
 
+@lru_cache(maxsize=32)
+def _several(step: Step, records: int, interval: float) -> PrivacyLossDistribution:
+    kind, parameters = step
+    if kind == "gaussian":
+        return privacy_loss_distribution.from_gaussian_mechanism(
+            parameters[0] / records, value_discretization_interval=interval
+        )
+    shares = [float(share) for share in stats.binom(records, parameters[0]).pmf(range(records + 1))]
+    return privacy_loss_distribution.from_mixture_gaussian_mechanism(
+        standard_deviation=parameters[1],
+        sensitivities=[float(drawn) for drawn in range(records + 1)],
+        sampling_probs=[*shares[:-1], max(0.0, 1.0 - math.fsum(shares[:-1]))],
+        value_discretization_interval=interval,
+    )
+
+
 @lru_cache(maxsize=64)
-def _renyi(step: Step, orders: tuple[float, ...]) -> tuple[float, ...] | None:
-    accountant, event = RdpAccountant(list(orders)), _event(step)
+def _renyi(step: Step, relation: Any) -> tuple[float, ...] | None:
+    accountant, event = RdpAccountant(list(ORDERS), relation), _event(step)
     if not accountant.supports(event):
         return None
     log = logging.getLogger("absl")
@@ -134,15 +274,7 @@ def _renyi(step: Step, orders: tuple[float, ...]) -> tuple[float, ...] | None:
         accountant.compose(event)
     finally:
         log.setLevel(level)
-    return tuple(float(value) for value in np.maximum(accountant.rdp, 0.0))
-
-
-def unsampled(counts: Counts) -> Counter[Step]:
-    """The same steps for who knows who took part."""
-    found: Counter[Step] = Counter()
-    for (_, parameters), count in counts.items():
-        found["gaussian", (parameters[-1],)] += count
-    return found
+    return tuple(float(value) for value in np.maximum(accountant.rdp, 0.0) + 1e-13)
 
 
 def _event(step: Step) -> dp.DpEvent:
@@ -154,9 +286,7 @@ def _event(step: Step) -> dp.DpEvent:
     return dp.TruncatedSubsampledGaussianDpEvent(*parameters)
 
 
-def _mu(counts: Counts) -> float:
-    return math.sqrt(sum(count / noise**2 for (_, (noise,)), count in counts.items()))
-
-
-def _gaussian(counts: Counts, delta: float) -> float:
-    return float(dp_accounting.get_epsilon_gaussian(1.0 / _mu(counts), delta))
+def orders_shown(divergences: Sequence[float]) -> list[tuple[float, float]]:
+    """Those of the report's curve, with finite divergence."""
+    pairs = zip(ORDERS, divergences, strict=True)
+    return [(float(a), float(r)) for a, r in pairs if a in SHOWN_ORDERS and math.isfinite(r)]
