@@ -291,15 +291,17 @@ def test_killed_at_random_instants_what_was_granted_stays_charged(tmp_path: Path
 
         child = forked(work)
         os.close(writing)
+        # Every other child has been granted something when its time begins to run.
+        first = len(os.read(reading, 1)) if turn % 2 else 0
         time.sleep(instant)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        granted = len(os.read(reading, 100_000))
+        granted = first + len(os.read(reading, 100_000))
         os.close(reading)
         charged = sum(key[1] == f"run-{turn}" for key in opened(tmp_path).reservations)
         assert granted <= charged <= granted + 1
         total += granted
-    assert total > 50
+    assert total >= 100
 
 
 @pytest.mark.slow
