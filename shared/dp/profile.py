@@ -121,7 +121,10 @@ class PrivacyProfile:
         """(order, divergence); empty where the library does not know a step."""
         if self._divergences is None:
             return []
-        pairs = zip(ORDERS, self._divergences, strict=True)
+        # Guarantee: a divergence never falls with the order: a bound at a higher one holds below;
+        # the library's at a fractional order is looser than at the next whole one.
+        least = np.minimum.accumulate(np.asarray(self._divergences)[::-1])[::-1]
+        pairs = zip(ORDERS, least, strict=True)
         return [[float(a), float(r)] for a, r in pairs if a in _KEPT_ORDERS and math.isfinite(r)]
 
     def _grid(self, top: float) -> Vector:

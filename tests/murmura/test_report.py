@@ -74,7 +74,7 @@ def test_a_report_that_its_charges_do_not_confirm_exits_with_3(
 ) -> None:
     """And with 0 before it was changed; each difference is named."""
     from simulations.federation import simulate
-    from tests.server.report.test_verify import RUN
+    from tests.server.report.runs import RUN
 
     run = simulate(RUN | {"output.dir": str(tmp_path)})
     assert murmura("report", "verify", run, *machine) == 0

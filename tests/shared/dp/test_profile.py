@@ -98,7 +98,7 @@ def test_of_one_sampled_step_every_bound_is_above_the_truth_and_near_it(
     assert (claimed <= np.array(reached) * 1.02 + 2e-4).all()
 
 
-@settings(max_examples=25)
+@settings(max_examples=5)  # five seconds each
 @given(st.floats(0.01, 0.95), st.floats(0.6, 4.0), st.floats(1e-9, 1e-2))
 def test_certainty_is_exceeded_with_probability_delta_at_most(
     rate: float, noise: float, delta: float
@@ -150,7 +150,7 @@ EVENTS = st.one_of(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(EVENTS, EVENTS, st.sampled_from([ADD_REMOVE, ZERO_OUT]))
 def test_every_number_is_one_and_every_curve_goes_one_way(
     one: dp.DpEvent, other: dp.DpEvent, adjacency: Adjacency
@@ -164,7 +164,7 @@ def test_every_number_is_one_and_every_curve_goes_one_way(
     assert found.delta_at(np.array([found.epsilon]))[0] <= DELTA * (1 + 1e-6) + 1e-12
     rates = found.true_positive_rates(RATES)
     assert (np.diff(rates) >= 0.0).all()
-    assert (RATES <= rates).all()
+    assert (rates >= RATES).all()
     assert (rates <= 1.0).all()
     assert (rates - RATES <= found.advantage() + 1e-12).all()
     assert 0.5 <= found.posterior(DELTA) <= 1.0
