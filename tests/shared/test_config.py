@@ -107,3 +107,9 @@ def test_record_level_privacy_needs_a_public_number_of_steps() -> None:
     with pytest.raises(ConfigurationError, match=r"training\.steps > 0"):
         RunConfig.from_run_config(raw)
     assert RunConfig.from_run_config({**raw, "privacy.unit": "client"}).training.epochs == 1
+
+
+def test_an_empty_range_of_inputs_is_refused() -> None:
+    """Bounds that hold no number between them bound nothing."""
+    with pytest.raises(ConfigurationError, match=r"statistics\.low must be below"):
+        RunConfig.from_run_config({"statistics.low": 1.0, "statistics.high": 1.0})

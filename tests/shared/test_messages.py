@@ -16,7 +16,7 @@ from shared.messages import (
 )
 from shared.parameters import FlatVector
 from shared.query_messages import QueryInstruction, QueryReply
-from shared.wire import PROTOCOL_VERSION
+from shared.wire import PROTOCOL_VERSION, decode_vector
 
 VECTORS = npst.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32))
 
@@ -175,3 +175,12 @@ def test_a_question_and_its_answer_arrive_as_they_were_sent(vector: FlatVector, 
     assert (back.kind, back.round_number, back.attempt, back.plan_digest) == (kind, 4, 2, "ab")
     assert back.sums.tobytes() == vector.tobytes()
     assert "sums" not in repr(told)
+
+
+def test_a_vector_that_is_not_there_is_refused() -> None:
+    """Whoever did not look at the header first gets no vector of another name."""
+    record = instruction(np.zeros(2, dtype=np.float32)).to_record()
+    with pytest.raises(MessageError, match="'update', got none"):
+        decode_vector(record, "update")
+    with pytest.raises(MessageError, match="'update', got none"):
+        decode_vector(RecordDict(), "update")

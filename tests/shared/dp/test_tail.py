@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from dp_accounting.pld import privacy_loss_distribution
 from dp_accounting.pld.common import DifferentialPrivacyParameters
@@ -125,3 +126,10 @@ def test_the_accountant_takes_it_where_delta_is_tiny() -> None:
     claim = epsilon_of(event, 1e-14, ADD_REMOVE)
     # The unsampled bound may be the smaller one.
     assert 0.999 * truth <= claim.epsilon <= truth + 2e-4
+
+
+def test_a_tail_that_lies_elsewhere_is_never_taken_for_none() -> None:
+    """No mass near the centre: infinity. All mass too light to matter: its lowest place."""
+    mass = np.array([1.0])
+    assert tail._solved(np.array([5000.0]), mass, 1.0, 0.0) == math.inf
+    assert tail._solved(np.array([0.5, 1.0]), np.array([1e-3, 1e-3]), 1.0, 0.5) == 0.5
