@@ -290,9 +290,10 @@ def _sync_folder(folder: Path) -> None:
 
 def _read_key(path: Path) -> Ed25519PrivateKey:
     try:
+        # Guarantee: whoever can read the key can sign a ledger that never was.
+        if path.stat().st_mode & 0o077:
+            raise StateError(f"expected a key that its owner alone can read (0600) in {path}")
         return Ed25519PrivateKey.from_private_bytes(path.read_bytes())
     except (OSError, ValueError) as error:
         # Secrecy: neither the key nor what stands in its place is shown.
-        raise StateError(
-            f"expected the ledger's key in {path}, got none that can be read"
-        ) from error
+        raise StateError(f"expected a readable ledger's key in {path}") from error

@@ -37,14 +37,14 @@ def run(config: RunConfig, grid: Grid) -> Path:
         ConfigurationError: the model cannot be trained as promised, the population is not there,
             or the training diverges.
         TooFewSurvivors: too few clients answered in a round; the run can be resumed.
-        StateError: the run folder cannot be used.
+        StateError: the run folder cannot be used, or another process plays this run.
     """
     plan = PrivacyPlan.from_config(config)
     planned = check_budget(plan)
     prepared = prepare(config, plan)
     # Only now, so that a run that is refused leaves nothing behind.
     folder = _open_folder(config)
-    with log_file(folder.file("log.txt")):
+    with folder.held(), log_file(folder.file("log.txt")):
         federation = Federation(config, plan, prepared, folder, grid)
         try:
             tell(

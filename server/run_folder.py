@@ -3,9 +3,10 @@
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,27 @@ class RunFolder:
             ) from error
         except OSError as error:
             raise StateError(f"run folder {self.path} cannot be made: {error}") from error
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """No other process plays rounds in this folder; a process that dies lets it go.
+
+        Raises:
+            StateError: another process does, or the lock cannot be had.
+        """
+        path = self.file(".lock")
+        try:
+            lock = path.open("ab")
+        except OSError as error:
+            raise StateError(f"{path} cannot be locked: {error}") from error
+        with lock:
+            try:
+                # Guarantee: two that resume one run would each release the same rounds, and each
+                # charge them once.
+                flock(lock, LOCK_EX | LOCK_NB)
+            except OSError as error:
+                raise StateError(f"{self.path} must be no other process's, got {error}") from error
+            yield
 
     def file(self, name: str) -> Path:
         """Path of one file."""

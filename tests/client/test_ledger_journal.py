@@ -331,3 +331,14 @@ def race(folder: Path, number: int) -> None:
         opened(folder).reserve(release(number))
     except BudgetExhausted:
         return
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    """Whoever can read it can sign a ledger that never was."""
+    small(tmp_path)
+    (tmp_path / "ledger/key").chmod(mode)
+    with pytest.raises(StateError, match="owner alone"):
+        opened(tmp_path)
+    (tmp_path / "ledger/key").chmod(0o600)
+    opened(tmp_path)

@@ -131,3 +131,20 @@ def test_a_run_id_is_a_plain_name_of_its_own() -> None:
     first, second = new_run_id("my.module:Task"), new_run_id("my.module:Task")
     assert first != second
     assert "-my-module-Task-" in first
+
+
+def test_one_process_at_a_time_plays_a_run(folder: RunFolder) -> None:
+    """A second is refused while the first holds the folder, not after; a body's error passes."""
+    again = RunFolder(folder.path)
+    with folder.held(), pytest.raises(StateError, match="no other process's"), again.held():
+        pass
+    with pytest.raises(PermissionError), again.held():
+        raise PermissionError
+    with again.held():
+        pass
+
+
+def test_a_folder_that_cannot_be_held_says_why(tmp_path: Path) -> None:
+    """Nothing is played without the lock."""
+    with pytest.raises(StateError, match="cannot be locked"), RunFolder(tmp_path / "no").held():
+        pass
