@@ -8,7 +8,8 @@ FederationError
 │   └── TooFewSurvivors              below the run's minimum: the round is void
 ├── StateError                       saved state is missing, corrupt, or of another run or version
 └── PrivacyError                     the promised guarantee would not hold; caught at the edge only
-    └── BudgetExhausted              the plan, or the next round, would overspend the budget
+    ├── BudgetExhausted              the plan, or the next round, would overspend the budget
+    └── AggregationRefused           answering would let the server see more than one sum
 """
 
 
@@ -46,3 +47,15 @@ class PrivacyError(FederationError):
 
 class BudgetExhausted(PrivacyError):  # noqa: N818 - the field's word for it
     """The plan, or the next round, would spend more than the budget."""
+
+
+class AggregationRefused(PrivacyError):  # noqa: N818 - the field's word for it
+    """Answering would let the server see more than one sum; nothing was revealed.
+
+    Attributes:
+        reason: Which check refused, a name of `shared/secagg/refusal.py`.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(f"{reason}: {text}")
+        self.reason = reason

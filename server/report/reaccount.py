@@ -287,6 +287,10 @@ def _event(step: Step) -> dp.DpEvent:
 
 
 def orders_shown(divergences: Sequence[float]) -> list[tuple[float, float]]:
-    """Those of the report's curve, with finite divergence."""
-    pairs = zip(ORDERS, divergences, strict=True)
-    return [(float(a), float(r)) for a, r in pairs if a in SHOWN_ORDERS and math.isfinite(r)]
+    """Those of the report's curve, with finite divergence; none above that of a higher order."""
+    shown, least = list[tuple[float, float]](), math.inf
+    for order, divergence in sorted(zip(ORDERS, divergences, strict=True), reverse=True):
+        least = min(least, float(divergence))
+        if order in SHOWN_ORDERS and math.isfinite(least):
+            shown.insert(0, (float(order), least))
+    return shown
