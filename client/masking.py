@@ -126,7 +126,7 @@ class Ready:
         """
         self._check(context)
         me, bits = self.announced.membership.client_id, context.bits
-        bound = context.digest()
+        bound = context.digest
         graph = self.graph(context, bound)
         seeds = {
             other: pair_seed(self.secret(other), bound, me, other) for other in graph.neighbours(me)
@@ -162,7 +162,7 @@ class Ready:
         for holds, reason in (
             (context.run_id == start.run_id, Refusal.RUN_CHANGED),
             (context.plan == start.plan, Refusal.PLAN_CHANGED),
-            (context.roster == self.book.digest(), Refusal.ROSTER_CHANGED),
+            (context.roster == self.book.digest, Refusal.ROSTER_CHANGED),
             (context.round_number >= max(self.last[0], 1), Refusal.ROUND_WENT_BACK),
             (now > self.last, Refusal.ATTEMPT_REUSED),
             (len(cohort) >= SMALLEST, Refusal.COHORT_TOO_SMALL),
@@ -176,11 +176,11 @@ class Ready:
 
     def _ciphertexts(self, graph: RoundGraph, bound: bytes, seeds: list[bytes]) -> dict[str, bytes]:
         parameters = graph.parameters
-        shares = [split(seed, parameters.committee_size, parameters.threshold) for seed in seeds]
+        shares = split(seeds, parameters.committee_size, parameters.threshold)
         # Its own shares too, if it is a member, under the secret that it has with itself.
         return {
-            member: self._sealed(bound, member, b"".join(share[place] for share in shares))
-            for place, member in enumerate(graph.committee)
+            member: self._sealed(bound, member, held)
+            for member, held in zip(graph.committee, shares, strict=True)
         }
 
     def _sealed(self, bound: bytes, member: str, content: bytes) -> bytes:
@@ -237,18 +237,18 @@ class Masked:
         pairs: dict[tuple[str, str], bytes] = {}
         for survivor in survivors:
             shares = self._shares(survivor, request.ciphertexts.get(survivor, b""))
-            own[survivor] = shares[0]
-            neighbours = self.graph.neighbours(survivor)
-            for other, share in zip(neighbours, shares[1:], strict=True):
+            own[survivor] = shares[:KEY_BYTES]
+            for number, other in enumerate(self.graph.neighbours(survivor), start=1):
                 # Secrecy: of two survivors' common seed nothing is ever said.
                 if other not in survivors:
-                    pairs[survivor, other] = share
+                    start = number * KEY_BYTES
+                    pairs[survivor, other] = shares[start : start + KEY_BYTES]
         return self.ready, UnmaskAnswer(
             context=request.context, member=member, own=own, pairs=pairs
         )
 
     def _checked(self, request: UnmaskRequest) -> frozenset[str]:
-        me, bound = self.ready.announced.membership, self.context.digest()
+        me, bound = self.ready.announced.membership, self.context.digest
         names = [header.client_id for header in request.headers]
         survivors = frozenset(names)
         for holds, reason in (
@@ -266,12 +266,12 @@ class Masked:
             check_signature(me.enrolled[header.client_id], header.signature, content)
         return survivors
 
-    def _shares(self, survivor: str, ciphertext: bytes) -> list[bytes]:
-        me, bound = self.ready.announced.membership.client_id, self.context.digest()
-        content = opened(self.ready.secret(survivor), bound, survivor, me, ciphertext)
-        count = 1 + len(self.graph.neighbours(survivor))
+    def _shares(self, survivor: str, ciphertext: bytes) -> bytes:
+        me = self.ready.announced.membership.client_id
+        content = opened(self.ready.secret(survivor), self.context.digest, survivor, me, ciphertext)
+        count = 1 + self.graph.parameters.degree
         if len(content) != count * KEY_BYTES:
             raise AggregationRefused(
                 Refusal.CIPHERTEXT_OF_ANOTHER_CONTEXT, f"expected {count} shares of {survivor!r}"
             )
-        return [content[i * KEY_BYTES : (i + 1) * KEY_BYTES] for i in range(count)]
+        return content

@@ -58,7 +58,7 @@ class Collecting:
         parameters: AggregationParameters,
     ) -> "Collecting":
         """Nothing collected yet, for vectors of length `dimension`."""
-        graph = round_graph(context.cohort, context.digest(), parameters)
+        graph = round_graph(context.cohort, context.digest, parameters)
         return cls(context, graph, enrolled, np.zeros(dimension, dtype=word(context.bits)))
 
     def add(self, update: MaskedUpdate) -> None:
@@ -85,7 +85,7 @@ class Collecting:
         sent = (masked_digest(masked, bits), ciphertexts_digest(update.ciphertexts))
         if sent != (header.masked, header.ciphertexts):
             raise ProtocolError("expected what the header was signed for, got something else")
-        content = header.signed(self.context.digest())
+        content = header.signed(self.context.digest)
         try:
             check_signature(self.enrolled[client], header.signature, content)
         except AggregationRefused as error:
@@ -125,7 +125,7 @@ class Unmasking:
         """What to ask `member`."""
         collected = self.collected
         return UnmaskRequest(
-            context=collected.context.digest(),
+            context=collected.context.digest,
             headers=tuple(collected.headers[name] for name in sorted(collected.headers)),
             ciphertexts={
                 survivor: sealed[member] for survivor, sealed in collected.ciphertexts.items()
@@ -141,7 +141,7 @@ class Unmasking:
         graph, headers = self.collected.graph, self.collected.headers
         if answer.member not in graph.committee or answer.member in self.answers:
             raise ProtocolError(f"expected one answer of a member, got {answer.member!r}")
-        if answer.context != self.collected.context.digest():
+        if answer.context != self.collected.context.digest:
             raise ProtocolError("expected an answer of this context, got another")
         if set(answer.own) != set(headers) or set(answer.pairs) != set(self._pairs()):
             raise ProtocolError("expected the shares that were asked for, got others")

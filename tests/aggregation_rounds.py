@@ -51,7 +51,7 @@ class Clients:
         values: dict[str, Any] = {
             "run_id": first.book.run_id,
             "plan": PLAN,
-            "roster": first.book.digest(),
+            "roster": first.book.digest,
             "model": b"model",
             "round_number": 1,
             "attempt": 1,

@@ -8,12 +8,13 @@ exchange 2   server -> committee   UnmaskRequest
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from shared.secagg.ring import Words, pack
 from shared.secagg.transcript import digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RoundContext:
     """One attempt at one round: whatever is signed, sealed or derived in it is bound to this.
 
@@ -37,6 +38,7 @@ class RoundContext:
     cohort: tuple[str, ...]
     bits: int
 
+    @cached_property
     def digest(self) -> bytes:
         """32 bytes that stand for all of it."""
         return digest(

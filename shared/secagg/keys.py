@@ -8,7 +8,7 @@ Source: RFC 7748 (X25519), RFC 8032 (Ed25519), RFC 5869 (HKDF), RFC 8439 (ChaCha
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -49,7 +49,7 @@ def signed_key(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KeyBook:
     """The keys of a run, each checked against the roster.
 
@@ -120,6 +120,7 @@ class KeyBook:
             )
         return later
 
+    @cached_property
     def digest(self) -> bytes:
         """R of the protocol, 32 bytes: equal for equal books alone."""
         entries = [(client, self.keys[client]) for client in sorted(self.keys)]

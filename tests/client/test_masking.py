@@ -148,7 +148,7 @@ def test_shares_of_another_number_are_refused() -> None:
     """A client that seals one share too few is found out by the member that it sealed them for."""
     server, masked = round_of()
     stage = masked[ONE]
-    bound = stage.context.digest()
+    bound = stage.context.digest
     short = sealed(masked[TWO].ready.secret(ONE), bound, TWO, ONE, bytes(32))
     honest = server.request(ONE)
     request = replace(honest, ciphertexts={**honest.ciphertexts, TWO: short})
@@ -328,6 +328,6 @@ def test_contexts_differ_in_everything() -> None:
         "cohort": SEVEN.names[:5],
         "bits": 16,
     }
-    digests = {replace(first, **{key: value}).digest() for key, value in changes.items()}
-    assert len(digests | {first.digest()}) == len(changes) + 1
+    digests = {replace(first, **{key: value}).digest for key, value in changes.items()}
+    assert len(digests | {first.digest}) == len(changes) + 1
     assert set(changes) == set(RoundContext.__dataclass_fields__)
