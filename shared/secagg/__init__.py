@@ -7,5 +7,6 @@ shamir        secrets in shares
 keys          each client's signed key for a run; secrets of pairs
 graph         who masks with whom, and who may unmask
 parameters    degree, committee and thresholds from the stated adversary
+quantization  clipped vectors to whole numbers and back
 exchange      what the parties tell each other
 """

@@ -1,0 +1,112 @@
+"""From a clipped vector to whole numbers, and from their sum back.
+
+The vector is turned by a random rotation, so that no number of it is much larger than the others;
+scaled; and rounded at random, without bias. Rounding is repeated until the norm of what comes out
+is at most `sensitivity`, which is more than scale · C: that, and not scale · C, is what one client
+adds to the sum, and what noise must be measured by.
+
+Source: Kairouz, Liu & Steinke 2021 (arXiv:2102.06387), algorithm 1 and proposition 22; Ailon &
+Chazelle 2006 for the rotation.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.dp.randomness import RandomStream
+from shared.errors import ConfigurationError, ProtocolError
+from shared.secagg.prg import mask
+from shared.secagg.ring import Integers
+
+Vector = NDArray[np.float64]
+_LOG_BETA = -0.5  # a rounding is thrown away with probability e^-½ at most
+_TRIES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantizer:
+    """How the vectors of one round become whole numbers; public, the same for all.
+
+    Attributes:
+        clipping_norm: C, of a vector that comes in.
+        scale: Units a number of 1 has; finer with more, until a sum wraps.
+        dimension: d of a vector that comes in.
+        rotation: 32 bytes that all know, fresh for each round; it hides nothing.
+    """
+
+    clipping_norm: float
+    scale: float
+    dimension: int
+    rotation: bytes
+
+    def __post_init__(self) -> None:
+        """Refuse what is no scale, norm or length."""
+        values = (self.clipping_norm, self.scale, self.dimension)
+        if not all(math.isfinite(value) and value > 0 for value in values):
+            raise ConfigurationError(
+                f"expected a clipping norm, scale and dimension above 0, got {values}"
+            )
+
+    @property
+    def padded(self) -> int:
+        """Length of what comes out: the next power of two."""
+        return 1 << (self.dimension - 1).bit_length()
+
+    @property
+    def sensitivity(self) -> float:
+        """Largest L2 norm of what comes out, in units."""
+        reach, root = self.scale * self.clipping_norm, math.sqrt(self.padded)
+        spread = math.sqrt(-2.0 * _LOG_BETA) * (reach + root / 2.0)
+        return min(reach + root, math.sqrt(reach**2 + self.padded / 4.0 + spread))
+
+    def quantize(self, vector: Vector, stream: RandomStream) -> Integers:
+        """Whole numbers, shape (padded,), of norm at most `sensitivity`.
+
+        Args:
+            vector: Shape (d,), finite, of norm at most C.
+            stream: Of this rounding alone.
+
+        Raises:
+            ProtocolError: another shape, not finite, or a norm above C.
+        """
+        norm = float(np.linalg.norm(vector))
+        # Guarantee: NaN is not at most anything. A clip may leave the last bit above C.
+        if vector.shape != (self.dimension,) or not norm <= self.clipping_norm * (1.0 + 1e-9):
+            raise ProtocolError(f"expected {self.dimension} numbers of norm at most the clip")
+        padded = np.zeros(self.padded)
+        padded[: self.dimension] = vector
+        scaled = self.scale * _hadamard(padded * self._signs())
+        low = np.floor(scaled)
+        share = scaled - low
+        for _ in range(_TRIES):
+            rounded: Integers = (low + (stream.uniform(len(low)) < share)).astype(np.int64)
+            if float(np.dot(rounded, rounded)) <= self.sensitivity**2:
+                return rounded
+        raise ProtocolError(f"expected a rounding within the sensitivity in {_TRIES} tries")
+
+    def restore(self, total: Integers) -> Vector:
+        """The vector of which `total` is a sum of quantized ones, shape (d,)."""
+        turned: Vector = _hadamard(total.astype(np.float64) / self.scale) * self._signs()
+        return turned[: self.dimension]
+
+    def _signs(self) -> Vector:
+        words = mask(self.rotation, -(-self.padded // 32), np.uint32)
+        bits = np.unpackbits(words.view(np.uint8), bitorder="little")[: self.padded]
+        signs: Vector = np.where(bits, -1.0, 1.0)
+        return signs
+
+
+def _hadamard(vector: Vector) -> Vector:
+    """The orthonormal Walsh-Hadamard transform, its own inverse; shape (2^m,)."""
+    out = vector.copy()
+    half = 1
+    while half < len(out):
+        pairs = out.reshape(-1, 2, half)
+        first, second = pairs[:, 0].copy(), pairs[:, 1]
+        pairs[:, 0] += second
+        np.subtract(first, second, out=pairs[:, 1])
+        half *= 2
+    out /= math.sqrt(len(out))
+    return out
