@@ -2,11 +2,13 @@
 #
 # PYTHON            Python >= 3.11 that makes .venv                          (default python3)
 # TORCH_INDEX_URL   another package index to take the pinned torch from: a CUDA or a CPU build
+# JOBS              processes that test at once                              (default: all cores)
 # ARGS              passed on to `murmura simulate`, e.g. make simulate ARGS="--rounds 20"
 
 PYTHON ?= python3
 TORCH_INDEX_URL ?=
 ARGS ?=
+JOBS ?= auto
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +26,7 @@ simulate: $(VENV)/installed  ## install if need be, and run the default federati
 	$(BIN)/murmura simulate $(ARGS)
 
 test: check  ## install if need be, and run every check and test
-	$(BIN)/python -m pytest -q --cov --cov-report=
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal --cov --cov-report=
 	@$(call at_least,90,everything,)
 	@$(call at_least,100,shared/,--include='shared/*')
 
