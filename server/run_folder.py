@@ -51,19 +51,23 @@ class RunFolder:
         Raises:
             StateError: another process does, or the lock cannot be had.
         """
-        path = self.file(".lock")
         try:
-            lock = path.open("ab")
+            lock = os.open(self.path, os.O_RDONLY)
         except OSError as error:
-            raise StateError(f"{path} cannot be locked: {error}") from error
-        with lock:
-            try:
-                # Guarantee: two that resume one run would each release the same rounds, and each
-                # charge them once.
-                flock(lock, LOCK_EX | LOCK_NB)
-            except OSError as error:
-                raise StateError(f"{self.path} must be no other process's, got {error}") from error
+            raise StateError(f"{self.path} cannot be locked: {error}") from error
+        try:
+            # Guarantee: two that resume one run would each release the same rounds, and each
+            # charge them once.
+            self._lock(lock)
             yield
+        finally:
+            os.close(lock)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            flock(descriptor, LOCK_EX | LOCK_NB)
+        except OSError as error:
+            raise StateError(f"{self.path} must be no other process's, got {error}") from error
 
     def file(self, name: str) -> Path:
         """Path of one file."""
