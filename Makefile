@@ -26,7 +26,7 @@ simulate: $(VENV)/installed  ## install if need be, and run the default federati
 	$(BIN)/murmura simulate $(ARGS)
 
 test: check  ## install if need be, and run every check and test
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal --cov --cov-report=
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal --cov --cov-report=
 	@$(call at_least,90,everything,)
 	@$(call at_least,100,shared/,--include='shared/*')
 
