@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from shared.errors import AggregationRefused
+from shared.errors import AggregationRefused, ConfigurationError
 from shared.secagg.exchange import (
     MaskedUpdate,
     RoundContext,
@@ -40,7 +40,7 @@ from shared.secagg.keys import (
     shared_secret,
     signed_key,
 )
-from shared.secagg.parameters import SMALLEST, parameters_for
+from shared.secagg.parameters import parameters_for
 from shared.secagg.prg import add_masks
 from shared.secagg.refusal import Refusal
 from shared.secagg.ring import Integers, to_ring
@@ -56,8 +56,8 @@ class Membership:
         client_id: Its name.
         identity: Ed25519 key that was enrolled.
         enrolled: Identity of each client of the roster, from a channel the server cannot rewrite.
-        corrupt_fraction: γ that the client assumes.
-        dropped_fraction: δ that it tolerates.
+        corrupt_fraction: γ, share of the roster that may work with the server.
+        dropped_fraction: δ, share of a cohort that may be lost.
     """
 
     client_id: str
@@ -127,7 +127,7 @@ class Ready:
         self._check(context)
         me, bits = self.announced.membership.client_id, context.bits
         bound = context.digest
-        graph = self.graph(context, bound)
+        graph = self.graph(context)
         seeds = {
             other: pair_seed(self.secret(other), bound, me, other) for other in graph.neighbours(me)
         }
@@ -143,11 +143,20 @@ class Ready:
         ready = replace(self, last=(context.round_number, context.attempt))
         return Masked(ready, context, graph, upload)
 
-    def graph(self, context: RoundContext, bound: bytes) -> RoundGraph:
-        """The circle and committee of `context`."""
+    def graph(self, context: RoundContext) -> RoundGraph:
+        """The circle and committee of `context`.
+
+        Raises:
+            AggregationRefused: so few are asked that too few honest ones may be left to be summed.
+        """
         me = self.announced.membership
-        parameters = parameters_for(len(context.cohort), me.corrupt_fraction, me.dropped_fraction)
-        return round_graph(context.cohort, bound, parameters)
+        fractions = (me.corrupt_fraction, me.dropped_fraction)
+        try:
+            # Guarantee: the roster is the enrolled one, which the server cannot make smaller.
+            parameters = parameters_for(len(context.cohort), len(me.enrolled), *fractions)
+        except ConfigurationError as error:
+            raise AggregationRefused(Refusal.COHORT_TOO_SMALL, str(error)) from error
+        return round_graph(context.cohort, context.digest, parameters)
 
     def secret(self, other: str) -> bytes:
         """The secret with another client for the whole run."""
@@ -164,8 +173,7 @@ class Ready:
             (context.plan == start.plan, Refusal.PLAN_CHANGED),
             (context.roster == self.book.digest, Refusal.ROSTER_CHANGED),
             (context.round_number >= max(self.last[0], 1), Refusal.ROUND_WENT_BACK),
-            (now > self.last, Refusal.ATTEMPT_REUSED),
-            (len(cohort) >= SMALLEST, Refusal.COHORT_TOO_SMALL),
+            (now > self.last and context.attempt >= 1, Refusal.ATTEMPT_REUSED),
             (known and list(cohort) == sorted(set(cohort)), Refusal.COHORT_MALFORMED),
             (start.membership.client_id in cohort, Refusal.NOT_IN_COHORT),
         ):

@@ -106,7 +106,14 @@ class Collecting:
             raise TooFewSurvivors(f"expected {needed} uploads, got {len(self.headers)}")
         if not self.graph.connected(self.headers.keys()):
             raise TooFewSurvivors("expected survivors all around the circle, got a gap")
-        return Unmasking(self, {})
+        graph = self.graph
+        pairs = tuple(
+            (survivor, other)
+            for survivor in self.headers
+            for other in graph.neighbours(survivor)
+            if other not in self.headers
+        )
+        return Unmasking(self, pairs, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +122,12 @@ class Unmasking:
 
     Attributes:
         collected: What was uploaded.
+        pairs: Each survivor with each dropped neighbour: whose seeds are to be undone.
         answers: By member.
     """
 
     collected: Collecting = field(repr=False)
+    pairs: tuple[tuple[str, str], ...] = field(repr=False)
     answers: dict[str, UnmaskAnswer] = field(repr=False)
 
     def request(self, member: str) -> UnmaskRequest:
@@ -143,7 +152,7 @@ class Unmasking:
             raise ProtocolError(f"expected one answer of a member, got {answer.member!r}")
         if answer.context != self.collected.context.digest:
             raise ProtocolError("expected an answer of this context, got another")
-        if set(answer.own) != set(headers) or set(answer.pairs) != set(self._pairs()):
+        if answer.own.keys() != headers.keys() or answer.pairs.keys() != set(self.pairs):
             raise ProtocolError("expected the shares that were asked for, got others")
         self.answers[answer.member] = answer
 
@@ -174,18 +183,9 @@ class Unmasking:
         # What survivors added for a dropped neighbour is taken off, and the other way round.
         added: list[bytes] = []
         subtracted = own
-        for survivor, other in self._pairs():
+        for survivor, other in self.pairs:
             seed = rebuilt.secret({x: answer.pairs[survivor, other] for x, answer in used.items()})
             (subtracted if survivor < other else added).append(seed)
         total = self.collected.total.copy()
         add_masks(total, added, subtracted)
         return from_ring(total, context.bits)
-
-    def _pairs(self) -> list[tuple[str, str]]:
-        graph, headers = self.collected.graph, self.collected.headers
-        return [
-            (survivor, other)
-            for survivor in headers
-            for other in graph.neighbours(survivor)
-            if other not in headers
-        ]

@@ -69,7 +69,7 @@ class Clients:
     ) -> Unmasking:
         """The server after all uploads but those of `dropped`."""
         dimension = len(next(iter(masked.values())).upload.masked)
-        parameters = parameters_for(len(context.cohort), *self.fractions)
+        parameters = parameters_for(len(context.cohort), len(self.enrolled), *self.fractions)
         server = Collecting.of(context, dimension, self.enrolled, parameters)
         for name, stage in masked.items():
             if name not in dropped:

@@ -6,8 +6,11 @@ itself that each `span` clients in a row (of the round's public circle) hold `pr
 more than are corrupt in any such row. Then each row holds an honest survivor, every two neighbours
 on the circle of honest survivors share a mask, and all of them are connected (docs/adr/0011).
 
-Tails are hypergeometric and summed in whole numbers. Security 2⁻⁴⁰ against a server that tries
-2²⁰ cohorts, so each event 2⁻⁶⁰; an honest round fails with 2⁻³⁰.
+The server chooses the cohort too: it may ask every corrupt client of the roster and few others. So
+the corrupt are counted over the roster, not over the cohort.
+
+Tails are hypergeometric and summed in whole numbers. Security 2⁻⁴⁰ against a server that tries 2⁶⁰
+contexts on its own until it likes the graph, so each event 2⁻¹⁰⁰; an honest round fails with 2⁻³⁰.
 """
 
 import math
@@ -19,7 +22,7 @@ from shared.errors import ConfigurationError
 
 COMPLETE_UP_TO = 40
 SMALLEST = 3
-SECURITY = Fraction(1, 2**60)
+SECURITY = Fraction(1, 2**100)
 CORRECTNESS = Fraction(1, 2**30)
 
 
@@ -29,7 +32,7 @@ class AggregationParameters:
 
     Attributes:
         cohort_size: n.
-        corrupt: Clients that may work with the server.
+        corrupt: Clients of the cohort that may work with the server.
         dropped: Clients that may fail to answer.
         span: Neighbours on each side of the circle; each client masks with 2·span, or with all.
         present: Survivors that each `span` in a row must hold; 0 where all mask with all.
@@ -60,26 +63,31 @@ class AggregationParameters:
 
 @lru_cache(maxsize=64)
 def parameters_for(
-    cohort_size: int, corrupt_fraction: float, dropped_fraction: float
+    cohort_size: int, roster_size: int, corrupt_fraction: float, dropped_fraction: float
 ) -> AggregationParameters:
     """The cheapest parameters that reach the stated levels.
 
     Args:
         cohort_size: At least SMALLEST.
-        corrupt_fraction: γ in [0, 1).
-        dropped_fraction: δ in [0, 1).
+        roster_size: Clients that are enrolled, whether or not they are asked.
+        corrupt_fraction: γ in [0, 1), of the roster.
+        dropped_fraction: δ in [0, 1), of the cohort.
 
     Raises:
         ConfigurationError: no parameters reach them, or fewer than two honest survivors could be
             left to be summed.
     """
     n = cohort_size
-    if n < SMALLEST or not (0.0 <= corrupt_fraction < 1.0 and 0.0 <= dropped_fraction < 1.0):
+    if not SMALLEST <= n <= roster_size or not (
+        0.0 <= corrupt_fraction < 1.0 and 0.0 <= dropped_fraction < 1.0
+    ):
         raise ConfigurationError(
-            f"expected at least {SMALLEST} clients and fractions in [0, 1), got {n}, "
-            f"{corrupt_fraction!r} and {dropped_fraction!r}"
+            f"expected at least {SMALLEST} clients of the roster and fractions in [0, 1), got {n} "
+            f"of {roster_size}, {corrupt_fraction!r} and {dropped_fraction!r}"
         )
-    corrupt, dropped = _share(n, corrupt_fraction), _share(n, dropped_fraction)
+    # Guarantee: whom the server asks is its choice, so all the corrupt may be among them.
+    corrupt = min(_share(roster_size, corrupt_fraction), n)
+    dropped = _share(n, dropped_fraction)
     if n - dropped - corrupt < 2:
         raise ConfigurationError(
             f"a sum of fewer than 2 honest clients hides nobody: got {n} with {corrupt} corrupt "

@@ -15,7 +15,6 @@ from client.masking import Masked, Ready
 from server.unmasking import Unmasking
 from shared.errors import AggregationRefused
 from shared.secagg.exchange import RoundContext, UnmaskAnswer, UnmaskRequest
-from shared.secagg.graph import round_graph
 from shared.secagg.keys import sealed
 from shared.secagg.parameters import parameters_for
 from shared.secagg.refusal import Refusal
@@ -42,7 +41,7 @@ def refused(work: Callable[[], object], reason: Refusal) -> None:
         ({"plan": "another"}, Refusal.PLAN_CHANGED),
         ({"roster": b"another"}, Refusal.ROSTER_CHANGED),
         ({"round_number": 0}, Refusal.ROUND_WENT_BACK),
-        ({"attempt": 0, "round_number": 1}, None),
+        ({"attempt": 0}, Refusal.ATTEMPT_REUSED),
         ({"cohort": (ONE,)}, Refusal.COHORT_TOO_SMALL),
         ({"cohort": (ONE, TWO)}, Refusal.COHORT_TOO_SMALL),
         ({"cohort": (ONE, TWO, TWO)}, Refusal.COHORT_MALFORMED),
@@ -52,14 +51,24 @@ def refused(work: Callable[[], object], reason: Refusal) -> None:
     ],
 )
 def test_a_context_that_is_not_this_runs_is_refused(
-    changed: dict[str, Any], reason: Refusal | None
+    changed: dict[str, Any], reason: Refusal
 ) -> None:
-    """Before a mask is made; an attempt of number 0 is one like any other."""
+    """Before a mask is made."""
     context = SEVEN.context(**changed)
-    if reason is None:
-        SEVEN.ready[ONE].mask(context, VECTOR)
-    else:
-        refused(lambda: SEVEN.ready[ONE].mask(context, VECTOR), reason)
+    refused(lambda: SEVEN.ready[ONE].mask(context, VECTOR), reason)
+
+
+def test_a_cohort_that_may_be_one_client_among_the_corrupt_is_refused() -> None:
+    """Of sixty with six corrupt, the server asks one honest client and those that are its own."""
+    for size in (3, 6, 7):
+        context = SIXTY.context(SIXTY.names[:size])
+        refused(
+            partial(SIXTY.ready[SIXTY.names[0]].mask, context, VECTOR), Refusal.COHORT_TOO_SMALL
+        )
+    # Neither does a key book of three make the roster smaller.
+    small = SIXTY.ready[SIXTY.names[0]].announced.admit(SIXTY.keys[:3])
+    context = SIXTY.context(SIXTY.names[:3], roster=small.book.digest)
+    refused(partial(small.mask, context, VECTOR), Refusal.COHORT_TOO_SMALL)
 
 
 def masked_once(**changed: Any) -> Masked:
@@ -293,9 +302,7 @@ def test_the_scripts_see_a_member_that_answers_twice(monkeypatch: pytest.MonkeyP
 
 def test_the_scripts_see_a_member_that_unmasks_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: the number of survivors is not looked at. A sum of four of seven is reached."""
-    true = round_graph(
-        SEVEN.names, b"", parameters_for(len(SEVEN.names), *SEVEN.fractions)
-    ).parameters
+    true = parameters_for(len(SEVEN.names), len(SEVEN.enrolled), *SEVEN.fractions)
     lenient = replace(true, survivors=1)
     monkeypatch.setattr("client.masking.parameters_for", lambda *_: lenient)
     reached = [sums(scripted(number)[1], 5) for number in range(40)]

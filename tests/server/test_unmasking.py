@@ -102,7 +102,7 @@ def collecting(group: Clients = SEVEN) -> tuple[Collecting, dict[str, MaskedUpda
     """A server that waits, and what comes."""
     context = group.context()
     masked = group.masked(context, vectors(group.names, 3))
-    parameters = parameters_for(len(group.names), *group.fractions)
+    parameters = parameters_for(len(group.names), len(group.enrolled), *group.fractions)
     server = Collecting.of(context, 3, group.enrolled, parameters)
     return server, {name: stage.upload for name, stage in masked.items()}
 
@@ -168,7 +168,7 @@ def test_a_gap_in_the_circle_is_no_round() -> None:
     masked = HUNDRED.masked(context, vectors(HUNDRED.names, 1))
     # More than a row may lose, yet no more than a round: with a stricter rule it is refused.
     server = Collecting.of(
-        context, 1, HUNDRED.enrolled, replace(parameters_for(60, 0.1, 0.1), present=19)
+        context, 1, HUNDRED.enrolled, replace(parameters_for(60, 60, 0.1, 0.1), present=19)
     )
     dropped = server.graph.order[:6]
     for name, stage in masked.items():

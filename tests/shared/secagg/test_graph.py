@@ -12,12 +12,12 @@ from shared.secagg.parameters import parameters_for
 from tests.significance import ALPHA
 
 NAMES = tuple(f"client-{number:03d}" for number in range(100))
-SPARSE = parameters_for(100, 0.1, 0.1)
+SPARSE = parameters_for(100, 100, 0.1, 0.1)
 
 
 def graph(context: bytes = b"a", count: int = 100) -> RoundGraph:
     """Of the first `count` clients."""
-    return round_graph(NAMES[:count], context, parameters_for(count, 0.1, 0.1))
+    return round_graph(NAMES[:count], context, parameters_for(count, count, 0.1, 0.1))
 
 
 def pieces(found: RoundGraph, kept: set[str]) -> int:
