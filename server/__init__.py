@@ -1,5 +1,7 @@
 """Sees sums; holds the run.
 
+Not in use yet: unmasking; without it the server sees each update.
+
 app          Flower ServerApp
 coordinator  a run from its first check to its report
 preparation  task and model, checked before anything is written
@@ -8,6 +10,9 @@ roster       who takes part, by stable names
 cohort       who is asked in a round
 exchange     messages out, replies in, until a deadline
 aggregation  sum -> update, divided by a fixed public constant
+unmasking    the server's stages of secure aggregation
+queries      private evaluation and statistics, asked of the sites
+replies      a client's answer, or why there is none
 optimizer    the step on the global parameters
 budget       what was charged; refuses the round that would overspend
 checkpoint   server state <-> disk
@@ -16,5 +21,5 @@ run_folder   where results go, written whole or not at all
 recording    metrics, TensorBoard, log
 progress     what a run tells while it goes
 environment  what it ran on
-report       report.json, model metadata, summary
+report       report.json and its forms, model metadata, summary; verification
 """
