@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from dp_accounting import dp_event as dp
 
@@ -54,7 +54,13 @@ class Reservation:
 
 
 class SiteLedger(Protocol):
-    """What a client needs of a ledger."""
+    """What a client needs of a ledger.
+
+    Attributes:
+        remembers_replies: Whether `commit` writes anything down; if not, it need not be called.
+    """
+
+    remembers_replies: ClassVar[bool]
 
     def reserve(self, release: Release, *, repeatable: bool) -> Reservation:
         """Charge `release`, or raise."""
@@ -77,6 +83,8 @@ class Ledger:
     Raises:
         StateError: anything in it was changed, is missing, or is an old copy.
     """
+
+    remembers_replies: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ those of `client.ledger`, on the same whole numbers.
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from dp_accounting import dp_event as dp
@@ -143,6 +144,9 @@ class VirtualLedgers:
 class VirtualLedger:
     """One client's view of `VirtualLedgers`."""
 
+    # No reply of a simulation leaves the process.
+    remembers_replies: ClassVar[bool] = False
+
     def __init__(self, ledgers: VirtualLedgers, index: int) -> None:
         self._ledgers = ledgers
         self._index = index
@@ -152,7 +156,7 @@ class VirtualLedger:
         return self._ledgers.reserve(self._index, release, repeatable=repeatable)
 
     def commit(self, reservation: Reservation, reply_digest: str) -> None:
-        """Nothing: no reply of a simulation leaves the process."""
+        """Nothing."""
 
     def head(self) -> LedgerHead | None:
         """None: nobody signs it."""

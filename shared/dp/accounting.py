@@ -12,7 +12,7 @@ library dp-accounting; docs/privacy.md says where we work around it.
 import logging
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import dp_accounting
 import numpy as np
@@ -188,10 +188,10 @@ def distribution(
 
     Composed by FFT: masses, and δ(ε), are wrong by up to about 10⁻¹³ in either direction.
     """
-    composed = privacy_loss_distribution.identity(value_discretization_interval=interval)
-    for part, count in counts:
-        composed = composed.compose(_single(part, adjacency, interval).self_compose(count))
-    return composed
+    steps = [_single(part, adjacency, interval).self_compose(count) for part, count in counts]
+    nothing = privacy_loss_distribution.identity(value_discretization_interval=interval)
+    # Composing with nothing costs as much as with anything else, after every round.
+    return reduce(lambda composed, step: composed.compose(step), steps or [nothing])
 
 
 @lru_cache(maxsize=16)
