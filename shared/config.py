@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any, Self, get_args, get_type_hints
 
 from shared.config_sections import (
+    AggregationConfig,
     AuditConfig,
     CohortConfig,
     DataConfig,
@@ -24,7 +25,7 @@ from shared.config_sections import (
     StatisticsConfig,
     TrainingConfig,
 )
-from shared.domains import check_domains, positive
+from shared.domains import check_domains, one_of, positive
 from shared.errors import ConfigurationError
 
 Scalar = str | int | float | bool
@@ -39,11 +40,13 @@ class RunConfig:
     model: str = ""
     rounds: int = field(default=60, metadata=positive())
     seed: str | int = OS_RANDOMNESS
+    secure_aggregation: str = field(default="auto", metadata=one_of("auto", "on", "off"))
     data: DataConfig = field(default_factory=DataConfig)
     population: PopulationConfig = field(default_factory=PopulationConfig)
     cohort: CohortConfig = field(default_factory=CohortConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+    aggregation: AggregationConfig = field(default_factory=AggregationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
     server: ServerConfig = field(default_factory=ServerConfig)

@@ -46,12 +46,15 @@ class CohortConfig:
     Attributes:
         sample_rate: Probability q that a client is asked; 1 asks all. Truncated Poisson sampling.
         timeout_s: Seconds to wait for replies; whoever is later is lost for the round.
-        minimum_survivors: Fraction of those asked that must answer, else the run stops.
+        minimum_survivors: Fraction of those asked that must answer, else the round is void.
+        attempts: At a round; one that is void is tried again with fresh randomness, and charged
+            again. After the last the run stops.
     """
 
     sample_rate: float = field(default=1.0, metadata=fraction())
     timeout_s: float = field(default=600.0, metadata=positive())
     minimum_survivors: float = field(default=0.5, metadata=within(0.0, 1.0))
+    attempts: int = field(default=1, metadata=positive())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,8 @@ class PrivacyConfig:
         clipping_quantile: Share of updates that the adaptive clip leaves whole.
         clipping_learning_rate: Of the adaptive clip, geometric.
         count_noise_multiplier: Noise on the count of unclipped updates; 0 = q·N/20, at least z.
+        noise: whole: added by one party, each site (record) or the server (client); distributed:
+            each client adds a share of the noise of the sum (needs secure aggregation).
         correlation: At client level, none: fresh noise each round; tree or banded: correlated.
         bands: Of the banded matrix; at most min_separation.
         min_separation: Rounds between two of one client, which the client enforces.
@@ -117,6 +122,7 @@ class PrivacyConfig:
     clipping_quantile: float = field(default=0.5, metadata=within(0.0, 1.0))
     clipping_learning_rate: float = field(default=0.2, metadata=positive())
     count_noise_multiplier: float = field(default=0.0, metadata=non_negative())
+    noise: str = field(default="whole", metadata=one_of("whole", "distributed"))
     correlation: str = field(default="none", metadata=one_of("none", "tree", "banded"))
     bands: int = field(default=8, metadata=positive())
     min_separation: int = field(default=8, metadata=positive())
@@ -134,6 +140,27 @@ class PrivacyConfig:
                 "correlated noise needs the same clip in every round, got privacy.clipping = "
                 "'adaptive'"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AggregationConfig:
+    """Secure aggregation, where it is on (`secure_aggregation`; auto: where noise is distributed).
+
+    Attributes:
+        corrupt_fraction: Share of the population that may work with the server.
+        dropped_fraction: Share of a cohort that may be lost in a round.
+        bits: Of each number that a client sends: 16, 20, 24 or 32; 0 = the fewest that cost little.
+        update_bound: L2 bound of a client's update without its own noise; 0 = by the plan.
+        noise_family: Of distributed noise.
+    """
+
+    corrupt_fraction: float = field(default=0.1, metadata=within(0.0, 0.5, open_right=True))
+    dropped_fraction: float = field(default=0.1, metadata=within(0.0, 0.5, open_right=True))
+    bits: int = field(default=0, metadata=one_of(0, 16, 20, 24, 32))
+    update_bound: float = field(default=0.0, metadata=non_negative())
+    noise_family: str = field(
+        default="discrete_gaussian", metadata=one_of("discrete_gaussian", "skellam")
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,9 +39,9 @@ def within(
     return {"domain": (text, holds)}
 
 
-def one_of(*names: str) -> dict[str, _Check]:
-    """One of a closed list of names."""
-    return {"domain": (f"one of {', '.join(names)}", lambda value: value in names)}
+def one_of(*names: str | int) -> dict[str, _Check]:
+    """One of a closed list of names or numbers."""
+    return {"domain": (f"one of {', '.join(map(str, names))}", lambda value: value in names)}
 
 
 def check_domains(section: type[Any], values: Mapping[str, Any], prefix: str) -> None:

@@ -16,8 +16,9 @@ from server.report.spending import Heads, clients, data_accesses, ledger, unchar
 from server.report.trust import implementation, trust
 from server.report.verdict import Facts, as_json, assumptions, verdict
 from shared.config import RunConfig
-from shared.dp.accounting import ORDERS, REPORT_INTERVAL
+from shared.dp.accounting import REPORT_INTERVAL
 from shared.dp.claims import Claim, claims_so_far
+from shared.dp.curves import ORDERS
 from shared.dp.events import Charge
 from shared.dp.plan import PrivacyPlan
 from shared.normalisation import Normalisation

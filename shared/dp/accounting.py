@@ -2,14 +2,15 @@
 
 PLD (connect-the-dots, pessimistic) gives the claim, RDP the cross-check, the same releases without
 sampling a third bound; the smallest is reported, rounded up. PLD above another is a numerical
-alarm. A Gaussian mechanism without sampling is computed exactly.
+alarm. A Gaussian mechanism without sampling is computed exactly. Integer noise is bounded by RDP
+at whole orders alone; beside it stands the PLD of continuous noise of the same multiplier, which
+bounds nothing: RDP below it would be the alarm.
 
 Source: Koskela et al. 2020; Doroshenko et al. 2022 (arXiv:2207.04380); Mironov 2017
 (arXiv:1702.07476); Balle & Wang 2018 (arXiv:1805.06530) for the exact Gaussian. All by the
 library dp-accounting; docs/privacy.md says where we work around it.
 """
 
-import logging
 import math
 from dataclasses import dataclass
 from functools import lru_cache, reduce
@@ -18,8 +19,10 @@ import dp_accounting
 import numpy as np
 from dp_accounting import dp_event as dp
 from dp_accounting.pld import privacy_loss_distribution
-from dp_accounting.rdp import RdpAccountant, compute_epsilon
+from dp_accounting.rdp import compute_epsilon
 
+from shared.dp.curves import ORDERS, RELATIONS, renyi_curve
+from shared.dp.integer_event import continuous, is_integer
 from shared.dp.mechanisms import Adjacency
 from shared.dp.steps import Counts, merged, without_sampling
 from shared.dp.tail import small_delta_epsilon
@@ -28,18 +31,6 @@ from shared.errors import ConfigurationError, PrivacyError
 REPORT_INTERVAL = 1e-4
 LIVE_INTERVAL = 1e-3
 _FINER_INTERVALS = (2e-5, 5e-6, 1e-6)
-_RELATIONS = {
-    Adjacency.ADD_OR_REMOVE_ONE: dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE,
-    # dp-accounting's name for zero-out
-    Adjacency.ZERO_OUT: dp_accounting.NeighboringRelation.REPLACE_SPECIAL,
-    # its PLD doubles the sensitivity itself
-    Adjacency.REPLACE_ONE: dp_accounting.NeighboringRelation.REPLACE_ONE,
-}
-# dp-accounting's own orders, whose fractions make large epsilons up to seven times smaller, and
-# every whole one to 64. A fractional order whose series does not converge is left out by it.
-_WHOLE = (*range(11, 65), 80, 96, 128, 192, 256, 512, 1024, 4096)
-ORDERS = (*(tenth / 10 for tenth in range(11, 110)), *_WHOLE)
-_LAST_BITS = 1e-13  # of a divergence, at most
 _ALARM = 1e-4  # PLD above another bound by more than the rounding of the claim
 # A PLD is fine enough where epsilon is this many intervals: few steps add few roundings.
 _EVENLY, _EVENLY_EACH = 5000.0, 200.0
@@ -92,6 +83,8 @@ def epsilon_of(
         raise ConfigurationError(f"delta must be in (0, 1), got {delta!r}")
     counts = merged(event)
     adjacency = Adjacency(adjacency)
+    if adjacency is Adjacency.REPLACE_ONE and _has_integers(counts):
+        raise PrivacyError("replace-one is not known for integer noise")
     if adjacency is Adjacency.REPLACE_ONE and without_sampling(counts) == counts:
         # dp-accounting 0.6's RDP ignores the doubled sensitivity (its issue 378): so we double it.
         counts, adjacency = doubled_sensitivity(counts), Adjacency.ADD_OR_REMOVE_ONE
@@ -107,6 +100,8 @@ def _epsilon(counts: Counts, delta: float, adjacency: Adjacency, interval: float
         return Epsilon(epsilon=0.0, method="pld", pld=0.0, rdp=None, agree=True, **found)
     if any(isinstance(part, dp.NonPrivateDpEvent) for part, _ in counts):
         return Epsilon(epsilon=math.inf, method="pld", pld=math.inf, rdp=None, agree=True, **found)
+    if _has_integers(counts):
+        return _by_renyi(counts, delta, adjacency, interval)
     replaced = adjacency is Adjacency.REPLACE_ONE
     # No RDP of dp-accounting 0.6 is valid for replace-one.
     rdp = None if replaced else _rdp(counts, delta, adjacency)
@@ -128,6 +123,35 @@ def _epsilon(counts: Counts, delta: float, adjacency: Adjacency, interval: float
             found["interval"] = finer
             pld = _pld(counts, delta, adjacency, finer)
     return _smallest(pld, {"pld": pld} | bounds, rdp, found)
+
+
+def _by_renyi(
+    counts: Counts, delta: float, adjacency: Adjacency, interval: float | None
+) -> Epsilon:
+    """RDP of whole orders, with the PLD of the continuous counterpart beside it."""
+    rdp = _rdp(counts, delta, adjacency)
+    if rdp is None:
+        raise PrivacyError("expected steps with Rényi bounds beside integer noise, got others")
+    reference = _epsilon(_merged_continuous(counts), delta, adjacency, interval)
+    return Epsilon(
+        epsilon=rounded_up(rdp),
+        delta=delta,
+        method="rdp",
+        pld=reference.pld,
+        rdp=rdp,
+        agree=reference.pld <= rdp + _ALARM,
+        interval=reference.interval,
+    )
+
+
+def _merged_continuous(counts: Counts) -> Counts:
+    return merged(
+        dp.ComposedDpEvent([dp.SelfComposedDpEvent(continuous(part), n) for part, n in counts])
+    )
+
+
+def _has_integers(counts: Counts) -> bool:
+    return any(is_integer(part) for part, _ in counts)
 
 
 def _smallest(
@@ -199,7 +223,7 @@ def _single(
     part: dp.DpEvent, adjacency: Adjacency, interval: float
 ) -> privacy_loss_distribution.PrivacyLossDistribution:
     """Distribution of one step; kept, since a run asks for the same one after every round."""
-    relation = _RELATIONS[adjacency]
+    relation = RELATIONS[adjacency]
     if isinstance(part, dp.TruncatedSubsampledGaussianDpEvent):
         return privacy_loss_distribution.from_truncated_subsampled_gaussian_mechanism(
             dataset_size=part.dataset_size,
@@ -226,28 +250,6 @@ def _rdp(counts: Counts, delta: float, adjacency: Adjacency) -> float | None:
             return None
         total += count * np.array(curve)
     return float(compute_epsilon(ORDERS, total, delta)[0])
-
-
-@lru_cache(maxsize=1024)
-def renyi_curve(part: dp.DpEvent, adjacency: Adjacency) -> tuple[float, ...] | None:
-    """Rényi divergence of one step at each of ORDERS; None where it is not known."""
-    accountant = RdpAccountant(orders=list(ORDERS), neighboring_relation=_RELATIONS[adjacency])
-    if not accountant.supports(part):
-        return None
-    log = logging.getLogger("absl")
-    log.addFilter(_is_news)
-    try:
-        accountant.compose(part)
-    finally:
-        log.removeFilter(_is_news)
-    # Guarantee: the logarithms' last bits may make a tiny divergence smaller, even negative, which
-    # dp-accounting takes for an epsilon of zero.
-    return tuple((np.maximum(accountant.rdp, 0.0) + _LAST_BITS).tolist())
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a person should read it: leaving out an order costs tightness only."""
-    return "failed to converge" not in record.getMessage()
 
 
 def doubled_sensitivity(counts: Counts) -> Counts:

@@ -1,6 +1,7 @@
 """From a run's configuration to the mechanism that protects its unit."""
 
 from shared.config import RunConfig
+from shared.dp.chosen_aggregation import is_distributed, is_secure
 from shared.dp.mechanisms import (
     ClientPrivacy,
     CorrelatedPrivacy,
@@ -26,6 +27,7 @@ def mechanism_of(config: RunConfig) -> Mechanism:
             sample_rate=training.sample_rate,
             steps_per_round=training.steps,
             batch_size=training.batch_size,
+            distributed=is_distributed(config),
         )
     if privacy.unit == "client" and privacy.correlation != "none":
         return _correlated(config)
@@ -45,6 +47,8 @@ def mechanism_of(config: RunConfig) -> Mechanism:
             count_noise_multiplier=count_noise if adaptive else 0.0,
             clipping_quantile=privacy.clipping_quantile,
             clipping_learning_rate=privacy.clipping_learning_rate,
+            cohort_is_told=is_secure(config),
+            distributed=is_distributed(config),
         )
     return NoPrivacy()
 

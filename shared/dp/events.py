@@ -6,6 +6,7 @@ from typing import Any
 
 from dp_accounting import dp_event as dp
 
+from shared.dp.integer_event import IntegerNoiseDpEvent
 from shared.errors import PrivacyError, StateError
 
 Json = Mapping[str, Any]
@@ -14,6 +15,7 @@ _SIMPLE: dict[str, tuple[type[dp.DpEvent], tuple[str, ...]]] = {
     "none": (dp.NoOpDpEvent, ()),
     "non_private": (dp.NonPrivateDpEvent, ()),
     "gaussian": (dp.GaussianDpEvent, ("noise_multiplier",)),
+    "integer_noise": (IntegerNoiseDpEvent, ("noise_multiplier",)),
     "truncated_poisson_gaussian": (
         dp.TruncatedSubsampledGaussianDpEvent,
         ("dataset_size", "sampling_probability", "truncated_batch_size", "noise_multiplier"),

@@ -20,6 +20,7 @@ from shared.dp.correlated import (
     tree_row_sensitivity,
     tree_sensitivity,
 )
+from shared.dp.integer_event import IntegerNoiseDpEvent
 from shared.errors import ConfigurationError
 
 
@@ -41,6 +42,7 @@ class RecordPrivacy:
         sample_rate: q, probability that a record takes part in a step.
         steps_per_round: Noisy steps a round, taken whatever data a site holds.
         batch_size: Public constant that divides the noisy sum; not of the data.
+        distributed: Whether the noise is that of the sum over all sites, each adding a share.
     """
 
     kind: ClassVar[str] = "record"
@@ -51,6 +53,7 @@ class RecordPrivacy:
     sample_rate: float = field(metadata=fraction())
     steps_per_round: int = field(metadata=positive())
     batch_size: int = field(metadata=positive())
+    distributed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a mechanism that protects nothing."""
@@ -63,13 +66,15 @@ class RecordPrivacy:
 
     def round_event(self) -> dp.DpEvent:
         """What one round of one site releases."""
-        step = _sampled(self.sample_rate, dp.GaussianDpEvent(self.noise_multiplier))
+        step = _sampled(
+            self.sample_rate, noise_event(self.noise_multiplier, distributed=self.distributed)
+        )
         return dp.SelfComposedDpEvent(step, self.steps_per_round)
 
     def round_event_without_amplification(self) -> dp.DpEvent:
         """The same for an observer who knows which records took part."""
         return dp.SelfComposedDpEvent(
-            dp.GaussianDpEvent(self.noise_multiplier), self.steps_per_round
+            noise_event(self.noise_multiplier, distributed=self.distributed), self.steps_per_round
         )
 
 
@@ -86,6 +91,8 @@ class ClientPrivacy:
         count_noise_multiplier: σ_b, noise on the count of unclipped updates; 0: the clip is fixed.
         clipping_quantile: γ of an adaptive clip.
         clipping_learning_rate: η of an adaptive clip.
+        cohort_is_told: Whether clients learn who else is asked, so that no draw amplifies.
+        distributed: Whether each client adds a share of the noise, instead of the server.
     """
 
     kind: ClassVar[str] = "client"
@@ -99,10 +106,16 @@ class ClientPrivacy:
     count_noise_multiplier: float = field(default=0.0, metadata=non_negative())
     clipping_quantile: float = field(default=0.5, metadata=within(0.0, 1.0))
     clipping_learning_rate: float = field(default=0.2, metadata=positive())
+    cohort_is_told: bool = False
+    distributed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a mechanism that protects nothing."""
         check_domains(type(self), asdict(self), "")
+        if self.distributed and (self.adaptive or not self.cohort_is_told):
+            raise ConfigurationError(
+                "distributed noise needs a fixed clip, and a cohort that is told to all in it"
+            )
         if self.adaptive:
             update_noise_multiplier(self.noise_multiplier, self.count_noise_multiplier)
 
@@ -124,6 +137,8 @@ class ClientPrivacy:
 
     def round_event(self) -> dp.DpEvent:
         """What one round releases to those who do not see the draw of the cohort."""
+        if self.cohort_is_told:
+            return self.round_event_without_amplification()
         if self.cap >= self.population:
             return _sampled(self.sample_rate, dp.GaussianDpEvent(self.noise_multiplier))
         return dp.TruncatedSubsampledGaussianDpEvent(
@@ -132,7 +147,7 @@ class ClientPrivacy:
 
     def round_event_without_amplification(self) -> dp.DpEvent:
         """The same for an observer who knows who was asked."""
-        return dp.GaussianDpEvent(self.noise_multiplier)
+        return noise_event(self.noise_multiplier, distributed=self.distributed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +254,11 @@ MECHANISMS: dict[str, type[Mechanism]] = {
     mechanism.kind: mechanism
     for mechanism in (RecordPrivacy, ClientPrivacy, CorrelatedPrivacy, NoPrivacy)
 }
+
+
+def noise_event(noise_multiplier: float, *, distributed: bool) -> dp.DpEvent:
+    """Noise of one party, or a sum of many parties' integer noise."""
+    return (IntegerNoiseDpEvent if distributed else dp.GaussianDpEvent)(noise_multiplier)
 
 
 def _sampled(sample_rate: float, event: dp.DpEvent) -> dp.DpEvent:

@@ -12,6 +12,7 @@ from dp_accounting import dp_event as dp
 
 from shared.config import RunConfig
 from shared.domains import check_domains, fraction, positive, within
+from shared.dp.chosen_aggregation import aggregation_of
 from shared.dp.chosen_mechanism import cohort_rate_of, mechanism_of
 from shared.dp.mechanisms import (
     CLIENT_LEVEL,
@@ -20,11 +21,19 @@ from shared.dp.mechanisms import (
     CorrelatedPrivacy,
     Mechanism,
     NoPrivacy,
+    RecordPrivacy,
+    noise_event,
 )
 from shared.dp.queries import SumQuery
 from shared.dp.sampling import cohort_cap
 from shared.errors import ConfigurationError, MessageError
+from shared.secagg.plan import AggregationPlan
 
+_PARTS: dict[str, type[Any]] = {
+    "evaluation": SumQuery,
+    "statistics": SumQuery,
+    "aggregation": AggregationPlan,
+}
 EVALUATION_WIDTH = 3  # loss, accuracy, and one for each unit
 
 
@@ -41,6 +50,7 @@ class PrivacyPlan:
         epsilon_budget: What the run may spend at most.
         evaluation: What sites tell of the model's quality on their own data; None: nothing.
         statistics: What they tell of their inputs before the first round; None: nothing.
+        aggregation: How updates are summed under masks; None: they are not.
     """
 
     rounds: int = field(metadata=positive())
@@ -51,6 +61,7 @@ class PrivacyPlan:
     epsilon_budget: float = field(metadata=positive())
     evaluation: SumQuery | None = None
     statistics: SumQuery | None = None
+    aggregation: AggregationPlan | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan whose event is not of the sampling that it describes.
@@ -64,6 +75,7 @@ class PrivacyPlan:
             raise ConfigurationError(
                 "private evaluation and statistics need a unit of privacy, got privacy.unit = none"
             )
+        self._check_aggregation()
         if not isinstance(self.mechanism, CLIENT_LEVEL):
             return
         described = (self.population, self.cohort_sample_rate)
@@ -85,6 +97,21 @@ class PrivacyPlan:
                 f"privacy.delta must be below 1/population = {1.0 / self.population:g} (at most "
                 f"a tenth of it is advised), got {self.delta:g}"
             )
+
+    def _check_aggregation(self) -> None:
+        told = isinstance(self.mechanism, ClientPrivacy) and self.mechanism.cohort_is_told
+        secure = self.aggregation is not None
+        if (self.distributed and not secure) or (
+            isinstance(self.mechanism, CLIENT_LEVEL) and told != secure
+        ):
+            # Guarantee: a share of noise hides nobody but in a sum; and masks name the cohort.
+            raise ConfigurationError("the mechanism and secure aggregation do not go together")
+
+    @property
+    def distributed(self) -> bool:
+        """Whether each client adds a share of the noise of the sum."""
+        mechanism = self.mechanism
+        return isinstance(mechanism, RecordPrivacy | ClientPrivacy) and mechanism.distributed
 
     @property
     def clipping_norm(self) -> float:
@@ -115,7 +142,7 @@ class PrivacyPlan:
                 count_noise_multiplier=0.0,
             )
             return asked.round_event()
-        return dp.GaussianDpEvent(query.noise_multiplier)
+        return noise_event(query.noise_multiplier, distributed=self.distributed)
 
     def events(self, rounds: int | None = None) -> dict[str, tuple[dp.DpEvent, int]]:
         """By kind of access: what a unit is exposed to each time, and how often at most.
@@ -186,13 +213,13 @@ class PrivacyPlan:
             raise MessageError(f"expected a mechanism of {sorted(MECHANISMS)}, got {tag!r}")
         kind = MECHANISMS[tag]
         values = _checked({name: mechanism[name] for name in mechanism if name != "kind"}, kind)
-        asked = {
-            name: None if content[name] is None else _checked(content[name], SumQuery)
-            for name in ("evaluation", "statistics")
+        parts = {
+            name: None if content[name] is None else (part, _checked(content[name], part))
+            for name, part in _PARTS.items()
         }
         try:
-            queries = {name: query and SumQuery(**query) for name, query in asked.items()}
-            return cls(**content | queries | {"mechanism": kind(**values)})
+            built = {name: found and found[0](**found[1]) for name, found in parts.items()}
+            return cls(**content | built | {"mechanism": kind(**values)})
         except (ConfigurationError, OverflowError) as error:
             raise MessageError(f"a privacy plan cannot be of these values: {error}") from error
 
@@ -212,6 +239,7 @@ class PrivacyPlan:
             epsilon_budget=config.privacy.epsilon_budget,
             evaluation=_evaluation(config),
             statistics=_statistics(config),
+            aggregation=aggregation_of(config),
         )
 
 

@@ -2,7 +2,8 @@
 
 All numbers are upper bounds on what an attacker reaches. δ(ε) of Gaussians without sampling is
 exact. Otherwise it is the least of three: the pessimistic privacy loss distribution (plus what its
-composition by FFT may lose), Rényi DP, and the same steps without sampling.
+composition by FFT may lose), Rényi DP, and the same steps without sampling. With integer noise it
+is by Rényi DP alone.
 
 Source: Kairouz, Oh & Viswanath 2015 (arXiv:1311.0776) for the step from δ(ε) to error rates; Dong,
 Roth & Su 2022 (arXiv:1905.02383) for Gaussian trade-offs; Kaissis et al. 2023 (arXiv:2307.03928)
@@ -20,14 +21,10 @@ from dp_accounting import dp_event as dp
 from numpy.typing import NDArray
 from scipy import stats
 
-from shared.dp.accounting import (
-    ORDERS,
-    REPORT_INTERVAL,
-    distribution,
-    doubled_sensitivity,
-    renyi_curve,
-)
+from shared.dp.accounting import REPORT_INTERVAL, distribution, doubled_sensitivity
 from shared.dp.clipping import Vector
+from shared.dp.curves import ORDERS, renyi_curve
+from shared.dp.integer_event import is_integer
 from shared.dp.mechanisms import Adjacency
 from shared.dp.steps import Counts, merged, without_sampling
 
@@ -61,7 +58,9 @@ class PrivacyProfile:
         if self._mu is not None:
             return _gaussian_delta(self._mu, places)
         order = np.argsort(places)
-        bounds = [self._by_distribution(places[order]), self._by_renyi(places[order])]
+        bounds = [self._by_renyi(places[order])]
+        if not self._has_integers:
+            bounds.append(self._by_distribution(places[order]))
         if self._bare_mu is not None:
             bounds.append(_gaussian_delta(self._bare_mu, places[order]))
         # Guarantee: each is an upper bound, so the least is; δ at a larger ε is no larger.
@@ -140,6 +139,10 @@ class PrivacyProfile:
         return any(isinstance(part, dp.NonPrivateDpEvent) for part, _ in self._counts)
 
     @cached_property
+    def _has_integers(self) -> bool:
+        return any(is_integer(part) for part, _ in self._counts)
+
+    @cached_property
     def _mu(self) -> float | None:
         """Of Gaussians without sampling; None for anything else."""
         return self._bare_mu if without_sampling(self._counts) == self._counts else None
@@ -149,7 +152,12 @@ class PrivacyProfile:
         """μ for who knows who took part; None where that bounds nothing."""
         bare = without_sampling(self._counts)
         cut = any(isinstance(p, dp.TruncatedSubsampledGaussianDpEvent) for p, _ in self._counts)
-        if self._unbounded or (cut and self.adjacency is not Adjacency.ZERO_OUT):
+        # Guarantee: integer noise is no Gaussian, only its Rényi divergences are bounded by one's.
+        if (
+            self._unbounded
+            or self._has_integers
+            or (cut and self.adjacency is not Adjacency.ZERO_OUT)
+        ):
             return None
         if self.adjacency is Adjacency.REPLACE_ONE:
             bare = doubled_sensitivity(bare)

@@ -17,7 +17,7 @@ import numpy as np
 from dp_accounting import dp_event as dp
 from numpy.typing import NDArray
 
-from shared.dp.accounting import ORDERS, renyi_curve
+from shared.dp.curves import ORDERS, renyi_curve
 from shared.dp.mechanisms import Adjacency
 from shared.dp.steps import Counts, merged, without_sampling
 from shared.errors import ConfigurationError, PrivacyError

@@ -9,6 +9,7 @@ from collections import Counter
 
 from dp_accounting import dp_event as dp
 
+from shared.dp.integer_event import IntegerNoiseDpEvent
 from shared.errors import PrivacyError
 
 Counts = tuple[tuple[dp.DpEvent, int], ...]
@@ -17,8 +18,9 @@ Counts = tuple[tuple[dp.DpEvent, int], ...]
 def merged(event: dp.DpEvent) -> Counts:
     """The distinct steps of `event`, each with its count, in an order that does not depend on it.
 
-    A step is a Gaussian, a Poisson sampled or a truncated Poisson sampled Gaussian, or a release
-    without privacy. Sampling at rate 1, a cap at the population and noise 0 become what they are.
+    A step is a Gaussian or integer noise, Poisson sampled or not, a truncated Poisson sampled
+    Gaussian, or a release without privacy. Sampling at rate 1, a cap at the population and noise 0
+    become what they are.
 
     Raises:
         PrivacyError: an event of another kind, or with a parameter outside its domain.
@@ -52,7 +54,7 @@ def _step(event: dp.DpEvent) -> dp.DpEvent:
     """`event` in its plainest form, if it is a step."""
     if isinstance(event, dp.NonPrivateDpEvent):
         return event
-    if isinstance(event, dp.GaussianDpEvent):
+    if isinstance(event, dp.GaussianDpEvent | IntegerNoiseDpEvent):
         noise = event.noise_multiplier
         if not (math.isfinite(noise) and noise >= 0.0):
             raise PrivacyError(f"noise_multiplier must be at least 0 and finite, got {noise!r}")
@@ -71,7 +73,7 @@ def _sampled_step(event: dp.PoissonSampledDpEvent) -> dp.DpEvent:
     inner = _step(event.event)
     if isinstance(inner, dp.NonPrivateDpEvent) or rate == 1.0:
         return inner
-    if not isinstance(inner, dp.GaussianDpEvent):
+    if not isinstance(inner, dp.GaussianDpEvent | IntegerNoiseDpEvent):
         raise PrivacyError(f"expected a sampled Gaussian event, got {type(inner).__name__}")
     return event
 

@@ -12,7 +12,8 @@ import dp_accounting
 from dp_accounting import dp_event as dp
 from dp_accounting.rdp import RdpAccountant
 
-from shared.dp.accounting import ORDERS, rounded_up
+from shared.dp.accounting import rounded_up
+from shared.dp.curves import ORDERS
 from shared.dp.steps import merged
 from shared.errors import ConfigurationError
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from shared.dp import accounting
+from shared.dp import accounting, curves
 from shared.dp.accounting import epsilon_of
 from shared.dp.mechanisms import Adjacency
 from shared.errors import ConfigurationError, PrivacyError
@@ -228,10 +228,10 @@ def test_truncation_costs_more_where_a_unit_can_be_added() -> None:
 
 def test_the_last_bits_of_the_cross_check_give_no_privacy(monkeypatch: pytest.MonkeyPatch) -> None:
     """dp-accounting makes an epsilon of 0 of a divergence that rounding made negative."""
-    nearly_nothing = [-1e-17] * len(accounting.ORDERS)
+    nearly_nothing = [-1e-17] * len(curves.ORDERS)
     monkeypatch.setattr(RdpAccountant, "rdp", nearly_nothing)
     found = epsilon_of(sampled(1e-7, 19.0, 100), 1e-14, ADD_REMOVE)
-    accounting.renyi_curve.cache_clear()
+    curves.renyi_curve.cache_clear()
     accounting._epsilon.cache_clear()
     assert found.rdp is not None
     assert found.rdp > 0.0
@@ -240,11 +240,11 @@ def test_the_last_bits_of_the_cross_check_give_no_privacy(monkeypatch: pytest.Mo
 def test_an_order_left_out_is_not_shown_to_a_person(caplog: pytest.LogCaptureFixture) -> None:
     """It costs tightness only; what else the library has to say is shown."""
     accounting._epsilon.cache_clear()
-    accounting.renyi_curve.cache_clear()
+    curves.renyi_curve.cache_clear()
     epsilon_of(sampled(0.2, 1.22, 60), 1e-5, ADD_REMOVE)
     assert not caplog.records
     record = logging.LogRecord("absl", logging.WARNING, "", 0, "something else", None, None)
-    assert accounting._is_news(record)
+    assert curves._is_news(record)
     assert not logging.getLogger("absl").filters
 
 
