@@ -14,7 +14,8 @@ from server.report.claim_details import ClaimDetails
 from server.report.mechanisms import mechanisms
 from server.report.spending import Heads, clients, data_accesses, ledger, uncharged_rounds
 from server.report.trust import implementation, trust
-from server.report.verdict import Facts, as_json, assumptions, verdict
+from server.report.assumptions import Facts, as_json, assumptions
+from server.report.verdict import verdict
 from shared.config import RunConfig
 from shared.dp.accounting import REPORT_INTERVAL
 from shared.dp.claims import Claim, claims_so_far
@@ -75,6 +76,7 @@ def build_report(
         seeded=config.seeded,
         records=config.population.examples_per_client or None,
         uncharged=uncharged_rounds(charges, outcome.rounds_done),
+        simulated=outcome.simulated,
     )
     report = {
         "schema_version": "1.0",
@@ -95,7 +97,7 @@ def build_report(
         "claims": [claim.to_json() | details.of(claim) for claim in claims],
         "mechanisms": mechanisms(plan, charges, outcome.rounds_done),
         "data_accesses": data_accesses(plan, charges, uncharged=bool(facts.uncharged)),
-        "assumptions": as_json(assumptions(plan, seeded=config.seeded)),
+        "assumptions": as_json(assumptions(plan, facts)),
         "accounting": _accounting(),
         "clients": clients(plan, charges, heads),
         "ledger": ledger(plan, charges, heads, simulated=outcome.simulated),

@@ -52,11 +52,13 @@ def _training(plan: PrivacyPlan, mechanism: Protected, charged: int) -> dict[str
         "clip_mode": "flat",
         "noise_multiplier": mechanism.noise_multiplier,
         "noise_multiplier_effective": mechanism.noise_multiplier,
-        **_common(mechanism),
+        **_common(plan, mechanism),
     }
     if isinstance(mechanism, RecordPrivacy):
         return found | {
-            "name": "dp-sgd at each site",
+            "name": "dp-sgd over all sites, shared noise"
+            if plan.distributed
+            else "dp-sgd at each site",
             "sampling": _of_records(mechanism.sample_rate),
             "steps": mechanism.steps_per_round * charged,
         }
@@ -69,7 +71,7 @@ def _training(plan: PrivacyPlan, mechanism: Protected, charged: int) -> dict[str
             "min_separation": mechanism.min_separation,
         }
     return found | {
-        "name": "dp-fedavg",
+        "name": "dp-fedavg, shared noise" if plan.distributed else "dp-fedavg",
         "clip_mode": "adaptive" if mechanism.adaptive else "flat",
         # What the updates' own noise comes to where the count of unclipped ones takes its share.
         "noise_multiplier_effective": round(mechanism.update_noise_multiplier, 6),
@@ -91,17 +93,21 @@ def _query(plan: PrivacyPlan, mechanism: Protected, kind: str, charged: int) -> 
         "clip_mode": "flat",
         "noise_multiplier": query.noise_multiplier,
         "noise_multiplier_effective": query.noise_multiplier,
-        **_common(mechanism),
+        **_common(plan, mechanism),
         "sampling": sampling,
         "steps": charged,
     }
 
 
-def _common(mechanism: Protected) -> dict[str, Any]:
-    by_server = isinstance(mechanism, CLIENT_LEVEL)
+def _common(plan: PrivacyPlan, mechanism: Protected) -> dict[str, Any]:
+    family, by = "gaussian_float", "each_client"
+    if plan.distributed and plan.aggregation is not None:
+        family, by = plan.aggregation.family, "clients_shared"
+    elif isinstance(mechanism, CLIENT_LEVEL):
+        by = "server"
     return {
-        "noise_distribution": "gaussian_float",
-        "noise_placed_by": "server" if by_server else "each_client",
+        "noise_distribution": family,
+        "noise_placed_by": by,
         "weighting": "uniform",
         "denominator": "public_constant",
     }
@@ -122,7 +128,8 @@ def _of_clients(plan: PrivacyPlan, mechanism: ClientPrivacy) -> dict[str, Any]:
         "q": mechanism.sample_rate,
         "cap": plan.cap,
         "population": plan.population,
-        "secret_from": ["other clients", "holder of the model"],
+        # Masks name everybody in a cohort to everybody in it.
+        "secret_from": [] if mechanism.cohort_is_told else ["other clients", "holder of the model"],
     }
 
 

@@ -7,6 +7,12 @@ from typing import Any
 from server.report.facts import OBSERVERS, number, rounded_up, words
 from server.report.tables import Cell, badge, pairs, table
 
+_WHOLE_NUMBERS = {"discrete_gaussian", "skellam"}
+_OF_INTEGERS = (
+    "bounded by RDP at whole orders, where its divergence is at most that of a Gaussian; the PLD "
+    "shown is that of continuous noise, and bounds nothing"
+)
+
 
 def mechanisms(listed: Sequence[Mapping[str, Any]]) -> str:
     """One list of facts a mechanism."""
@@ -60,6 +66,8 @@ def accounting(report: Mapping[str, Any]) -> str:
     }
     rows = [_computed(claim) for claim in report["claims"]]
     headings = ("against", "planned", "computed by", "PLD", "RDP", "agree")
+    if any(m.get("noise_distribution") in _WHOLE_NUMBERS for m in report["mechanisms"]):
+        facts["integer noise"] = _OF_INTEGERS
     return (
         pairs(facts)
         + table("How each epsilon was computed", headings, rows)

@@ -1,26 +1,31 @@
-"""Epsilon, δ(ε) and error rates of counted steps, by dp-accounting alone; see `recomputation`."""
+"""Epsilon, δ(ε) and error rates of counted steps, by dp-accounting alone; see `recomputation`.
 
-import logging
+With integer noise all is by the Rényi divergences of `redivergence`.
+"""
+
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import dp_accounting
 import numpy as np
-from dp_accounting import dp_event as dp
 from dp_accounting.pld import privacy_loss_distribution
 from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
-from dp_accounting.rdp import RdpAccountant, compute_epsilon
+from dp_accounting.rdp import compute_epsilon
 from scipy import stats
 
-Step = tuple[str, tuple[float, ...]]  # gaussian (z) | poisson (q, z) | truncated (N, q, cap, z)
-Counts = Mapping[Step, int]
-_WHOLE = (*range(11, 65), 80, 96, 128, 192, 256, 512, 1024, 4096)
-ORDERS = (*(n / 10 for n in range(11, 110)), *_WHOLE)
-SHOWN_ORDERS = {1.5, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 128, 256, 512}
+from server.report.redivergence import (
+    ORDERS,
+    Counts,
+    Step,
+    continuous,
+    has_integers,
+    together,
+    total,
+    unsampled,
+)
+
 _RELATION = dp_accounting.NeighboringRelation
 _INTERVALS = (1e-4, 2e-5, 5e-6, 1e-6)
 _GRID = 1500
@@ -28,17 +33,21 @@ _GRID = 1500
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Upper bounds on epsilon of the same steps, none rounded; infinity where there is none."""
+    """Upper bounds on epsilon of the same steps, none rounded; infinity where there is none.
+
+    With integer noise `pld` is that of continuous noise, and bounds nothing.
+    """
 
     pld: float
     rdp: float
     bare: float
     interval: float
+    integers: bool = False
 
     @property
     def least(self) -> float:
         """What is claimed."""
-        return min(self.pld, self.rdp, self.bare)
+        return self.rdp if self.integers else min(self.pld, self.rdp, self.bare)
 
 
 class Reaccountant:
@@ -64,13 +73,15 @@ class Reaccountant:
 
     def deltas(self, counts: Counts, places: Any, interval: float) -> Any:
         """δ(ε) at ascending `places`."""
-        bare = _gaussian_deltas(mu(unsampled(counts)), places)
-        if is_bare(counts):
-            return bare
-        losses = self._distribution(counts, interval)
-        lists = [losses._pmf_remove] + ([] if losses._symmetric else [losses._pmf_add])  # noqa: SLF001
-        tails = np.max([_tail(masses.to_dense_pmf(), places) for masses in lists], axis=0)
-        found = np.minimum(np.maximum(tails, 0.0) + 1e-12, bare)
+        found = np.ones(len(places))
+        if not has_integers(counts):
+            bare = _gaussian_deltas(mu(unsampled(counts)), places)
+            if is_bare(counts):
+                return bare
+            losses = self._distribution(counts, interval)
+            lists = [losses._pmf_remove] + ([] if losses._symmetric else [losses._pmf_add])  # noqa: SLF001
+            tails = np.max([_tail(masses.to_dense_pmf(), places) for masses in lists], axis=0)
+            found = np.minimum(np.maximum(tails, 0.0) + 1e-12, bare)
         divergences = self.renyi(counts)
         if divergences is not None:
             for order, divergence in zip(ORDERS, divergences, strict=True):
@@ -108,13 +119,7 @@ class Reaccountant:
 
     def renyi(self, counts: Counts) -> Any | None:
         """Divergence at each of ORDERS; None where it is not known."""
-        total = np.zeros(len(ORDERS))
-        for step, count in counts.items():
-            curve = _renyi(step, self._relation)
-            if curve is None:
-                return None
-            total += count * np.array(curve)
-        return total
+        return total(counts, self._relation)
 
     @staticmethod
     def gaussian_size(counts: Counts) -> float | None:
@@ -125,9 +130,11 @@ class Reaccountant:
         used = interval or _INTERVALS[0]
         if not counts:
             return Bounds(0.0, math.inf, 0.0, used)
-        bare, rdp = gaussian(mu(unsampled(counts)), self._delta), math.inf
-        if (divergences := self.renyi(counts)) is not None:
-            rdp = float(compute_epsilon(ORDERS, divergences, self._delta)[0])
+        rdp = _by_renyi(self.renyi(counts), self._delta)
+        if has_integers(counts):
+            beside = self.bounds(continuous(counts), interval)
+            return Bounds(beside.pld, rdp, math.inf, beside.interval, integers=True)
+        bare = gaussian(mu(unsampled(counts)), self._delta)
         if is_bare(counts):
             return Bounds(bare, rdp, bare, used)
         excess = min(bare, rdp) / (2e6 * used)
@@ -160,6 +167,8 @@ class Reaccountant:
 
 def group(counts: Counts, records: int, delta: float) -> float:
     """Epsilon of `records` records of one person together, add-or-remove, not rounded."""
+    if has_integers(counts):
+        return _by_renyi(total(together(counts, records), _RELATION.ADD_OR_REMOVE_ONE), delta)
     bare = gaussian(records * mu(unsampled(counts)), delta) if counts else 0.0
     if is_bare(counts):
         return bare
@@ -179,16 +188,14 @@ def group(counts: Counts, records: int, delta: float) -> float:
     return min(bare, found)
 
 
-def unsampled(counts: Counts) -> Counter[Step]:
-    """The same steps for who knows who took part."""
-    found: Counter[Step] = Counter()
-    for (_, parameters), count in counts.items():
-        found["gaussian", (parameters[-1],)] += count
-    return found
+def _by_renyi(divergences: Any | None, delta: float) -> float:
+    if divergences is None:
+        return math.inf
+    return float(compute_epsilon(ORDERS, divergences, delta)[0])
 
 
 def is_bare(counts: Counts) -> bool:
-    """Whether nothing is sampled."""
+    """Whether all is continuous noise without sampling."""
     return all(kind == "gaussian" for kind, _ in counts)
 
 
@@ -260,37 +267,3 @@ def _several(step: Step, records: int, interval: float) -> PrivacyLossDistributi
         sampling_probs=[*shares[:-1], max(0.0, 1.0 - math.fsum(shares[:-1]))],
         value_discretization_interval=interval,
     )
-
-
-@lru_cache(maxsize=64)
-def _renyi(step: Step, relation: Any) -> tuple[float, ...] | None:
-    accountant, event = RdpAccountant(list(ORDERS), relation), _event(step)
-    if not accountant.supports(event):
-        return None
-    log = logging.getLogger("absl")
-    level = log.level
-    log.setLevel(logging.ERROR)  # an order that does not converge is left out, and said each time
-    try:
-        accountant.compose(event)
-    finally:
-        log.setLevel(level)
-    return tuple(float(value) for value in np.maximum(accountant.rdp, 0.0) + 1e-13)
-
-
-def _event(step: Step) -> dp.DpEvent:
-    kind, parameters = step
-    if kind == "gaussian":
-        return dp.GaussianDpEvent(*parameters)
-    if kind == "poisson":
-        return dp.PoissonSampledDpEvent(parameters[0], dp.GaussianDpEvent(parameters[1]))
-    return dp.TruncatedSubsampledGaussianDpEvent(*parameters)
-
-
-def orders_shown(divergences: Sequence[float]) -> list[tuple[float, float]]:
-    """Those of the report's curve, with finite divergence; none above that of a higher order."""
-    shown, least = list[tuple[float, float]](), math.inf
-    for order, divergence in sorted(zip(ORDERS, divergences, strict=True), reverse=True):
-        least = min(least, float(divergence))
-        if order in SHOWN_ORDERS and math.isfinite(least):
-            shown.insert(0, (float(order), least))
-    return shown

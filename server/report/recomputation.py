@@ -1,9 +1,9 @@
 """The numbers of a report, a second time: from configuration, charges and metrics alone.
 
-With `replan`, `reexposure`, `reaccount`, `retold` and `told` it imports nothing else of Murmura, on
-purpose: a mistake in `shared.dp` must not be repeated here. Nothing is taken from the report that
-is checked, neither a place on a curve nor a list of clients. Deltas below 10⁻¹⁰ are beyond
-dp-accounting's composition; claims at them cannot be confirmed.
+With the other modules `re*` and `told` it imports nothing else of Murmura, on purpose: a mistake in
+`shared.dp` must not be repeated here. Nothing is taken from the report that is checked, neither a
+place on a curve nor a list of clients. Deltas below 10⁻¹⁰ are beyond dp-accounting's composition;
+claims at them cannot be confirmed.
 """
 
 import math
@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from server.report.reaccount import (
+from server.report.reaccount import Reaccountant, group
+from server.report.redivergence import (
     ORDERS,
     Counts,
-    Reaccountant,
     Step,
-    group,
+    has_integers,
     orders_shown,
     unsampled,
 )
@@ -31,7 +31,7 @@ from server.report.told import Told
 _SMALLEST_DELTA = 1e-10
 _CURVE = [Told(float(rate), 5).number for rate in np.logspace(-5, 0, 41)]
 _RATES, _PRIORS = [1e-4, 1e-3, 1e-2, 0.1], [1e-3, 1e-2, 0.1]
-_OBSERVERS = ("server_each_update", "every_global_model", "released_model")
+_MODELS = ("every_global_model", "released_model")
 _LISTED = 1000
 _LIVE = 1e-3
 Json = dict[str, Any]
@@ -84,15 +84,19 @@ class Recomputation:
 
     def promised(self, observer: str) -> bool:
         """Whether the mechanism stands between the observer and a unit."""
-        held = self.plan.unit == "client" and observer == "server_each_update"
-        return self.plan.unit != "none" and not held
+        if self.plan.unit == "none":
+            return False
+        if observer in _MODELS or (self.plan.unit == "record" and not self.plan.distributed):
+            return True
+        # Shares of noise are whole in a sum alone; the server's own noise is after all it receives.
+        return self.plan.distributed and observer == "server_secagg_sum"
 
     @cached_property
     def claims(self) -> list[Json]:
         """The report's `claims`, but for their texts."""
         return [
             self._claim(f"c{number}", observer)
-            for number, observer in enumerate(_OBSERVERS, start=1)
+            for number, observer in enumerate(self._observers, start=1)
         ]
 
     def told(self, observer: str) -> Json:
@@ -127,6 +131,11 @@ class Recomputation:
             },
         }
 
+    @property
+    def _observers(self) -> tuple[str, ...]:
+        sums = ("server_secagg_sum",) if self.plan.secure else ()
+        return ("server_each_update", *sums, *_MODELS)
+
     def _exposures(self, charges: Charges) -> list[Counter[Step]]:
         return exposures(charges, self.plan.unit)
 
@@ -156,6 +165,8 @@ class Recomputation:
             "no_amplification_epsilon": self._bare if protected else "inf",
             "cross_check": self._check if protected else {},
         }
+        if protected and has_integers(self._worst):
+            found["method"] = "rdp"
         if protected and 0.0 < self.epsilon.value < math.inf:
             found["epsilon_by_round"] = [list(point) for point in self._course]
             if self.epsilon.number <= 100.0:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from operator import ge
 from typing import Any
 
-from server.report.reaccount import Step
+from server.report.redivergence import Step
 from server.report.replan import steps_of
 
 Charges = Sequence[Mapping[str, Any]]

@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from server.report.reaccount import Step
+from server.report.reaggregation import aggregation, is_distributed, is_secure
+from server.report.redivergence import Step
 
 Json = dict[str, Any]
+_BARE = {"gaussian": "gaussian", "integer_noise": "integer"}
+_DRAWN = {"gaussian": "poisson", "integer_noise": "poisson_integer"}
 
 
 class Replan:
@@ -25,6 +28,7 @@ class Replan:
         self.unit = str(config["privacy.unit"])
         self.correlated = self.unit == "client" and config["privacy.correlation"] != "none"
         self.rounds = int(config["rounds"])
+        self.secure, self.distributed = is_secure(config), is_distributed(config)
 
     @cached_property
     def digest(self) -> str:
@@ -116,6 +120,7 @@ class Replan:
             "epsilon_budget": c["privacy.epsilon_budget"],
             "evaluation": self.queries.get("evaluate"),
             "statistics": self.queries.get("statistics"),
+            "aggregation": aggregation(c),
         }
 
     def _mechanism(self) -> Json:
@@ -132,6 +137,7 @@ class Replan:
                 "sample_rate": c["training.sample_rate"],
                 "steps_per_round": c["training.steps"],
                 "batch_size": c["training.batch_size"],
+                "distributed": self.distributed,
             }
         if self.correlated:
             return found | {
@@ -151,6 +157,8 @@ class Replan:
             "count_noise_multiplier": self.count_noise,
             "clipping_quantile": c["privacy.clipping_quantile"],
             "clipping_learning_rate": c["privacy.clipping_learning_rate"],
+            "cohort_is_told": self.secure,
+            "distributed": self.distributed,
         }
 
     def _training(self) -> Json:
@@ -158,17 +166,18 @@ class Replan:
         if self.unit == "none":
             return {"kind": "non_private"}
         if self.unit == "record":
-            step = _sampled(c["training.sample_rate"], c["privacy.noise_multiplier"])
+            step = _sampled(c["training.sample_rate"], self._noise(c["privacy.noise_multiplier"]))
             return {"kind": "self_composed", "count": c["training.steps"], "event": step}
         return self._released(c["privacy.noise_multiplier"])
 
     def _released(self, noise: float) -> Json:
         """One noisy sum over a cohort, or over everybody."""
-        if self.unit != "client" or self.correlated:
-            return {"kind": "gaussian", "noise_multiplier": noise}
+        if self.unit != "client" or self.correlated or self.secure:
+            # Masks tell each client who else is asked: no draw of clients amplifies.
+            return self._noise(noise)
         count, rate = self._config["population.size"], self._config["cohort.sample_rate"]
         if self.cap >= count:
-            return _sampled(rate, noise)
+            return _sampled(rate, self._noise(noise))
         return {
             "kind": "truncated_poisson_gaussian",
             "dataset_size": count,
@@ -176,6 +185,10 @@ class Replan:
             "truncated_batch_size": self.cap,
             "noise_multiplier": noise,
         }
+
+    def _noise(self, noise: float) -> Json:
+        kind = "integer_noise" if self.distributed else "gaussian"
+        return {"kind": kind, "noise_multiplier": noise}
 
     def _repeated(self, round_number: int) -> float:
         """Noise multiplier of one more release of a round's row; docs/adr/0010."""
@@ -209,17 +222,22 @@ def steps_of(event: Mapping[str, Any], times: int = 1) -> Counter[Step]:
     if kind == "composed":
         for part in event["events"]:
             found += steps_of(part, times)
-    elif kind == "gaussian":
-        found["gaussian", (event["noise_multiplier"],)] += times
-    elif kind == "poisson_sampled":
-        rate, noise = event["sampling_probability"], event["event"]["noise_multiplier"]
-        found[("gaussian", (noise,)) if rate == 1.0 else ("poisson", (rate, noise))] += times
-    elif kind == "truncated_poisson_gaussian":
-        names = ("dataset_size", "sampling_probability", "truncated_batch_size", "noise_multiplier")
-        found["truncated", tuple(event[name] for name in names)] += times
     elif kind not in {"none", "non_private"}:
-        raise KeyError(kind)
+        found[_step(event)] += times
     return found
+
+
+def _step(event: Mapping[str, Any]) -> Step:
+    kind = event["kind"]
+    if kind == "truncated_poisson_gaussian":
+        names = ("dataset_size", "sampling_probability", "truncated_batch_size", "noise_multiplier")
+        return "truncated", tuple(event[name] for name in names)
+    if kind == "poisson_sampled":
+        rate, inner = event["sampling_probability"], event["event"]
+        if rate == 1.0:
+            return _step(inner)
+        return _DRAWN[inner["kind"]], (rate, inner["noise_multiplier"])
+    return _BARE[kind], (event["noise_multiplier"],)
 
 
 def same_event(expected: Mapping[str, Any] | None, event: Mapping[str, Any] | None) -> bool:
@@ -230,8 +248,7 @@ def same_event(expected: Mapping[str, Any] | None, event: Mapping[str, Any] | No
     return expected == event
 
 
-def _sampled(rate: float, noise: float) -> Json:
-    gaussian = {"kind": "gaussian", "noise_multiplier": noise}
+def _sampled(rate: float, released: Json) -> Json:
     if rate == 1.0:
-        return gaussian
-    return {"kind": "poisson_sampled", "sampling_probability": rate, "event": gaussian}
+        return released
+    return {"kind": "poisson_sampled", "sampling_probability": rate, "event": released}

@@ -34,6 +34,7 @@ def mechanisms(again: Recomputation) -> list[Json]:
         "noise_multiplier_effective": effective,
         "sampling": _sampling(again),
         "steps": _charged(again, "train"),
+        **_noise(again),
     }
     if plan.unit == "record":
         training["sampling"] = {"q": c["training.sample_rate"]}
@@ -51,10 +52,45 @@ def mechanisms(again: Recomputation) -> list[Json]:
                 "noise_multiplier_effective": query["noise_multiplier"],
                 "sampling": _sampling(again),
                 "steps": _charged(again, kind),
+                **_noise(again),
             }
             for kind, query in sorted(plan.queries.items())
         ),
     ]
+
+
+def _noise(again: Recomputation) -> Json:
+    if again.plan.distributed:
+        family = again.config["aggregation.noise_family"]
+        return {"noise_distribution": family, "noise_placed_by": "clients_shared"}
+    by = "server" if again.plan.unit == "client" else "each_client"
+    return {"noise_distribution": "gaussian_float", "noise_placed_by": by}
+
+
+def assumptions(again: Recomputation) -> list[Json]:
+    """The report's `assumptions`, but for their texts."""
+    plan = again.plan
+    if plan.unit == "none":
+        return []
+    assumed = ["client_code"] if plan.unit == "record" or plan.distributed else []
+    if plan.distributed:
+        assumed += ["honest_fraction", "roster", "noise_shares", "masks"]
+    elif plan.unit == "client":
+        assumed += ["trusted_server"]
+    found = [
+        {"id": "secret_randomness", "status": "violated" if again.seeded else "enforced"},
+        {"id": "fixed_plan", "status": "enforced"},
+        *([{"id": "participation", "status": "enforced"}] if plan.correlated else []),
+    ]
+    return [*found, *({"id": name, "status": "assumed"} for name in assumed)]
+
+
+def trust(again: Recomputation) -> Json:
+    """The number of the report's `trust`: of clients that may work with the server."""
+    if not again.plan.secure:
+        return {}
+    share = again.config["population.size"] * again.config["aggregation.corrupt_fraction"]
+    return {"collusion_threshold": math.floor(share + 1e-9)}
 
 
 def _charged(again: Recomputation, kind: str) -> int:
@@ -88,6 +124,8 @@ def statement(
     found = [_plain(claim["epsilon"]), repr(claim["delta"])]
     if again.plan.correlated:
         found += [str(again.config["privacy.min_separation"]), str(again.plan.participations)]
+    if again.plan.distributed:
+        found.append(repr(again.config["aggregation.corrupt_fraction"]))
     found.append(_plain(claim["no_amplification_epsilon"]))
     if "risk" in claim:
         risk = claim["risk"]
@@ -132,6 +170,11 @@ def level(codes: Collection[str]) -> str:
     """Of the verdict."""
     void = {"SEEDED_RANDOMNESS", "NO_PRIVACY", "UNCHARGED_ACCESS", "AUDIT_EXCEEDS_CLAIM"}
     return "not_private" if void & set(codes) else "guaranteed_with_assumptions"
+
+
+def honest_fraction(again: Recomputation) -> list[str]:
+    """Numbers of the assumption on who works with the server."""
+    return [repr(again.config["aggregation.corrupt_fraction"])]
 
 
 def one_line(again: Recomputation) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from shared.dp.claims import Claim, claims_so_far
 from shared.dp.events import Charge
 from shared.dp.mechanisms import CLIENT_LEVEL, NoPrivacy
+from shared.dp.observers import EACH_UPDATE, is_protected
 from shared.dp.plan import PrivacyPlan
 
 _LISTED = 1000  # clients, those who spent most first
@@ -37,7 +38,6 @@ def data_accesses(
         uncharged: Whether there was training that was never charged.
     """
     private = not isinstance(plan.mechanism, NoPrivacy)
-    by_server = isinstance(plan.mechanism, CLIENT_LEVEL)
     found: list[dict[str, Any]] = []
     kinds = ["train", *sorted(plan.queries)]
     for kind in kinds:
@@ -49,7 +49,7 @@ def data_accesses(
             {
                 "what": sent,
                 "released_to": "server",
-                "protected": "dp" if private and not by_server else "none",
+                "protected": _protection(plan, kind),
                 "charged": charged,
                 "kind": kind,
             },
@@ -63,6 +63,14 @@ def data_accesses(
             },
         ]
     return found
+
+
+def _protection(plan: PrivacyPlan, kind: str) -> str:
+    """Of what each client sends. Whole noise of the server covers no answer on its way there."""
+    if is_protected(plan, EACH_UPDATE):
+        return "dp"
+    masked = plan.distributed or (plan.aggregation is not None and kind == "train")
+    return "secagg_only" if masked else "none"
 
 
 def clients(plan: PrivacyPlan, charges: Sequence[Charge], heads: Heads) -> dict[str, Any]:

@@ -4,27 +4,54 @@ from typing import Any
 
 from shared.dp.mechanisms import CLIENT_LEVEL, NoPrivacy, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
+from shared.secagg.parameters import parameters_for
+from shared.secagg.plan import AggregationPlan
 
+_INTEGER_NOISE = "noise is drawn and added in whole numbers; clips are double precision"
 _FLOAT_PROTECTION = "none: double-precision Gaussian noise, floating-point attacks are possible"
 _NOT_ANALYSED = "not analysed"
 
 
 def trust(plan: PrivacyPlan) -> dict[str, Any]:
     """The report's `trust`."""
-    each = isinstance(plan.mechanism, RecordPrivacy)
-    sees = "every noisy update" if each else "every update of every client in clear"
-    trusted = "the run's results" if each else "the noise, and secrecy of every update"
-    return {
-        "model": "local" if each else "central",
+    model, trusted, sees = _server(plan)
+    found: dict[str, Any] = {
+        "model": model,
         "parties": [
             {"party": "server", "trusted_for": trusted, "sees": sees},
             {
                 "party": "client",
-                "trusted_for": "its own data",
-                "sees": "the global model of the rounds it takes part in",
+                "trusted_for": "its own data"
+                + (", and its share of the noise" if plan.distributed else ""),
+                "sees": "the global model of the rounds it takes part in"
+                + (", and who else does" if plan.aggregation is not None else ""),
             },
         ],
     }
+    if plan.aggregation is not None:
+        found["collusion_threshold"] = colluders(plan.population, plan.aggregation)
+    return found
+
+
+def colluders(population: int, aggregation: AggregationPlan) -> int:
+    """c: clients that may work with the server, whoever is asked."""
+    return parameters_for(
+        population, population, aggregation.corrupt_fraction, aggregation.dropped_fraction
+    ).corrupt
+
+
+def _server(plan: PrivacyPlan) -> tuple[str, str, str]:
+    """(model of trust, what the server is trusted for, what it sees)."""
+    sums = "the sum of the updates of each attempt at a round"
+    if plan.distributed:
+        return "distributed_secagg", "the run's results", f"{sums}, with its noise"
+    if isinstance(plan.mechanism, RecordPrivacy):
+        return "local", "the run's results", "every noisy update" if not plan.aggregation else sums
+    if plan.aggregation is not None:
+        return "central", "the noise, and secrecy of every sum", f"{sums}, in clear"
+    return (
+        "central", "the noise, and secrecy of every update", "every update of every client in clear"
+    )  # fmt: skip
 
 
 def implementation(plan: PrivacyPlan, policy: str) -> dict[str, Any]:
@@ -38,7 +65,7 @@ def implementation(plan: PrivacyPlan, policy: str) -> dict[str, Any]:
     private = not isinstance(plan.mechanism, NoPrivacy)
     return {
         "rng": f"ChaCha20 streams, {policy}",
-        "float_protection": _FLOAT_PROTECTION,
+        "float_protection": _INTEGER_NOISE if plan.distributed else _FLOAT_PROTECTION,
         "side_channels": f"{_NOT_ANALYSED}; how long a site takes may depend on its data",
         "model_checks": ["known layers", "changing buffers", "one backward pass per example"],
         "unit_and_epsilon": "stated by every claim" if private else "nothing is promised",
@@ -55,6 +82,6 @@ def implementation(plan: PrivacyPlan, policy: str) -> dict[str, Any]:
 
 
 def _draw(plan: PrivacyPlan) -> str:
-    if not isinstance(plan.mechanism, CLIENT_LEVEL):
+    if not isinstance(plan.mechanism, CLIENT_LEVEL) or plan.aggregation is not None:
         return ""
     return "; the run folder holds who was asked, and must stay with the server"

@@ -6,11 +6,12 @@ promised to anybody: not private. Any assumption that nothing enforces: guarante
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
+from server.report.assumptions import Assumption, Facts, assumptions
 from shared.dp.claims import Claim
-from shared.dp.mechanisms import CLIENT_LEVEL, CorrelatedPrivacy, NoPrivacy, RecordPrivacy
+from shared.dp.mechanisms import CLIENT_LEVEL
+from shared.dp.observers import SUMS
 from shared.dp.plan import PrivacyPlan
 
 # Problems after which no claim of a report holds.
@@ -20,84 +21,9 @@ _ADVISED = 0.1  # of one over the number of units
 _NEARLY = 0.95  # of the budget
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assumption:
-    """What a claim rests on; status: enforced, verified, assumed or violated."""
-
-    id: str
-    text: str
-    status: str
-    evidence: str
-
-
-def assumptions(plan: PrivacyPlan, *, seeded: bool) -> tuple[Assumption, ...]:
-    """What the claims of a run under `plan` rest on."""
-    mechanism = plan.mechanism
-    if isinstance(mechanism, NoPrivacy):
-        return ()
-    found = [
-        Assumption(
-            id="secret_randomness",
-            text="sampling and noise cannot be predicted",
-            status="violated" if seeded else "enforced",
-            evidence="derived from the run's seed" if seeded else "keys of the operating system",
-        ),
-        Assumption(
-            id="fixed_plan",
-            text="clip, noise, sampling, steps and divisor are public and fixed before the run",
-            status="enforced",
-            evidence=f"plan {plan.digest()}, checked by every client before it reads data",
-        ),
-    ]
-    if isinstance(mechanism, RecordPrivacy):
-        found.append(
-            Assumption(
-                id="client_code",
-                text="every site runs this client unmodified, with its own records only",
-                status="assumed",
-                evidence="nothing attests the code that a site runs",
-            )
-        )
-    if isinstance(mechanism, CorrelatedPrivacy):
-        found.append(
-            Assumption(
-                id="participation",
-                text=f"no client takes part twice within {mechanism.min_separation} rounds, or "
-                f"more than {mechanism.max_participations} times",
-                status="enforced",
-                evidence="the server's rotation, and the ledger of every unmodified client",
-            )
-        )
-    if isinstance(mechanism, CLIENT_LEVEL):
-        found.append(
-            Assumption(
-                id="trusted_server",
-                text="the server adds the noise, and tells nobody the updates or the cohort",
-                status="assumed",
-                evidence="it receives each clipped update; no secure aggregation is in use",
-            )
-        )
-    return tuple(found)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What decides a verdict besides plan and claims.
-
-    Attributes:
-        seeded: Whether whoever knows the seed can repeat the run's randomness.
-        records: Records of a site, where that is public; else None.
-        uncharged: Finished rounds for which nothing was charged.
-    """
-
-    seeded: bool
-    records: int | None = None
-    uncharged: tuple[int, ...] = ()
-
-
 def verdict(plan: PrivacyPlan, claims: Sequence[Claim], facts: Facts) -> dict[str, Any]:
     """The report's `verdict`: level, one line, problems."""
-    found = assumptions(plan, seeded=facts.seeded)
+    found = assumptions(plan, facts)
     epsilons = [claim.epsilon for claim in claims]
     listed = [*_voiding(epsilons, found, facts), *_weakening(plan, claims, facts)]
     return {
@@ -191,16 +117,19 @@ def _problem(code: str, severity: str, text: str, fix: str) -> dict[str, str]:
     return {"code": code, "severity": severity, "text": text, "fix": fix}
 
 
+def _against(unprotected: set[str], finite: Sequence[Claim]) -> str:
+    if not unprotected:
+        return "every observer"
+    if any(claim.adversary == SUMS for claim in finite):
+        return "everybody, the server too as long as it sees sums alone"
+    return "everybody but the server"
+
+
 def _one_line(claims: Sequence[Claim], *, seeded: bool) -> str:
     finite = [claim for claim in claims if math.isfinite(claim.epsilon)]
     if not finite:
         return "no differential privacy: nothing is promised to anybody"
     worst = max(finite, key=lambda claim: claim.epsilon)
     line = f"{worst.unit}-level ({worst.epsilon!r}, {worst.delta!r})-DP against "
-    line += "every observer" if len(finite) == len(claims) else "everybody but the server"
+    line += _against({claim.adversary for claim in claims} - {c.adversary for c in finite}, finite)
     return line + (", void for whoever knows the seed" if seeded else "")
-
-
-def as_json(found: Sequence[Assumption]) -> list[dict[str, str]]:
-    """The report's `assumptions`."""
-    return [asdict(assumption) for assumption in found]

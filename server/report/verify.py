@@ -102,6 +102,8 @@ def differences(again: Recomputation, report: Mapping[str, Any]) -> list[Finding
     expected = again.blocks | {
         "claims": again.claims,
         "mechanisms": retold.mechanisms(again),
+        "assumptions": retold.assumptions(again),
+        "trust": retold.trust(again),
         "verdict": {"level": retold.level(retold.problems(again, audits))},
     }
     return [*_compared("", expected, report), *_texts(again, report)]
@@ -125,6 +127,9 @@ def _texts(again: Recomputation, report: Mapping[str, Any]) -> Iterator[Finding]
         if assumption["id"] == "fixed_plan" and again.plan.digest not in assumption["evidence"]:
             where = f"assumptions[{place}].evidence"
             yield Finding(where, again.plan.digest, _short(assumption["evidence"]))
+        if assumption["id"] == "honest_fraction":
+            where, told = f"assumptions[{place}].text", assumption["text"]
+            yield from _numbers(where, retold.honest_fraction(again), told)
 
 
 def _numbers(path: str, expected: Sequence[str], text: str) -> list[Finding]:

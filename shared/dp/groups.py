@@ -2,7 +2,8 @@
 
 A step samples each of the k on its own, so the sum moves by as many clips as were drawn: a mixture
 of Gaussians. That is far better than k times epsilon, and far worse than one record's. Without
-sampling the noise is k times smaller in clips, exactly.
+sampling the noise is k times smaller in clips, exactly. Integer noise has Rényi bounds alone: all
+k count as drawn as soon as one of them is.
 
 Source: Ganesh 2024 (arXiv:2401.10294), mixture of Gaussians, as TF-Privacy accounts user level.
 """
@@ -15,6 +16,7 @@ from dp_accounting.pld import privacy_loss_distribution
 from scipy import stats
 
 from shared.dp.accounting import coarsened, epsilon_of, rounded_up
+from shared.dp.integer_event import IntegerNoiseDpEvent, is_integer
 from shared.dp.mechanisms import Adjacency
 from shared.dp.steps import Counts, merged
 from shared.dp.tail import small_delta_epsilon
@@ -32,7 +34,7 @@ def group_epsilon(
     """An epsilon at `delta` for `records` records together, add-or-remove, rounded up.
 
     Args:
-        event: What one record was exposed to: Gaussian steps, Poisson sampled or not.
+        event: What one record was exposed to: Gaussian or integer noise, Poisson sampled or not.
         records: k ≥ 1.
         delta: In (0, 1).
         interval: Discretisation of the distributions; by default k · 0.0025, which costs half a
@@ -47,6 +49,8 @@ def group_epsilon(
     if not 0.0 < delta < 1.0:
         raise ConfigurationError(f"delta must be in (0, 1), got {delta!r}")
     counts = merged(event)
+    if any(is_integer(part) for part, _ in counts):
+        return _by_renyi(counts, records, delta)
     # k records together move the sum by k clips at most.
     bare = [dp.SelfComposedDpEvent(_scaled(part, records), count) for part, count in counts]
     unsampled = epsilon_of(dp.ComposedDpEvent(bare), delta, Adjacency.ADD_OR_REMOVE_ONE).epsilon
@@ -61,6 +65,22 @@ def group_epsilon(
         # The bound was far off: it is no reason for a coarse distribution.
         place = max(place / 10.0, wanted)
     return min(unsampled, rounded_up(found))
+
+
+def _by_renyi(counts: Counts, records: int, delta: float) -> float:
+    """Of steps at least as telling, in which all k are drawn as soon as one of them is."""
+    steps = [dp.SelfComposedDpEvent(_drawn(part, records), count) for part, count in counts]
+    return epsilon_of(dp.ComposedDpEvent(steps), delta, Adjacency.ADD_OR_REMOVE_ONE).epsilon
+
+
+def _drawn(part: dp.DpEvent, records: int) -> dp.DpEvent:
+    if isinstance(part, dp.PoissonSampledDpEvent):
+        # Guarantee: given who is drawn, the sum moves by k clips at most; divergences are convex.
+        some = -math.expm1(records * math.log1p(-part.sampling_probability))
+        return dp.PoissonSampledDpEvent(some, _drawn(part.event, records))
+    if isinstance(part, dp.GaussianDpEvent | IntegerNoiseDpEvent):
+        return type(part)(part.noise_multiplier / records)
+    raise PrivacyError(f"expected Gaussian or integer noise, got {type(part).__name__}")
 
 
 def _scaled(part: dp.DpEvent, records: int) -> dp.DpEvent:

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from server.report import reaccount, recomputation, reexposure, replan, retold, told
+from server.report import (
+    reaccount,
+    reaggregation,
+    recomputation,
+    redivergence,
+    reexposure,
+    replan,
+    retold,
+    told,
+)
 from server.report.told import Told, numbers_in
 from server.report.verify import differences
 from shared.config import RunConfig, Scalar
@@ -27,7 +36,9 @@ from tests.server.report.runs import (
     texts,
 )
 
-SECOND = (reaccount, recomputation, reexposure, replan, retold, told)
+SECOND = (
+    reaccount, reaggregation, recomputation, redivergence, reexposure, replan, retold, told,
+)  # fmt: skip
 # Measured once, with randomness that is gone: only the digest speaks for them.
 NOT_COMPUTED = {"audit"}
 SAMPLED: dict[str, Scalar] = {

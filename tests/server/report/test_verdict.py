@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from server.report.verdict import Facts, assumptions, verdict
+from server.report.assumptions import Facts, assumptions
+from server.report.verdict import verdict
 from shared.config import Scalar
 from shared.dp.claims import Claim
 from tests.server.report.outcomes import UNITS, outcome
@@ -61,7 +62,8 @@ def test_a_run_without_privacy_says_so() -> None:
 def test_what_nothing_enforces_is_assumed(unit: str, assumed: str) -> None:
     """Unmodified clients at record level, an honest server at client level."""
     for seeded in (False, True):
-        statuses = {a.id: a.status for a in assumptions(outcome(UNITS[unit]).plan, seeded=seeded)}
+        found = assumptions(outcome(UNITS[unit]).plan, Facts(seeded=seeded))
+        statuses = {a.id: a.status for a in found}
         assert statuses[assumed] == "assumed"
         assert statuses["secret_randomness"] == ("violated" if seeded else "enforced")
 
