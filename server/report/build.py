@@ -9,12 +9,12 @@ from typing import Any
 
 from server.environment import git_commit, software
 from server.evaluation import Measurement
+from server.report.assumptions import Facts, as_json, assumptions
 from server.report.audits import with_audits
 from server.report.claim_details import ClaimDetails
 from server.report.mechanisms import mechanisms
 from server.report.spending import Heads, clients, data_accesses, ledger, uncharged_rounds
 from server.report.trust import implementation, trust
-from server.report.assumptions import Facts, as_json, assumptions
 from server.report.verdict import verdict
 from shared.config import RunConfig
 from shared.dp.accounting import REPORT_INTERVAL

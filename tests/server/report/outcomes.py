@@ -17,6 +17,22 @@ UNITS: dict[str, dict[str, Scalar]] = {
     "client": {},
     "sampled client": {"cohort.sample_rate": 0.5},
     "none": {"privacy.unit": "none"},
+    "masked records": {
+        "privacy.unit": "record",
+        "training.sample_rate": 0.5,
+        "secure_aggregation": "on",
+    },
+    "masked client": {"cohort.sample_rate": 0.5, "secure_aggregation": "on"},
+    "shared records": {
+        "privacy.unit": "record",
+        "training.sample_rate": 0.5,
+        "privacy.noise": "distributed",
+    },
+    "shared client": {
+        "privacy.noise": "distributed",
+        "aggregation.noise_family": "skellam",
+        "cohort.sample_rate": 0.5,
+    },
 }
 
 

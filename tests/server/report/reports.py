@@ -30,7 +30,8 @@ def _built(unit: str) -> dict[str, Any]:
 def report(unit: str = "record", **audits: Any) -> dict[str, Any]:
     """A report with canaries; `audits` changes the bound."""
     made = deepcopy(_built(unit))
-    claim_id = "c1" if unit == "record" else "c2"
+    finite = [claim["id"] for claim in made["claims"] if claim["epsilon"] != "inf"]
+    claim_id = finite[0] if finite else "c2"
     bound = CANARIES | {"claim_id": claim_id} | audits
     return with_audits(made, [bound, ESTIMATE | {"claim_id": claim_id}])
 

@@ -204,6 +204,8 @@ def test_an_event_with_another_noise_is_another() -> None:
     assert replan.same_event(gaussian, gaussian | {"noise_multiplier": 2.0 + 4e-16})
     assert not replan.same_event(gaussian, gaussian | {"noise_multiplier": 2.0 + 1e-9})
     assert not replan.same_event(gaussian, {"kind": "none"})
+    assert not replan.same_event(gaussian, gaussian | {"kind": "integer_noise"})
+    assert not replan.same_event(gaussian | {"kind": "integer_noise"}, gaussian)
     assert not replan.same_event(gaussian, gaussian | {"more": 1})
     assert not replan.same_event(gaussian, None)
     assert replan.same_event(None, None)
