@@ -90,8 +90,6 @@ def worst_finite(claims: Iterable[ClaimLike]) -> ClaimLike | None:
 
 
 def trusts_the_server(claims: Iterable[ClaimLike]) -> bool:
-    """Whether nothing bounds what the server itself may learn."""
-    return any(
-        claim.adversary.startswith("server") and math.isinf(float(claim.epsilon))
-        for claim in claims
-    )
+    """Whether nothing bounds what the server itself may learn, not even of sums."""
+    server = [float(c.epsilon) for c in claims if c.adversary.startswith("server")]
+    return bool(server) and all(map(math.isinf, server))

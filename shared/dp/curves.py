@@ -55,9 +55,10 @@ def _integer_curve(part: dp.DpEvent, adjacency: Adjacency) -> tuple[float, ...] 
     Sampled, both formulas are the same sum over the unsampled divergences of whole orders
     (Mironov, Talwar & Zhang 2019, theorem 5 for symmetric noise); none between them is known.
     """
-    curve = renyi_curve(continuous(part), adjacency)
-    if curve is None:
-        return None
+    if adjacency is Adjacency.REPLACE_ONE:
+        return None  # the library's are of the sensitivity to one unit more or less
+    # Unreachable: that it has none; an empty curve would be refused here.
+    curve = renyi_curve(continuous(part), adjacency) or ()
     known = dict(zip(ORDERS, curve, strict=True))
     # Guarantee: the divergence does not fall with the order.
     return tuple(known[math.ceil(order)] for order in ORDERS)

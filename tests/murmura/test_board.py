@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from murmura.board import KEPT_ROUNDS, Board, worst_finite
+from murmura.board import KEPT_ROUNDS, Board, trusts_the_server, worst_finite
 from server.progress import RunFinished
 from tests.murmura.scripted import NO_CLAIM, PlannedClaim, round_finished, started
 
@@ -77,3 +77,12 @@ def test_the_claim_shown_is_the_weakest_that_holds() -> None:
     assert worst_finite([NO_CLAIM, PlannedClaim(2.0), PlannedClaim(3.0)]) == PlannedClaim(3.0)
     assert worst_finite([NO_CLAIM]) is None
     assert math.isinf(NO_CLAIM.epsilon)
+
+
+def test_a_server_that_sees_bounded_sums_alone_is_not_trusted() -> None:
+    """Though an update without its masks would tell it everything; without sums it is."""
+    each = PlannedClaim(math.inf, adversary="server_each_update")
+    assert trusts_the_server([each, PlannedClaim(2.0)])
+    assert trusts_the_server([each, PlannedClaim(math.inf, adversary="server_secagg_sum")])
+    assert not trusts_the_server([each, PlannedClaim(2.0, adversary="server_secagg_sum")])
+    assert not trusts_the_server([PlannedClaim(2.0, adversary="server_each_update")])

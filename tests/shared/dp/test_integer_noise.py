@@ -128,6 +128,8 @@ def test_replace_one_is_refused() -> None:
         for whole in (event, dp.ComposedDpEvent([gaussians(1.0, 1), event])):
             with pytest.raises(PrivacyError, match="replace-one"):
                 epsilon_of(whole, DELTA, Adjacency.REPLACE_ONE)
+    assert renyi_curve(IntegerNoiseDpEvent(2.0), Adjacency.REPLACE_ONE) is None
+    assert PrivacyProfile(integers(2.0), 1.0, Adjacency.REPLACE_ONE).renyi() == []
     with pytest.raises(PrivacyError, match="replace-one"):
         renyi_cost(integers(2.0), Adjacency.REPLACE_ONE, unit="record")
 
