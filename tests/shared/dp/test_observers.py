@@ -1,6 +1,7 @@
 """Who is promised what: noise alone makes an epsilon finite, masks never do."""
 
 import math
+from collections.abc import Mapping
 
 import pytest
 from dp_accounting import dp_event as dp
@@ -15,21 +16,21 @@ from tests.shared.dp.test_claims import by_observer, charged, plan_of
 EACH, SUMS, MODELS, LAST = (
     "server_each_update", "server_secagg_sum", "every_global_model", "released_model",
 )  # fmt: skip
-RECORD = {"privacy.unit": "record"}
-CLIENT = {"privacy.unit": "client", "cohort.sample_rate": 0.6}
-MASKED = {"secure_aggregation": "on"}
-SHARED = {"privacy.noise": "distributed"}
-COMMON = {
+RECORD: Mapping[str, str | float] = {"privacy.unit": "record"}
+CLIENT: Mapping[str, str | float] = {"privacy.unit": "client", "cohort.sample_rate": 0.6}
+MASKED: Mapping[str, str | float] = {"secure_aggregation": "on"}
+SHARED: Mapping[str, str | float] = {"privacy.noise": "distributed"}
+COMMON: Mapping[str, str | float] = {
     "population.size": 20, "rounds": 10, "privacy.noise_multiplier": 4.0, "privacy.delta": 1e-4,
     "privacy.epsilon_budget": 100.0, "training.sample_rate": 0.2,
 }  # fmt: skip
 
 
-def plan(*changes: dict[str, str | float]) -> PrivacyPlan:
+def plan(*changes: Mapping[str, str | float]) -> PrivacyPlan:
     """A plan with these changes, in their order."""
     raw: dict[str, str | int | float] = dict(COMMON)
     for change in changes:
-        raw |= change
+        raw |= dict(change)
     return plan_of(raw)
 
 
@@ -48,7 +49,7 @@ def plan(*changes: dict[str, str | float]) -> PrivacyPlan:
     ids=lambda value: " ".join(map(str, value)) if isinstance(value[:1], tuple) else None,
 )
 def test_whom_a_claim_is_made_against(
-    changes: tuple[dict[str, str | float], ...],
+    changes: tuple[Mapping[str, str | float], ...],
     finite: tuple[str, ...],
     infinite: tuple[str, ...],
 ) -> None:
@@ -89,14 +90,14 @@ def test_the_server_of_sums_stands_after_the_server_of_updates() -> None:
     ids=str,
 )
 def test_what_is_not_promised_has_a_reason(
-    changes: tuple[dict[str, str | float], ...], observer: str, why: str
+    changes: tuple[Mapping[str, str | float], ...], observer: str, why: str
 ) -> None:
     """Masks are named as what they are: no noise."""
     assert why in by_observer(planned_claims(plan(*changes)))[observer].statement
 
 
 @pytest.mark.parametrize("unit", [RECORD, CLIENT], ids=["record", "client"])
-def test_shared_noise_says_what_it_rests_on(unit: dict[str, str | float]) -> None:
+def test_shared_noise_says_what_it_rests_on(unit: Mapping[str, str | float]) -> None:
     """Corrupt share, roster, unmodified clients, ciphers, survivors; at record level the draw."""
     shared = plan(unit, SHARED, {"aggregation.corrupt_fraction": 0.15})
     for claim in planned_claims(shared)[1:]:
@@ -122,7 +123,9 @@ def test_whole_noise_under_masks_rests_on_the_server_that_adds_it() -> None:
 
 @pytest.mark.parametrize("change", [MASKED, SHARED], ids=["masked", "shared"])
 @pytest.mark.parametrize("rate", [0.2, 0.6, 1.0])
-def test_a_cohort_that_is_told_never_amplifies(change: dict[str, str | float], rate: float) -> None:
+def test_a_cohort_that_is_told_never_amplifies(
+    change: Mapping[str, str | float], rate: float
+) -> None:
     """Who is masked with whom is who is asked; queries are of such cohorts too."""
     few = {"cohort.sample_rate": rate, "evaluation.private_every": 5, "population.size": 60}
     told = plan(CLIENT, few, change)
@@ -153,7 +156,7 @@ def test_the_claim_under_shared_noise_is_of_integer_noise() -> None:
 
 
 @pytest.mark.parametrize("unit", [RECORD, CLIENT], ids=["record", "client"])
-def test_the_meter_and_the_budget_know_shared_noise(unit: dict[str, str | float]) -> None:
+def test_the_meter_and_the_budget_know_shared_noise(unit: Mapping[str, str | float]) -> None:
     """As they know any other."""
     shared = plan(unit, SHARED)
     assert check_budget(shared)
