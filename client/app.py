@@ -1,21 +1,29 @@
 """The Flower ClientApp: decodes, calls the session, encodes; nothing else leaves a client."""
 
-from flwr.app import Context, Message
+from collections.abc import Mapping
+from typing import TypeVar
+
+from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from client.edge import edge
 from client.session import session
+from shared.aggregation_messages import UnmaskMessage
+from shared.config import Scalar
 from shared.messages import TrainInstruction
 from shared.query_messages import QueryInstruction
 
 app = ClientApp()
+_Asked = TypeVar("_Asked")
 
 
 @app.query("enrol")
 @edge
 def enrol(message: Message, context: Context) -> Message:
-    """Tell this node's stable name."""
-    answer = session(context.run_config).enrol(context.node_config)
+    """Tell this node's stable name, and its key of the run for secure aggregation."""
+    answer = session(context.run_config).enrol(
+        context.node_config, str(context.run_id), context.state
+    )
     return Message(answer.to_record(), reply_to=message)
 
 
@@ -38,11 +46,24 @@ def evaluate(message: Message, context: Context) -> Message:
 def train(message: Message, context: Context) -> Message:
     """Train for one round and send the protected update."""
     instruction = TrainInstruction.from_record(message.content)
-    reply = session(context.run_config).train(context.node_config, instruction, str(context.run_id))
+    reply = session(context.run_config).train(*_node(context, instruction))
+    return Message(reply.to_record(), reply_to=message)
+
+
+@app.query("unmask")
+@edge
+def unmask(message: Message, context: Context) -> Message:
+    """As a member of a round's committee, tell the shares that undo a sum's masks; once."""
+    request = UnmaskMessage.from_record(message.content)
+    reply = session(context.run_config).unmask(*_node(context, request))
     return Message(reply.to_record(), reply_to=message)
 
 
 def _queried(message: Message, context: Context) -> Message:
     instruction = QueryInstruction.from_record(message.content)
-    reply = session(context.run_config).query(context.node_config, instruction, str(context.run_id))
+    reply = session(context.run_config).query(*_node(context, instruction))
     return Message(reply.to_record(), reply_to=message)
+
+
+def _node(context: Context, asked: _Asked) -> tuple[Mapping[str, Scalar], _Asked, str, RecordDict]:
+    return context.node_config, asked, str(context.run_id), context.state
