@@ -15,6 +15,7 @@ from dp_accounting.pld import privacy_loss_distribution
 from scipy import stats
 
 from shared.dp.accounting import coarsened, epsilon_of, rounded_up
+from shared.dp.integer_event import IntegerNoiseDpEvent, is_integer
 from shared.dp.mechanisms import Adjacency
 from shared.dp.steps import Counts, merged
 from shared.dp.tail import small_delta_epsilon
@@ -50,7 +51,8 @@ def group_epsilon(
     # k records together move the sum by k clips at most.
     bare = [dp.SelfComposedDpEvent(_scaled(part, records), count) for part, count in counts]
     unsampled = epsilon_of(dp.ComposedDpEvent(bare), delta, Adjacency.ADD_OR_REMOVE_ONE).epsilon
-    if all(isinstance(part, dp.GaussianDpEvent) for part, _ in counts):
+    gaussian = all(isinstance(part, dp.GaussianDpEvent) for part, _ in counts)
+    if gaussian or any(is_integer(part) for part, _ in counts):
         return unsampled
     wanted = interval or _INTERVAL_EACH * records
     place, found = coarsened(wanted, unsampled), math.inf
@@ -65,10 +67,9 @@ def group_epsilon(
 
 def _scaled(part: dp.DpEvent, records: int) -> dp.DpEvent:
     """The step for who knows who took part, k times as sensitive."""
-    if isinstance(part, dp.GaussianDpEvent):
-        return dp.GaussianDpEvent(part.noise_multiplier / records)
-    if isinstance(part, dp.PoissonSampledDpEvent):
-        return dp.GaussianDpEvent(part.event.noise_multiplier / records)
+    bare = part.event if isinstance(part, dp.PoissonSampledDpEvent) else part
+    if isinstance(bare, dp.GaussianDpEvent | IntegerNoiseDpEvent):
+        return type(bare)(bare.noise_multiplier / records)
     raise PrivacyError(f"expected Gaussian steps, got {type(part).__name__}")
 
 

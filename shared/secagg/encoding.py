@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from shared.dp.clipping import clip
+from shared.dp.concentrated import share_variance_for
+from shared.dp.integer_noise import WIDEST_GAUSSIAN, WIDEST_SKELLAM
 from shared.dp.mechanisms import ClientPrivacy, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.queries import SumQuery
@@ -24,7 +26,7 @@ from shared.secagg.parameters import AggregationParameters, parameters_for
 from shared.secagg.plan import AggregationPlan
 from shared.secagg.quantization import Quantizer, Vector
 from shared.secagg.ring import BITS, Integers
-from shared.secagg.shared_noise import add_share, share_variance
+from shared.secagg.shared_noise import add_share
 from shared.secagg.transcript import digest
 
 WRAPAROUND = 1e-9  # probability that any number of a sum wraps
@@ -95,7 +97,7 @@ class Encoding:
         """Variance of one client's share of the noise, in squared units; 0: it adds none."""
         if not self.unit_bound or not self.noise_multiplier:
             return 0
-        return share_variance(
+        return share_variance_for(
             family=self.family,
             noise_multiplier=self.noise_multiplier,
             sensitivity=self.sensitivity,
@@ -143,10 +145,13 @@ class Encoding:
 
     @property
     def fits(self) -> bool:
-        """Whether a sum wraps with probability WRAPAROUND at most."""
+        """Whether a sum wraps with probability WRAPAROUND at most, and its noise can be drawn."""
         n, shared = self.cohort_size, 0.0
-        if self.unit_bound:
-            shared = n * (1.01 * self.noise_multiplier * self.sensitivity) ** 2 / self.honest + n
+        if self.unit_bound and self.noise_multiplier:
+            share = (1.01 * self.noise_multiplier * self.sensitivity) ** 2 / self.honest + 2.0
+            shared = n * share
+            if share > (WIDEST_SKELLAM if self.family == "skellam" else WIDEST_GAUSSIAN):
+                return False
         signal = n * self.signal_bound * self.scale
         spread = n * (self.scale * self.coordinate_noise) ** 2 + shared + n / 4.0
         if self.rotated:
