@@ -1,29 +1,23 @@
 """The Flower ClientApp: decodes, calls the session, encodes; nothing else leaves a client."""
 
-from collections.abc import Mapping
-from typing import TypeVar
-
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from client.edge import edge
 from client.session import session
+from client.site import Node
 from shared.aggregation_messages import UnmaskMessage
-from shared.config import Scalar
 from shared.messages import TrainInstruction
 from shared.query_messages import QueryInstruction
 
 app = ClientApp()
-_Asked = TypeVar("_Asked")
 
 
 @app.query("enrol")
 @edge
 def enrol(message: Message, context: Context) -> Message:
     """Tell this node's stable name, and its key of the run for secure aggregation."""
-    answer = session(context.run_config).enrol(
-        context.node_config, str(context.run_id), context.state
-    )
+    answer = session(context.run_config).enrol(Node.of(context))
     return Message(answer.to_record(), reply_to=message)
 
 
@@ -46,7 +40,7 @@ def evaluate(message: Message, context: Context) -> Message:
 def train(message: Message, context: Context) -> Message:
     """Train for one round and send the protected update."""
     instruction = TrainInstruction.from_record(message.content)
-    reply = session(context.run_config).train(*_node(context, instruction))
+    reply = session(context.run_config).train(Node.of(context), instruction)
     return Message(reply.to_record(), reply_to=message)
 
 
@@ -54,16 +48,12 @@ def train(message: Message, context: Context) -> Message:
 @edge
 def unmask(message: Message, context: Context) -> Message:
     """As a member of a round's committee, tell the shares that undo a sum's masks; once."""
-    request = UnmaskMessage.from_record(message.content)
-    reply = session(context.run_config).unmask(*_node(context, request))
-    return Message(reply.to_record(), reply_to=message)
+    asked = UnmaskMessage.from_record(message.content)
+    told = session(context.run_config).unmask(Node.of(context), asked)
+    return Message(told.to_record(), reply_to=message)
 
 
 def _queried(message: Message, context: Context) -> Message:
     instruction = QueryInstruction.from_record(message.content)
-    reply = session(context.run_config).query(*_node(context, instruction))
+    reply = session(context.run_config).query(Node.of(context), instruction)
     return Message(reply.to_record(), reply_to=message)
-
-
-def _node(context: Context, asked: _Asked) -> tuple[Mapping[str, Scalar], _Asked, str, RecordDict]:
-    return context.node_config, asked, str(context.run_id), context.state

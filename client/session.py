@@ -9,7 +9,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from flwr.app import RecordDict
 from numpy.typing import NDArray
 
 from client.aggregation import SecureClient
@@ -22,7 +21,7 @@ from client.queries import (
     statistics_answer,
     training_part,
 )
-from client.site import ThisSite, this_site
+from client.site import Node, ThisSite, this_site
 from client.trainer import LocalTraining
 from shared.aggregation_messages import UnmaskMessage
 from shared.config import RunConfig, Scalar
@@ -72,23 +71,19 @@ class Session:
 
     def enrol(
         self,
-        node_config: Mapping[str, Scalar],
-        run_id: str = "",
-        state: RecordDict | None = None,
+        node: Node,
     ) -> Enrolled:
         """This node's name and, for secure aggregation, its key of the run; if it may take part."""
-        site = this_site(node_config, self._config)
+        site = this_site(node.config, self._config)
         if self._plan.aggregation is None:
             return Enrolled(client_id=site.client_id)
-        secure = self._secure(site, run_id, state)
+        secure = self._secure(site, node)
         return Enrolled(client_id=site.client_id, announcement=secure.announce())
 
     def train(
         self,
-        node_config: Mapping[str, Scalar],
+        node: Node,
         instruction: TrainInstruction,
-        run_id: str = "",
-        state: RecordDict | None = None,
     ) -> TrainReply:
         """Train once, for the plan that was announced and no other, if the ledger allows it.
 
@@ -97,7 +92,7 @@ class Session:
                 or the site's ledger refuses.
             FederationError: as `this_site`, the task and `LocalTraining.update` raise it.
         """
-        site = this_site(node_config, self._config)
+        site = this_site(node.config, self._config)
         self._check_plan(instruction)
         clipping_norm = self._clipping_norm(instruction)
         normalisation = Normalisation.from_vector(instruction.normalisation)
@@ -117,7 +112,7 @@ class Session:
         def encoding_of(cohort_size: int) -> Encoding:
             return update_encoding(self._plan, len(instruction.parameters), cohort_size)
 
-        found = self._answered(site, instruction, (run_id, state), encoding_of, answer)
+        found = self._answered(site, instruction, node, encoding_of, answer)
         return TrainReply(
             round_number=instruction.round_number,
             attempt=instruction.attempt,
@@ -130,10 +125,8 @@ class Session:
 
     def query(
         self,
-        node_config: Mapping[str, Scalar],
+        node: Node,
         instruction: QueryInstruction,
-        run_id: str = "",
-        state: RecordDict | None = None,
     ) -> QueryReply:
         """Answer a question that the plan holds, with a bounded vector, if the ledger allows it.
 
@@ -142,7 +135,7 @@ class Session:
                 site's ledger refuses.
             FederationError: as `this_site` and the task raise it.
         """
-        site = this_site(node_config, self._config)
+        site = this_site(node.config, self._config)
         self._check_plan(instruction)
         query = self._plan.queries.get(instruction.kind)
         # Guarantee: what is not in the plan is not charged, and so not answered.
@@ -161,7 +154,7 @@ class Session:
         def encoding_of(cohort_size: int) -> Encoding:
             return query_encoding(self._plan, query, cohort_size)
 
-        found = self._answered(site, instruction, (run_id, state), encoding_of, told)
+        found = self._answered(site, instruction, node, encoding_of, told)
         return QueryReply(
             kind=instruction.kind,
             round_number=number,
@@ -173,31 +166,29 @@ class Session:
 
     def unmask(
         self,
-        node_config: Mapping[str, Scalar],
+        node: Node,
         message: UnmaskMessage,
-        run_id: str = "",
-        state: RecordDict | None = None,
     ) -> UnmaskMessage:
         """As a member of a round's committee: its shares, once.
 
         Raises:
             AggregationRefused: the request is not one that may be answered.
         """
-        site = this_site(node_config, self._config)
-        return replace(message, content=self._secure(site, run_id, state).unmask(message.content))
+        site = this_site(node.config, self._config)
+        return replace(message, content=self._secure(site, node).unmask(message.content))
 
     def _answered(
         self,
         site: ThisSite,
         instruction: TrainInstruction | QueryInstruction,
-        run: tuple[str, RecordDict | None],
+        node: Node,
         encoding_of: Callable[[int], Encoding],
         answer: Callable[[], FlatVector | Vector],
     ) -> "_Found":
         """What leaves: the vector, or under secure aggregation a masked encoding of it."""
         if self._plan.aggregation is None:
             clear, head = self._charging.answered(
-                site, instruction, run[0], lambda: answer().astype(np.float32, copy=False)
+                site, instruction, node.run_id, lambda: answer().astype(np.float32, copy=False)
             )
             return _Found(vector=clear, masked=b"", head=head)
         labels = (instruction.kind, site.client_id, instruction.round_number, instruction.attempt)
@@ -212,16 +203,15 @@ class Session:
                     self._randomness.stream("noise_share", *labels),
                 )
 
-            integers, heads[0] = self._charging.answered(site, instruction, run[0], whole)
+            integers, heads[0] = self._charging.answered(site, instruction, node.run_id, whole)
             return integers
 
-        upload = self._secure(site, *run).upload(instruction, encoding_of, encoded)
+        upload = self._secure(site, node).upload(instruction, encoding_of, encoded)
         return _Found(vector=np.zeros(0, dtype=np.float32), masked=upload, head=heads[0])
 
-    def _secure(self, site: ThisSite, run_id: str, state: RecordDict | None) -> SecureClient:
-        if state is None:
-            raise PrivacyError("secure aggregation needs Flower's context of this run, got none")
-        return SecureClient(site, self._plan, state, f"{run_id}:{self._config.output.run_id}")
+    def _secure(self, site: ThisSite, node: Node) -> SecureClient:
+        run_id = f"{node.run_id}:{self._config.output.run_id}"
+        return SecureClient(site, self._plan, node.state, run_id)
 
     def _rows(self, site: ThisSite, instruction: QueryInstruction) -> NDArray[np.float64]:
         examples = self._examples(site)

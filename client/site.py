@@ -15,8 +15,10 @@ allow-seeded-runs             true: this node may train with noise that the serv
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from flwr.app import Context, RecordDict
 
 from shared.config import RunConfig, Scalar
 from shared.errors import ConfigurationError, PrivacyError
@@ -27,6 +29,26 @@ _KEYS = {
     "partition-id", "num-partitions", "name", "data", "allow-seeded-runs",
     "ledger", "insecure-no-ledger", "server", "virtual-ledgers", "identity", "roster",
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What Flower's context of a message says of this node.
+
+    Attributes:
+        config: As the node's owner set it.
+        run_id: Flower's number of the run.
+        state: Kept by Flower from one message of the run to the next, on this node.
+    """
+
+    config: Mapping[str, Scalar]
+    run_id: str = ""
+    state: RecordDict = field(default_factory=RecordDict, repr=False)
+
+    @classmethod
+    def of(cls, context: Context) -> "Node":
+        """The node that `context` is of."""
+        return cls(context.node_config, str(context.run_id), context.state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

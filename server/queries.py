@@ -54,7 +54,7 @@ class PrivateQueries:
         sums: Secure aggregation; None: the server sees each answer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run has
         self,
         config: RunConfig,
         plan: PrivacyPlan,

@@ -1,25 +1,28 @@
 """Epsilon, δ(ε) and error rates of counted steps, by dp-accounting alone; see `recomputation`."""
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import dp_accounting
 import numpy as np
-from dp_accounting import dp_event as dp
 from dp_accounting.pld import privacy_loss_distribution
 from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
-from dp_accounting.rdp import RdpAccountant, compute_epsilon
+from dp_accounting.rdp import compute_epsilon
 from scipy import stats
 
-Step = tuple[str, tuple[float, ...]]  # gaussian (z) | poisson (q, z) | truncated (N, q, cap, z)
+from server.report.single_steps import (
+    CONTINUOUS,
+    ORDERS,
+    Step,
+    renyi_curve,
+    several_records,
+    single,
+)
+
 Counts = Mapping[Step, int]
-_WHOLE = (*range(11, 65), 80, 96, 128, 192, 256, 512, 1024, 4096)
-ORDERS = (*(n / 10 for n in range(11, 110)), *_WHOLE)
 SHOWN_ORDERS = {1.5, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 128, 256, 512}
 _RELATION = dp_accounting.NeighboringRelation
 _INTERVALS = (1e-4, 2e-5, 5e-6, 1e-6)
@@ -34,11 +37,12 @@ class Bounds:
     rdp: float
     bare: float
     interval: float
+    integers: bool = False
 
     @property
     def least(self) -> float:
         """What is claimed."""
-        return min(self.pld, self.rdp, self.bare)
+        return self.rdp if self.integers else min(self.pld, self.rdp, self.bare)
 
 
 class Reaccountant:
@@ -64,13 +68,15 @@ class Reaccountant:
 
     def deltas(self, counts: Counts, places: Any, interval: float) -> Any:
         """δ(ε) at ascending `places`."""
-        bare = _gaussian_deltas(mu(unsampled(counts)), places)
         if is_bare(counts):
-            return bare
-        losses = self._distribution(counts, interval)
-        lists = [losses._pmf_remove] + ([] if losses._symmetric else [losses._pmf_add])  # noqa: SLF001
-        tails = np.max([_tail(masses.to_dense_pmf(), places) for masses in lists], axis=0)
-        found = np.minimum(np.maximum(tails, 0.0) + 1e-12, bare)
+            return _gaussian_deltas(mu(counts), places)
+        found = np.ones(len(places))
+        if not _has_integers(counts):
+            bare = _gaussian_deltas(mu(unsampled(counts)), places)
+            losses = self._distribution(counts, interval)
+            lists = [losses._pmf_remove] + ([] if losses._symmetric else [losses._pmf_add])  # noqa: SLF001
+            tails = np.max([_tail(masses.to_dense_pmf(), places) for masses in lists], axis=0)
+            found = np.minimum(np.maximum(tails, 0.0) + 1e-12, bare)
         divergences = self.renyi(counts)
         if divergences is not None:
             for order, divergence in zip(ORDERS, divergences, strict=True):
@@ -110,7 +116,7 @@ class Reaccountant:
         """Divergence at each of ORDERS; None where it is not known."""
         total = np.zeros(len(ORDERS))
         for step, count in counts.items():
-            curve = _renyi(step, self._relation)
+            curve = renyi_curve(step, self._relation)
             if curve is None:
                 return None
             total += count * np.array(curve)
@@ -125,6 +131,11 @@ class Reaccountant:
         used = interval or _INTERVALS[0]
         if not counts:
             return Bounds(0.0, math.inf, 0.0, used)
+        if _has_integers(counts):
+            beside = self.bounds(_continuous(counts), interval)
+            divergences = self.renyi(counts)
+            rdp = float(compute_epsilon(ORDERS, divergences, self._delta)[0])
+            return Bounds(beside.pld, rdp, math.inf, beside.interval, integers=True)
         bare, rdp = gaussian(mu(unsampled(counts)), self._delta), math.inf
         if (divergences := self.renyi(counts)) is not None:
             rdp = float(compute_epsilon(ORDERS, divergences, self._delta)[0])
@@ -152,14 +163,20 @@ class Reaccountant:
         if key not in self._made:
             composed = privacy_loss_distribution.identity(value_discretization_interval=interval)
             for step, count in sorted(counts.items(), key=repr):
-                single = _single(step, interval, self._relation)
-                composed = composed.compose(single.self_compose(count))
+                one = single(step, interval, self._relation)
+                composed = composed.compose(one.self_compose(count))
             self._made = {key: composed}  # the last one: each may be large
         return self._made[key]
 
 
 def group(counts: Counts, records: int, delta: float) -> float:
     """Epsilon of `records` records of one person together, add-or-remove, not rounded."""
+    if _has_integers(counts):
+        # As many times as sensitive, for who knows who took part.
+        several = Counter[Step]()
+        for (kind, parameters), count in unsampled(counts).items():
+            several[kind, (parameters[-1] / records,)] += count
+        return Reaccountant(delta, zeroed=False).bounds(several).least
     bare = gaussian(records * mu(unsampled(counts)), delta) if counts else 0.0
     if is_bare(counts):
         return bare
@@ -170,7 +187,7 @@ def group(counts: Counts, records: int, delta: float) -> float:
     while place <= 1.0:
         composed = privacy_loss_distribution.identity(value_discretization_interval=place)
         for step, count in counts.items():
-            composed = composed.compose(_several(step, records, place).self_compose(count))
+            composed = composed.compose(several_records(step, records, place).self_compose(count))
         epsilon = float(composed.get_epsilon_for_delta(delta))
         found = min(found, math.inf if math.isnan(epsilon) else epsilon)
         if place <= wanted or found > 1e5 * place:
@@ -182,14 +199,26 @@ def group(counts: Counts, records: int, delta: float) -> float:
 def unsampled(counts: Counts) -> Counter[Step]:
     """The same steps for who knows who took part."""
     found: Counter[Step] = Counter()
-    for (_, parameters), count in counts.items():
-        found["gaussian", (parameters[-1],)] += count
+    for (kind, parameters), count in counts.items():
+        bare = "integer_noise" if kind in CONTINUOUS else "gaussian"
+        found[bare, (parameters[-1],)] += count
     return found
 
 
 def is_bare(counts: Counts) -> bool:
     """Whether nothing is sampled."""
     return all(kind == "gaussian" for kind, _ in counts)
+
+
+def _has_integers(counts: Counts) -> bool:
+    return any(kind in CONTINUOUS for kind, _ in counts)
+
+
+def _continuous(counts: Counts) -> Counter[Step]:
+    found: Counter[Step] = Counter()
+    for (kind, parameters), count in counts.items():
+        found[CONTINUOUS.get(kind, kind), parameters] += count
+    return found
 
 
 def mu(counts: Counts) -> float:
@@ -223,67 +252,6 @@ def _tail(masses: Any, places: Any) -> Any:
     start = [int(np.searchsorted(losses, place, side="right")) for place in places]
     infinite = masses._infinity_mass  # noqa: SLF001 - likewise
     return infinite + whole[start] - np.exp(places) * shrunk[start]
-
-
-@lru_cache(maxsize=32)
-def _single(step: Step, interval: float, relation: Any) -> PrivacyLossDistribution:
-    kind, parameters = step
-    if kind == "truncated":
-        count, rate, cap, noise = parameters
-        return privacy_loss_distribution.from_truncated_subsampled_gaussian_mechanism(
-            dataset_size=int(count),
-            sampling_probability=rate,
-            truncated_batch_size=int(cap),
-            noise_multiplier=noise,
-            value_discretization_interval=interval,
-            neighboring_relation=relation,
-        )
-    return privacy_loss_distribution.from_gaussian_mechanism(
-        standard_deviation=parameters[-1],
-        value_discretization_interval=interval,
-        sampling_prob=parameters[0] if kind == "poisson" else 1.0,
-        neighboring_relation=relation,
-    )
-
-
-@lru_cache(maxsize=32)
-def _several(step: Step, records: int, interval: float) -> PrivacyLossDistribution:
-    kind, parameters = step
-    if kind == "gaussian":
-        return privacy_loss_distribution.from_gaussian_mechanism(
-            parameters[0] / records, value_discretization_interval=interval
-        )
-    shares = [float(share) for share in stats.binom(records, parameters[0]).pmf(range(records + 1))]
-    return privacy_loss_distribution.from_mixture_gaussian_mechanism(
-        standard_deviation=parameters[1],
-        sensitivities=[float(drawn) for drawn in range(records + 1)],
-        sampling_probs=[*shares[:-1], max(0.0, 1.0 - math.fsum(shares[:-1]))],
-        value_discretization_interval=interval,
-    )
-
-
-@lru_cache(maxsize=64)
-def _renyi(step: Step, relation: Any) -> tuple[float, ...] | None:
-    accountant, event = RdpAccountant(list(ORDERS), relation), _event(step)
-    if not accountant.supports(event):
-        return None
-    log = logging.getLogger("absl")
-    level = log.level
-    log.setLevel(logging.ERROR)  # an order that does not converge is left out, and said each time
-    try:
-        accountant.compose(event)
-    finally:
-        log.setLevel(level)
-    return tuple(float(value) for value in np.maximum(accountant.rdp, 0.0) + 1e-13)
-
-
-def _event(step: Step) -> dp.DpEvent:
-    kind, parameters = step
-    if kind == "gaussian":
-        return dp.GaussianDpEvent(*parameters)
-    if kind == "poisson":
-        return dp.PoissonSampledDpEvent(parameters[0], dp.GaussianDpEvent(parameters[1]))
-    return dp.TruncatedSubsampledGaussianDpEvent(*parameters)
 
 
 def orders_shown(divergences: Sequence[float]) -> list[tuple[float, float]]:

@@ -1,9 +1,9 @@
 """The numbers of a report, a second time: from configuration, charges and metrics alone.
 
-With `replan`, `reexposure`, `reaccount`, `retold` and `told` it imports nothing else of Murmura, on
-purpose: a mistake in `shared.dp` must not be repeated here. Nothing is taken from the report that
-is checked, neither a place on a curve nor a list of clients. Deltas below 10⁻¹⁰ are beyond
-dp-accounting's composition; claims at them cannot be confirmed.
+With `replan`, `reexposure`, `reaccount`, `single_steps`, `retold` and `told` it imports nothing
+else of Murmura, on purpose: a mistake in `shared.dp` must not be repeated here. Nothing is taken
+from the report that is checked, neither a place on a curve nor a list of clients. Deltas below
+10⁻¹⁰ are beyond dp-accounting's composition; claims at them cannot be confirmed.
 """
 
 import math
@@ -16,22 +16,22 @@ from typing import Any
 import numpy as np
 
 from server.report.reaccount import (
-    ORDERS,
     Counts,
     Reaccountant,
-    Step,
     group,
     orders_shown,
     unsampled,
 )
 from server.report.reexposure import Charges, exposures, within
 from server.report.replan import Replan
+from server.report.single_steps import ORDERS, Step
 from server.report.told import Told
 
 _SMALLEST_DELTA = 1e-10
 _CURVE = [Told(float(rate), 5).number for rate in np.logspace(-5, 0, 41)]
 _RATES, _PRIORS = [1e-4, 1e-3, 1e-2, 0.1], [1e-3, 1e-2, 0.1]
-_OBSERVERS = ("server_each_update", "every_global_model", "released_model")
+_OBSERVERS = ("server_each_update", "server_secagg_sum", "every_global_model", "released_model")
+_SERVER = _OBSERVERS[:2]
 _LISTED = 1000
 _LIVE = 1e-3
 Json = dict[str, Any]
@@ -84,7 +84,9 @@ class Recomputation:
 
     def promised(self, observer: str) -> bool:
         """Whether the mechanism stands between the observer and a unit."""
-        held = self.plan.unit == "client" and observer == "server_each_update"
+        if self.plan.distributed:
+            return observer != "server_each_update"
+        held = self.plan.unit == "client" and observer in _SERVER
         return self.plan.unit != "none" and not held
 
     @cached_property
@@ -92,8 +94,12 @@ class Recomputation:
         """The report's `claims`, but for their texts."""
         return [
             self._claim(f"c{number}", observer)
-            for number, observer in enumerate(_OBSERVERS, start=1)
+            for number, observer in enumerate(self._observers, start=1)
         ]
+
+    @property
+    def _observers(self) -> list[str]:
+        return [name for name in _OBSERVERS if self.plan.secure or name != "server_secagg_sum"]
 
     def told(self, observer: str) -> Json:
         """What summary and model say of a claim besides the report."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from operator import ge
 from typing import Any
 
-from server.report.reaccount import Step
 from server.report.replan import steps_of
+from server.report.single_steps import Step
 
 Charges = Sequence[Mapping[str, Any]]
 

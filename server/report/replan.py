@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from server.report.reaccount import Step
+from server.report.single_steps import Step
 
 Json = dict[str, Any]
 
@@ -25,6 +25,8 @@ class Replan:
         self.unit = str(config["privacy.unit"])
         self.correlated = self.unit == "client" and config["privacy.correlation"] != "none"
         self.rounds = int(config["rounds"])
+        self.distributed = config["privacy.noise"] == "distributed"
+        self.secure = self.distributed or config["secure_aggregation"] == "on"
 
     @cached_property
     def digest(self) -> str:
@@ -116,6 +118,7 @@ class Replan:
             "epsilon_budget": c["privacy.epsilon_budget"],
             "evaluation": self.queries.get("evaluate"),
             "statistics": self.queries.get("statistics"),
+            "aggregation": self._aggregation() if self.secure else None,
         }
 
     def _mechanism(self) -> Json:
@@ -132,6 +135,7 @@ class Replan:
                 "sample_rate": c["training.sample_rate"],
                 "steps_per_round": c["training.steps"],
                 "batch_size": c["training.batch_size"],
+                "distributed": self.distributed,
             }
         if self.correlated:
             return found | {
@@ -151,6 +155,8 @@ class Replan:
             "count_noise_multiplier": self.count_noise,
             "clipping_quantile": c["privacy.clipping_quantile"],
             "clipping_learning_rate": c["privacy.clipping_learning_rate"],
+            "cohort_is_told": self.secure,
+            "distributed": self.distributed,
         }
 
     def _training(self) -> Json:
@@ -158,17 +164,18 @@ class Replan:
         if self.unit == "none":
             return {"kind": "non_private"}
         if self.unit == "record":
-            step = _sampled(c["training.sample_rate"], c["privacy.noise_multiplier"])
+            step = _sampled(c["training.sample_rate"], self._noise(c["privacy.noise_multiplier"]))
             return {"kind": "self_composed", "count": c["training.steps"], "event": step}
         return self._released(c["privacy.noise_multiplier"])
 
     def _released(self, noise: float) -> Json:
         """One noisy sum over a cohort, or over everybody."""
-        if self.unit != "client" or self.correlated:
-            return {"kind": "gaussian", "noise_multiplier": noise}
+        # Under secure aggregation all in a cohort know it: no draw of clients hides anybody.
+        if self.unit != "client" or self.correlated or self.secure:
+            return self._noise(noise)
         count, rate = self._config["population.size"], self._config["cohort.sample_rate"]
         if self.cap >= count:
-            return _sampled(rate, noise)
+            return _sampled(rate, self._noise(noise))
         return {
             "kind": "truncated_poisson_gaussian",
             "dataset_size": count,
@@ -176,6 +183,44 @@ class Replan:
             "truncated_batch_size": self.cap,
             "noise_multiplier": noise,
         }
+
+    def _noise(self, noise: float) -> Json:
+        kind = "integer_noise" if self.distributed else "gaussian"
+        return {"kind": kind, "noise_multiplier": noise}
+
+    def _aggregation(self) -> Json:
+        c = self._config
+        signal, own, unit = self._bounds()
+        return {
+            "corrupt_fraction": c["aggregation.corrupt_fraction"],
+            "dropped_fraction": c["aggregation.dropped_fraction"],
+            "bits": c["aggregation.bits"],
+            "signal_bound": c["aggregation.update_bound"] or signal,
+            "coordinate_noise": own,
+            "unit_bound": unit if self.distributed else 0.0,
+            "family": c["aggregation.noise_family"],
+        }
+
+    def _bounds(self) -> tuple[float, float, float]:
+        """Of an update: its norm, its own noise in each number, and what one unit moves it by."""
+        c = self._config
+        clip, steps, batch = (
+            c["privacy.clipping_norm"],
+            c["training.steps"],
+            c["training.batch_size"],
+        )
+        if self.unit == "client":
+            return clip, 0.0, clip
+        if self.unit == "none":
+            return 10.0, 0.0, 0.0
+        reach = c["training.learning_rate"] / (1.0 - c["training.momentum"])
+        unit = clip * c["training.learning_rate"] / batch
+        if c["training.optimizer"] == "adam":
+            return 1.0, 2.0 * reach * steps, unit
+        if self.distributed:
+            return reach * steps * clip, 0.0, unit
+        noise = c["privacy.noise_multiplier"] * clip / batch
+        return 2.0 * (reach * steps * clip), reach * math.sqrt(steps) * noise, unit
 
     def _repeated(self, round_number: int) -> float:
         """Noise multiplier of one more release of a round's row; docs/adr/0010."""
@@ -209,11 +254,13 @@ def steps_of(event: Mapping[str, Any], times: int = 1) -> Counter[Step]:
     if kind == "composed":
         for part in event["events"]:
             found += steps_of(part, times)
-    elif kind == "gaussian":
-        found["gaussian", (event["noise_multiplier"],)] += times
+    elif kind in {"gaussian", "integer_noise"}:
+        found[kind, (event["noise_multiplier"],)] += times
     elif kind == "poisson_sampled":
         rate, noise = event["sampling_probability"], event["event"]["noise_multiplier"]
-        found[("gaussian", (noise,)) if rate == 1.0 else ("poisson", (rate, noise))] += times
+        inner = event["event"]["kind"]
+        sampled = {"gaussian": "poisson", "integer_noise": "poisson_integer"}[inner]
+        found[(inner, (noise,)) if rate == 1.0 else (sampled, (rate, noise))] += times
     elif kind == "truncated_poisson_gaussian":
         names = ("dataset_size", "sampling_probability", "truncated_batch_size", "noise_multiplier")
         found["truncated", tuple(event[name] for name in names)] += times
@@ -230,8 +277,7 @@ def same_event(expected: Mapping[str, Any] | None, event: Mapping[str, Any] | No
     return expected == event
 
 
-def _sampled(rate: float, noise: float) -> Json:
-    gaussian = {"kind": "gaussian", "noise_multiplier": noise}
+def _sampled(rate: float, noise: Json) -> Json:
     if rate == 1.0:
-        return gaussian
-    return {"kind": "poisson_sampled", "sampling_probability": rate, "event": gaussian}
+        return noise
+    return {"kind": "poisson_sampled", "sampling_probability": rate, "event": noise}

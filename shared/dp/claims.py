@@ -15,16 +15,12 @@ from dp_accounting import dp_event as dp
 from shared.dp.accounting import LIVE_INTERVAL, Epsilon, epsilon_of
 from shared.dp.events import Charge
 from shared.dp.exposure import Exposure, composed, exposures, planned_exposure, within_plan
-from shared.dp.mechanisms import CLIENT_LEVEL, CorrelatedPrivacy, NoPrivacy, RecordPrivacy
+from shared.dp.mechanisms import CLIENT_LEVEL, NoPrivacy
+from shared.dp.observers import SEES, is_protected, observers, rests_on, why_nothing
 from shared.dp.plan import PrivacyPlan
 from shared.dp.steps import merged, without_sampling
 from shared.errors import BudgetExhausted
 
-_SEES = {
-    "server_each_update": "every update that every client sends, and who takes part",
-    "every_global_model": "the global model after every round (other clients)",
-    "released_model": "the model at the end",
-}
 _COVERED = {
     "train": "training",
     "evaluate": "evaluation on the sites' data",
@@ -40,12 +36,6 @@ _UNIT_DETAIL = {
     "protected at the sum of their epsilons",
     "client": "all training examples of one client",
     "none": "nothing",
-}
-_RESTS_ON = {
-    "record": "every site runs this client unmodified, and its draw of records stays secret",
-    "client": "the server, which sees every clipped update, adds the noise and keeps the draw of "
-    "the cohort secret",
-    "none": "nothing is promised",
 }
 
 
@@ -145,7 +135,7 @@ def _claims(plan: PrivacyPlan, found: tuple[Exposure, ...]) -> tuple[Claim, ...]
     )
     return tuple(
         _claim(plan, f"c{number}", adversary, numbers)
-        for number, adversary in enumerate(_SEES, start=1)
+        for number, adversary in enumerate(observers(plan), start=1)
     )
 
 
@@ -164,7 +154,7 @@ def _without_sampling(plan: PrivacyPlan, exposure: Exposure) -> float:
 
 
 def _claim(plan: PrivacyPlan, name: str, adversary: str, numbers: _Numbers) -> Claim:
-    spent, protected = numbers.spent, _is_protected(plan, adversary)
+    spent, protected = numbers.spent, is_protected(plan, adversary)
     unit = plan.mechanism.unit if plan.mechanism.unit != "none" else "record"
     epsilon = spent.epsilon if protected else math.inf
     bare = numbers.bare if protected else math.inf
@@ -176,7 +166,7 @@ def _claim(plan: PrivacyPlan, name: str, adversary: str, numbers: _Numbers) -> C
     return Claim(
         id=name,
         adversary=adversary,
-        sees=_SEES[adversary],
+        sees=SEES[adversary],
         unit=unit,
         unit_detail=_UNIT_DETAIL[plan.mechanism.unit],
         adjacency=plan.mechanism.adjacency.value,
@@ -195,14 +185,6 @@ def _claim(plan: PrivacyPlan, name: str, adversary: str, numbers: _Numbers) -> C
     )
 
 
-def _is_protected(plan: PrivacyPlan, adversary: str) -> bool:
-    """Whether the mechanism stands between `adversary` and one unit."""
-    if isinstance(plan.mechanism, CLIENT_LEVEL):
-        # Secrecy: at client level the server holds every update before the noise.
-        return adversary != "server_each_update"
-    return isinstance(plan.mechanism, RecordPrivacy)
-
-
 def _delta_rationale(plan: PrivacyPlan) -> str:
     if isinstance(plan.mechanism, CLIENT_LEVEL):
         return f"below 1/population = {1.0 / plan.population:g}"
@@ -212,40 +194,20 @@ def _delta_rationale(plan: PrivacyPlan) -> str:
 def _statement(plan: PrivacyPlan, adversary: str, epsilon: float, bare: float) -> str:
     mechanism = plan.mechanism
     if math.isinf(epsilon):
-        why = _why(plan, adversary)
-        return f"Nothing is promised against anyone who sees {_SEES[adversary]}: {why}."
+        why = why_nothing(plan, adversary)
+        return f"Nothing is promised against anyone who sees {SEES[adversary]}: {why}."
     return (
-        f"Against anyone who sees {_SEES[adversary]}, whether or not any one {mechanism.unit} "
+        f"Against anyone who sees {SEES[adversary]}, whether or not any one {mechanism.unit} "
         f"({_UNIT_DETAIL[mechanism.unit]}) took part changes the chance of any outcome by at "
         f"most a factor e^{_exactly(epsilon)} plus {plan.delta!r}. Adjacency: "
         f"{mechanism.adjacency.value.replace('_', ' ')}. Covers {', '.join(_covers(plan))}; does "
-        f"not cover {', '.join(_NOT_COVERED)}. Rests on: {_rests_on(plan)}. "
+        f"not cover {', '.join(_NOT_COVERED)}. Rests on: {rests_on(plan)}. "
         f"Without relying on secret sampling: epsilon {_exactly(bare)}."
     )
 
 
 def _covers(plan: PrivacyPlan) -> tuple[str, ...]:
     return tuple(_COVERED[kind] for kind in plan.events())
-
-
-def _rests_on(plan: PrivacyPlan) -> str:
-    mechanism = plan.mechanism
-    if isinstance(mechanism, CorrelatedPrivacy):
-        return (
-            "the server, which sees every clipped update, adds the noise; every client refuses to "
-            f"take part twice within {mechanism.min_separation} rounds, or more than "
-            f"{mechanism.max_participations} times"
-        )
-    return _RESTS_ON[mechanism.unit]
-
-
-def _why(plan: PrivacyPlan, adversary: str) -> str:
-    """Why nothing is promised."""
-    if isinstance(plan.mechanism, NoPrivacy):
-        return "the run has no differential privacy"
-    if _is_protected(plan, adversary):
-        return "what was released cannot be bounded"
-    return "it receives each clipped update before the noise is added"
 
 
 def _exactly(epsilon: float) -> str:

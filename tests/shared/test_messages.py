@@ -55,7 +55,7 @@ def test_an_enrolment_carries_a_name_and_nothing_else() -> None:
 
 
 def test_a_training_reply_carries_the_update_and_to_what_it_answers() -> None:
-    """And where the site's ledger stands. No loss, no metric, no size."""
+    """And where the site's ledger stands. No loss, no metric, no size; nothing masked."""
     record = reply(np.zeros(2, np.float32)).to_record()
     assert set(record) == {"murmura", "murmura.vectors"}
     assert set(record.config_records["murmura"]) == {
@@ -66,7 +66,7 @@ def test_a_training_reply_carries_the_update_and_to_what_it_answers() -> None:
         "ledger_head",
         "ledger_signature",
     }
-    assert set(record.array_records["murmura.vectors"]) == {"update"}
+    assert set(record.array_records["murmura.vectors"]) == {"update", "masked"}
 
 
 @pytest.mark.parametrize("value", [1, "0.5", -0.5, float("nan"), float("inf")])

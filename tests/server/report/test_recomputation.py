@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from server.report import reaccount, recomputation, reexposure, replan, retold, told
+from server.report import (
+    reaccount,
+    recomputation,
+    reexposure,
+    replan,
+    retold,
+    single_steps,
+    told,
+)
 from server.report.told import Told, numbers_in
 from server.report.verify import differences
 from shared.config import RunConfig, Scalar
@@ -27,7 +35,7 @@ from tests.server.report.runs import (
     texts,
 )
 
-SECOND = (reaccount, recomputation, reexposure, replan, retold, told)
+SECOND = (reaccount, recomputation, reexposure, replan, retold, single_steps, told)
 # Measured once, with randomness that is gone: only the digest speaks for them.
 NOT_COMPUTED = {"audit"}
 SAMPLED: dict[str, Scalar] = {
