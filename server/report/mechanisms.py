@@ -52,7 +52,7 @@ def _training(plan: PrivacyPlan, mechanism: Protected, charged: int) -> dict[str
         "clip_mode": "flat",
         "noise_multiplier": mechanism.noise_multiplier,
         "noise_multiplier_effective": mechanism.noise_multiplier,
-        **_common(mechanism),
+        **_common(plan),
     }
     if isinstance(mechanism, RecordPrivacy):
         return found | {
@@ -91,17 +91,20 @@ def _query(plan: PrivacyPlan, mechanism: Protected, kind: str, charged: int) -> 
         "clip_mode": "flat",
         "noise_multiplier": query.noise_multiplier,
         "noise_multiplier_effective": query.noise_multiplier,
-        **_common(mechanism),
+        **_common(plan),
         "sampling": sampling,
         "steps": charged,
     }
 
 
-def _common(mechanism: Protected) -> dict[str, Any]:
-    by_server = isinstance(mechanism, CLIENT_LEVEL)
+def _common(plan: PrivacyPlan) -> dict[str, Any]:
+    by_server = isinstance(plan.mechanism, CLIENT_LEVEL)
+    distribution, placed = "gaussian_float", "server" if by_server else "each_client"
+    if plan.distributed and plan.aggregation is not None:
+        distribution, placed = plan.aggregation.family, "clients_shared"
     return {
-        "noise_distribution": "gaussian_float",
-        "noise_placed_by": "server" if by_server else "each_client",
+        "noise_distribution": distribution,
+        "noise_placed_by": placed,
         "weighting": "uniform",
         "denominator": "public_constant",
     }
@@ -122,7 +125,7 @@ def _of_clients(plan: PrivacyPlan, mechanism: ClientPrivacy) -> dict[str, Any]:
         "q": mechanism.sample_rate,
         "cap": plan.cap,
         "population": plan.population,
-        "secret_from": ["other clients", "holder of the model"],
+        "secret_from": [] if mechanism.cohort_is_told else ["other clients", "holder of the model"],
     }
 
 

@@ -212,7 +212,7 @@ class Replan:
         if self.unit == "client":
             return clip, 0.0, clip
         if self.unit == "none":
-            return 10.0, 0.0, 0.0
+            return 100.0, 0.0, 0.0
         reach = c["training.learning_rate"] / (1.0 - c["training.momentum"])
         unit = clip * c["training.learning_rate"] / batch
         if c["training.optimizer"] == "adam":

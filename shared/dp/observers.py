@@ -70,7 +70,7 @@ def rests_on(plan: PrivacyPlan) -> str:
         return server if isinstance(mechanism, CLIENT_LEVEL) else _RESTS_ON["record"]
     draw = "" if isinstance(mechanism, CLIENT_LEVEL) else ", whose draw of records stays secret"
     return (
-        f"at most {aggregation.corrupt_fraction!r} of the population works with the server; the "
+        "no more of the population works with the server than the plan's corrupt fraction; the "
         "roster of identities came by a channel that the server cannot rewrite; every other site "
         f"runs this client unmodified{draw}; those whom a sum holds at the least, less the "
         "corrupt, carry the whole noise together"

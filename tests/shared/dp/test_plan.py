@@ -58,11 +58,12 @@ def test_the_digest_of_a_plan_never_changes() -> None:
         epsilon_budget=8.0,
     )
     assert plan.canonical() == (
-        '{"cohort_sample_rate":1.0,"delta":1e-05,"epsilon_budget":8.0,"evaluation":null,'
-        '"mechanism":{"batch_size":100,"clipping_norm":1.0,"kind":"record","noise_multiplier":1.22,'
+        '{"aggregation":null,"cohort_sample_rate":1.0,"delta":1e-05,"epsilon_budget":8.0,'
+        '"evaluation":null,"mechanism":{"batch_size":100,"clipping_norm":1.0,"distributed":false,'
+        '"kind":"record","noise_multiplier":1.22,'
         '"sample_rate":0.2,"steps_per_round":1},"population":20,"rounds":60,"statistics":null}'
     )
-    assert plan.digest() == "234a1f5f7eef5566db2eaae4a197236015c80257f3e517e272dc90274c28e068"
+    assert plan.digest() == "ab215df529a0a12e86a10bcab2289e73e84bcea44c1cae17b4f78e94e27fb9d6"
 
 
 def test_the_canonical_text_is_sorted_json_without_spaces() -> None:
@@ -76,6 +77,7 @@ def test_the_canonical_text_is_sorted_json_without_spaces() -> None:
         "noise_multiplier": content["mechanism"]["noise_multiplier"],
         "sample_rate": content["mechanism"]["sample_rate"],
         "steps_per_round": 1,
+        "distributed": False,
         "kind": "record",
     }
 
