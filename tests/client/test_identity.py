@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from client.identity import ROSTER_FORMAT, membership, read_identity, read_roster
 from client.site import ThisSite, this_site
-from shared.config import RunConfig
+from shared.config import RunConfig, Scalar
 from shared.dp.plan import PrivacyPlan
 from shared.errors import ConfigurationError, StateError
 
@@ -36,7 +36,7 @@ def site(folder: Path, name: str = "a", roster: object = None) -> ThisSite:
     """A real site with its files."""
     (folder / "key").write_bytes(pem(KEYS.get(name, KEYS["a"])))
     (folder / "roster").write_text(json.dumps(roster_of() if roster is None else roster))
-    node = {
+    node: dict[str, Scalar] = {
         "name": name, "data": str(folder), "insecure-no-ledger": True,
         "identity": str(folder / "key"), "roster": str(folder / "roster"),
     }  # fmt: skip
