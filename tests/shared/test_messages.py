@@ -16,7 +16,7 @@ from shared.messages import (
 )
 from shared.parameters import FlatVector
 from shared.query_messages import QueryInstruction, QueryReply
-from shared.wire import PROTOCOL_VERSION, decode_vector
+from shared.wire import PROTOCOL_VERSION, decode_bytes, decode_header, decode_vector, encode
 
 VECTORS = npst.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32))
 
@@ -127,8 +127,9 @@ def test_a_field_of_the_wrong_type_or_range_is_refused(field: str, value: str | 
 def test_a_vector_of_another_form_is_refused(array: Array) -> None:
     """Only flat float32 arrays in NumPy's format are read; a pickled one never is."""
     record = reply(np.zeros(1, np.float32)).to_record()
-    record["murmura.vectors"] = ArrayRecord({"update": array})
-    with pytest.raises(MessageError, match="update"):
+    masked = Array(np.zeros(0, np.uint8))
+    record["murmura.vectors"] = ArrayRecord({"update": array, "masked": masked})
+    with pytest.raises(MessageError, match="'update' (flat|cannot)"):
         TrainReply.from_record(record)
 
 
@@ -184,3 +185,20 @@ def test_a_vector_that_is_not_there_is_refused() -> None:
         decode_vector(record, "update")
     with pytest.raises(MessageError, match="'update', got none"):
         decode_vector(RecordDict(), "update")
+
+
+def test_a_message_may_have_a_header_alone() -> None:
+    """Then it has no record of vectors either."""
+    assert decode_header(encode({"name": "a"}, {}), ("name",))["name"] == "a"
+    with pytest.raises(MessageError):
+        decode_header(encode({"name": "a"}, {}, contents={"more": b"x"}), ("name",))
+
+
+def test_bytes_arrive_as_they_are_and_what_is_no_array_is_refused() -> None:
+    """Nothing of what a peer sends is taken for numbers unread."""
+    record = encode({}, {}, contents={"content": b"abc", "empty": b""})
+    assert (decode_bytes(record, "content"), decode_bytes(record, "empty")) == (b"abc", b"")
+    broken = Array(dtype="uint8", shape=(3,), stype="numpy.ndarray", data=b"no array")
+    record["murmura.vectors"] = ArrayRecord({"content": broken})
+    with pytest.raises(MessageError, match="cannot be decoded"):
+        decode_bytes(record, "content")
