@@ -129,7 +129,7 @@ def test_a_vector_of_another_form_is_refused(array: Array) -> None:
     record = reply(np.zeros(1, np.float32)).to_record()
     masked = Array(np.zeros(0, np.uint8))
     record["murmura.vectors"] = ArrayRecord({"update": array, "masked": masked})
-    with pytest.raises(MessageError, match="'update' (flat|cannot)"):
+    with pytest.raises(MessageError, match=r"'update' (flat|cannot)"):
         TrainReply.from_record(record)
 
 
