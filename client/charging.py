@@ -4,6 +4,9 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 from client.ledger import Ledger, LedgerHead, SiteLedger
 from client.ledger_state import Participation, Release
@@ -14,8 +17,9 @@ from shared.dp.mechanisms import CorrelatedPrivacy, NoPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.errors import PrivacyError
 from shared.messages import TrainInstruction
-from shared.parameters import FlatVector
 from shared.query_messages import QueryInstruction
+
+Answer = TypeVar("Answer", bound=NDArray[Any])
 
 
 class Charging:
@@ -37,8 +41,8 @@ class Charging:
         site: ThisSite,
         instruction: TrainInstruction | QueryInstruction,
         run_id: str,
-        answer: Callable[[], FlatVector],
-    ) -> tuple[FlatVector, LedgerHead | None]:
+        answer: Callable[[], Answer],
+    ) -> tuple[Answer, LedgerHead | None]:
         """What `answer` returns, charged before it is called; and where the ledger then stands.
 
         Raises:

@@ -20,6 +20,7 @@ from shared.dp.noise import gaussian_noise
 from shared.dp.randomness import RandomStream
 from shared.dp.witness import Place, Witness, installed
 from shared.errors import PrivacyError
+from shared.parameters import FlatVector
 
 
 class RecordOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus has no stubs
@@ -99,6 +100,18 @@ class RecordOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus has no stubs
         self.original_optimizer.step()
         for parameter in self.params:
             parameter.summed_grad = None
+
+    def take_sum(self) -> FlatVector:
+        """Σ clipped gradients, shape (d,), float32, without noise; zero after an empty batch."""
+        # Secrecy: for a sum whose noise many share; nothing else may let it out.
+        sums = [
+            torch.zeros_like(parameter) if parameter.summed_grad is None else parameter.summed_grad
+            for parameter in self.params
+        ]
+        for parameter in self.params:
+            parameter.summed_grad = None
+        flat: FlatVector = torch.cat([part.detach().reshape(-1) for part in sums]).cpu().numpy()
+        return flat
 
     def add_noise(self) -> None:
         """Put sum + noise into each parameter's `grad`."""

@@ -93,7 +93,7 @@ class Announced:
             raise AggregationRefused(
                 Refusal.OWN_KEY_MISSING, "expected this client's own key among all"
             )
-        return Ready(self, book, {})
+        return Ready(self, book, {}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +104,13 @@ class Ready:
         announced: Key and membership.
         book: All keys of the run.
         pair_secrets: Of this client and each other that it met; filled as they are met.
-        last: Round and attempt that were masked last.
+        last: By kind of sum, the round and attempt that were masked last.
     """
 
     announced: Announced
     book: KeyBook
     pair_secrets: dict[str, bytes] = field(repr=False)
-    last: tuple[int, int] = (0, 0)
+    last: Mapping[str, tuple[int, int]]
 
     def grow(self, announced: Collection[SignedKey]) -> "Ready":
         """Take up clients that joined. Raises AggregationRefused if a known entry changed."""
@@ -124,7 +124,7 @@ class Ready:
         Raises:
             AggregationRefused: the context is not one that this client may answer.
         """
-        self._check(context)
+        self.check(context)
         me, bits = self.announced.membership.client_id, context.bits
         bound = context.digest
         graph = self.graph(context)
@@ -140,7 +140,8 @@ class Ready:
         ciphertexts = self._ciphertexts(graph, bound, [own, *seeds.values()])
         header = self._header(bound, masked_digest(masked, bits), ciphertexts_digest(ciphertexts))
         upload = MaskedUpdate(header=header, masked=masked, ciphertexts=ciphertexts)
-        ready = replace(self, last=(context.round_number, context.attempt))
+        now = (context.round_number, context.attempt)
+        ready = replace(self, last={**self.last, context.kind: now})
         return Masked(ready, context, graph, upload)
 
     def graph(self, context: RoundContext) -> RoundGraph:
@@ -164,16 +165,18 @@ class Ready:
             self.pair_secrets[other] = shared_secret(self.announced.key, self.book.keys[other])
         return self.pair_secrets[other]
 
-    def _check(self, context: RoundContext) -> None:
+    def check(self, context: RoundContext) -> None:
+        """Raise AggregationRefused unless this client may answer `context`."""
         cohort, start = context.cohort, self.announced
         now = (context.round_number, context.attempt)
+        last = self.last.get(context.kind, (0, 0))
         known = set(cohort) <= self.book.keys.keys()
         for holds, reason in (
             (context.run_id == start.run_id, Refusal.RUN_CHANGED),
             (context.plan == start.plan, Refusal.PLAN_CHANGED),
             (context.roster == self.book.digest, Refusal.ROSTER_CHANGED),
-            (context.round_number >= max(self.last[0], 1), Refusal.ROUND_WENT_BACK),
-            (now > self.last and context.attempt >= 1, Refusal.ATTEMPT_REUSED),
+            (context.round_number >= max(last[0], 1), Refusal.ROUND_WENT_BACK),
+            (now > last and context.attempt >= 1, Refusal.ATTEMPT_REUSED),
             (known and list(cohort) == sorted(set(cohort)), Refusal.COHORT_MALFORMED),
             (start.membership.client_id in cohort, Refusal.NOT_IN_COHORT),
         ):

@@ -3,14 +3,17 @@
 In deployment each message has a process of its own; in a simulation one process serves them all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from client.aggregation import SecureClient
 from client.charging import Charging
+from client.ledger import LedgerHead
 from client.queries import (
     answer,
     evaluation_part,
@@ -18,10 +21,12 @@ from client.queries import (
     statistics_answer,
     training_part,
 )
-from client.site import ThisSite, this_site
+from client.site import Node, ThisSite, this_site
 from client.trainer import LocalTraining
+from shared.aggregation_messages import UnmaskMessage
 from shared.config import RunConfig, Scalar
 from shared.device import choose_device
+from shared.dp.clipping import Vector
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import randomness_for
 from shared.errors import PrivacyError
@@ -29,10 +34,21 @@ from shared.messages import Enrolled, TrainInstruction, TrainReply
 from shared.normalisation import Normalisation
 from shared.parameters import FlatVector
 from shared.query_messages import QueryInstruction, QueryReply
+from shared.secagg.encoding import Encoding, query_encoding, update_encoding
+from shared.secagg.ring import Integers
 from shared.task import Examples, Task, TaskSettings
 from shared.tasks import load_task, task_settings
 
 _KEPT = 64  # sites, so that a simulation does not read a file for each client and round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What leaves the client, in clear or masked, and where its ledger then stands."""
+
+    vector: FlatVector = field(repr=False)
+    masked: bytes = field(repr=False)
+    head: LedgerHead | None
 
 
 class Session:
@@ -53,12 +69,21 @@ class Session:
         self._examples = lru_cache(maxsize=_KEPT)(self._read)
         self._training_examples = lru_cache(maxsize=_KEPT)(self._read_training)
 
-    def enrol(self, node_config: Mapping[str, Scalar]) -> Enrolled:
-        """This node's name, if it may and can take part in the run."""
-        return Enrolled(client_id=this_site(node_config, self._config).client_id)
+    def enrol(
+        self,
+        node: Node,
+    ) -> Enrolled:
+        """This node's name and, for secure aggregation, its key of the run; if it may take part."""
+        site = this_site(node.config, self._config)
+        if self._plan.aggregation is None:
+            return Enrolled(client_id=site.client_id)
+        secure = self._secure(site, node)
+        return Enrolled(client_id=site.client_id, announcement=secure.announce())
 
     def train(
-        self, node_config: Mapping[str, Scalar], instruction: TrainInstruction, run_id: str = ""
+        self,
+        node: Node,
+        instruction: TrainInstruction,
     ) -> TrainReply:
         """Train once, for the plan that was announced and no other, if the ledger allows it.
 
@@ -67,13 +92,13 @@ class Session:
                 or the site's ledger refuses.
             FederationError: as `this_site`, the task and `LocalTraining.update` raise it.
         """
-        site = this_site(node_config, self._config)
+        site = this_site(node.config, self._config)
         self._check_plan(instruction)
         clipping_norm = self._clipping_norm(instruction)
         normalisation = Normalisation.from_vector(instruction.normalisation)
         _, training = self._prepared(site.settings(self._settings))
 
-        def answer() -> FlatVector:
+        def answer() -> FlatVector | Vector:
             return training.update(
                 instruction.parameters,
                 self._training_examples(site, normalisation),
@@ -84,18 +109,24 @@ class Session:
                 clipping_norm=clipping_norm,
             )
 
-        update, head = self._charging.answered(site, instruction, run_id, answer)
+        def encoding_of(cohort_size: int) -> Encoding:
+            return update_encoding(self._plan, len(instruction.parameters), cohort_size)
+
+        found = self._answered(site, instruction, node, encoding_of, answer)
         return TrainReply(
             round_number=instruction.round_number,
             attempt=instruction.attempt,
             plan_digest=self._digest,
-            ledger_head="" if head is None else head.hash,
-            ledger_signature="" if head is None else head.signature,
-            update=update,
+            ledger_head="" if found.head is None else found.head.hash,
+            ledger_signature="" if found.head is None else found.head.signature,
+            update=found.vector,
+            masked=found.masked,
         )
 
     def query(
-        self, node_config: Mapping[str, Scalar], instruction: QueryInstruction, run_id: str = ""
+        self,
+        node: Node,
+        instruction: QueryInstruction,
     ) -> QueryReply:
         """Answer a question that the plan holds, with a bounded vector, if the ledger allows it.
 
@@ -104,7 +135,7 @@ class Session:
                 site's ledger refuses.
             FederationError: as `this_site` and the task raise it.
         """
-        site = this_site(node_config, self._config)
+        site = this_site(node.config, self._config)
         self._check_plan(instruction)
         query = self._plan.queries.get(instruction.kind)
         # Guarantee: what is not in the plan is not charged, and so not answered.
@@ -117,17 +148,70 @@ class Session:
         purpose = f"{instruction.kind}_noise"
         stream = self._randomness.stream(purpose, site.client_id, number, attempt)
 
-        def told() -> FlatVector:
+        def told() -> FlatVector | Vector:
             return answer(self._rows(site, instruction), self._plan, query, stream)
 
-        sums, _ = self._charging.answered(site, instruction, run_id, told)
+        def encoding_of(cohort_size: int) -> Encoding:
+            return query_encoding(self._plan, query, cohort_size)
+
+        found = self._answered(site, instruction, node, encoding_of, told)
         return QueryReply(
             kind=instruction.kind,
             round_number=number,
             attempt=attempt,
             plan_digest=self._digest,
-            sums=sums,
+            sums=found.vector,
+            masked=found.masked,
         )
+
+    def unmask(
+        self,
+        node: Node,
+        message: UnmaskMessage,
+    ) -> UnmaskMessage:
+        """As a member of a round's committee: its shares, once.
+
+        Raises:
+            AggregationRefused: the request is not one that may be answered.
+        """
+        site = this_site(node.config, self._config)
+        return replace(message, content=self._secure(site, node).unmask(message.content))
+
+    def _answered(
+        self,
+        site: ThisSite,
+        instruction: TrainInstruction | QueryInstruction,
+        node: Node,
+        encoding_of: Callable[[int], Encoding],
+        answer: Callable[[], FlatVector | Vector],
+    ) -> "_Found":
+        """What leaves: the vector, or under secure aggregation a masked encoding of it."""
+        if self._plan.aggregation is None:
+            clear, head = self._charging.answered(
+                site, instruction, node.run_id, lambda: answer().astype(np.float32, copy=False)
+            )
+            return _Found(vector=clear, masked=b"", head=head)
+        labels = (instruction.kind, site.client_id, instruction.round_number, instruction.attempt)
+        heads: list[LedgerHead | None] = [None]
+
+        def encoded(encoding: Encoding) -> Integers:
+            def whole() -> Integers:
+                return encoding.encode(
+                    answer().astype(np.float64),
+                    instruction.digest(),
+                    self._randomness.stream("rounding", *labels),
+                    self._randomness.stream("noise_share", *labels),
+                )
+
+            integers, heads[0] = self._charging.answered(site, instruction, node.run_id, whole)
+            return integers
+
+        upload = self._secure(site, node).upload(instruction, encoding_of, encoded)
+        return _Found(vector=np.zeros(0, dtype=np.float32), masked=upload, head=heads[0])
+
+    def _secure(self, site: ThisSite, node: Node) -> SecureClient:
+        run_id = f"{node.run_id}:{self._config.output.run_id}"
+        return SecureClient(site, self._plan, node.state, run_id)
 
     def _rows(self, site: ThisSite, instruction: QueryInstruction) -> NDArray[np.float64]:
         examples = self._examples(site)

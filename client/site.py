@@ -6,6 +6,8 @@ partition-id, num-partitions  a demonstration: which part of one data set is thi
 name, data                    a real site: its stable name, and the folder of its data
 ledger                        a real site: the folder of its privacy ledger (murmura ledger)
 insecure-no-ledger            true: a real site that keeps none; the report says so
+identity, roster              a real site: its Ed25519 key (PEM), and all sites' public keys (JSON);
+                              for secure aggregation (murmura secagg identity)
 server                        the name that the ledger gives the server; by default "server"
 virtual-ledgers               a simulation: the folder of all its clients' ledgers
 allow-seeded-runs             true: this node may train with noise that the server can predict;
@@ -13,8 +15,10 @@ allow-seeded-runs             true: this node may train with noise that the serv
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from flwr.app import Context, RecordDict
 
 from shared.config import RunConfig, Scalar
 from shared.errors import ConfigurationError, PrivacyError
@@ -23,8 +27,28 @@ from shared.task import Site, TaskSettings
 
 _KEYS = {
     "partition-id", "num-partitions", "name", "data", "allow-seeded-runs",
-    "ledger", "insecure-no-ledger", "server", "virtual-ledgers",
+    "ledger", "insecure-no-ledger", "server", "virtual-ledgers", "identity", "roster",
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What Flower's context of a message says of this node.
+
+    Attributes:
+        config: As the node's owner set it.
+        run_id: Flower's number of the run.
+        state: Kept by Flower from one message of the run to the next, on this node.
+    """
+
+    config: Mapping[str, Scalar]
+    run_id: str = ""
+    state: RecordDict = field(default_factory=RecordDict, repr=False)
+
+    @classmethod
+    def of(cls, context: Context) -> "Node":
+        """The node that `context` is of."""
+        return cls(context.node_config, str(context.run_id), context.state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +62,8 @@ class ThisSite:
         ledger: Folder of the site's ledger; None: it keeps none.
         virtual_ledgers: Folder of a simulation's ledgers; None: there are none.
         server: Name of the server in the ledger.
+        identity: File of the site's identity key; None: it has none.
+        roster: File of all sites' public keys; likewise.
     """
 
     client_id: str
@@ -46,6 +72,8 @@ class ThisSite:
     ledger: Path | None = None
     virtual_ledgers: Path | None = None
     server: str = "server"
+    identity: Path | None = None
+    roster: Path | None = None
 
     def settings(self, shared_settings: TaskSettings) -> TaskSettings:
         """The run's task settings with this node's own data folder, if it has one."""
@@ -97,7 +125,19 @@ def _own_data(node_config: Mapping[str, Scalar]) -> ThisSite:
         data_dir=Path(data),
         ledger=None if ledger is None else Path(ledger),
         server=str(node_config.get("server", "server")),
+        identity=_path(node_config, "identity"),
+        roster=_path(node_config, "roster"),
     )
+
+
+def _path(node_config: Mapping[str, Scalar], key: str) -> Path | None:
+    value = node_config.get(key)
+    return Path(value) if isinstance(value, str) and value else None
+
+
+def demonstration_name(index: int) -> str:
+    """Name of the client that holds partition `index` of a demonstration."""
+    return f"site-{index:06d}"
 
 
 def _demonstration(node_config: Mapping[str, Scalar], config: RunConfig) -> ThisSite:
@@ -115,7 +155,7 @@ def _demonstration(node_config: Mapping[str, Scalar], config: RunConfig) -> This
     site = Site(index=index, partition=partition_spec(config.population))
     virtual = node_config.get("virtual-ledgers")
     return ThisSite(
-        client_id=f"site-{index:06d}",
+        client_id=demonstration_name(index),
         site=site,
         data_dir=None,
         virtual_ledgers=Path(virtual) if isinstance(virtual, str) else None,

@@ -11,6 +11,7 @@ Source: McMahan et al. 2017 (FedAvg); Li et al. 2020 (FedProx, arXiv:1812.06127)
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from opacus import GradSampleModule
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from client.dp_optimizer import RecordOptimizer
 from client.update import outgoing
 from shared.config import RunConfig
 from shared.config_sections import TrainingConfig
+from shared.dp.clipping import Vector
 from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import Randomness, RandomStream
@@ -29,6 +31,8 @@ from shared.model_check import check_fixed_parts
 from shared.parameters import FlatVector, flatten, load, trainable
 from shared.per_example import backward
 from shared.task import Examples, Task
+
+_DRAW = "record_sampling"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,7 @@ class LocalTraining:
         attempt: int,
         client_id: str,
         clipping_norm: float | None = None,
-    ) -> FlatVector:
+    ) -> FlatVector | Vector:
         """What this client sends in this round.
 
         Record level: a fixed public number of noisy steps, whatever `examples` holds, even
@@ -98,7 +102,8 @@ class LocalTraining:
             clipping_norm: Of an update at client level; None: the plan's.
 
         Returns:
-            Shape (d,), float32, finite; as `outgoing` says.
+            Shape (d,), float32, finite; as `outgoing` says. With distributed noise at record
+            level, float64: the step that the sum of clipped gradients makes, before any noise.
 
         Raises:
             MessageError: `parameters` does not fit the model.
@@ -118,6 +123,10 @@ class LocalTraining:
         local = examples.to(self._device)
         with torch.random.fork_rng(devices=_forked(self._device)):
             _seed(self._device, turn.stream("dropout").integer())
+            if isinstance(self._mechanism, RecordPrivacy) and self._mechanism.distributed:
+                summed = self._one_summed_step(model, local, turn, self._mechanism)
+                self._spare = model
+                return summed
             if isinstance(self._mechanism, RecordPrivacy):
                 self._train_privately(model, local, turn, self._mechanism)
             else:
@@ -153,18 +162,38 @@ class LocalTraining:
         # Guarantee: the number of steps is public; it depends on no record, and neither does
         # whether a step is taken: an empty batch is noise alone.
         for step in range(1, mechanism.steps_per_round + 1):
-            drawn = poisson_sample(
-                len(examples), mechanism.sample_rate, stream=turn.stream("record_sampling", step)
-            )
-            batch = examples.select(torch.from_numpy(drawn).to(self._device))
-            for part in batch.chunks(self._training.max_physical_batch):
-                for weight in weights:
-                    weight.grad_sample = None  # type: ignore[attr-defined]
-                backward(self._losses(model, part))
-                optimizer.accumulate(len(part))
+            self._accumulate(model, examples, optimizer, mechanism, turn.stream(_DRAW, step))
             optimizer.noisy_step(
                 turn.stream("record_noise", step), post_process=pull, place=turn.place(step)
             )
+
+    def _one_summed_step(
+        self, model: nn.Module, examples: Examples, turn: Turn, mechanism: RecordPrivacy
+    ) -> Vector:
+        """-η/B · Σ clipped gradients: what a step without noise would add to the parameters."""
+        optimizer = RecordOptimizer(self._optimizer(trainable(model)), mechanism)
+        self._accumulate(model, examples, optimizer, mechanism, turn.stream(_DRAW, 1))
+        # Secrecy: no noise has been added; only `Encoding.encode` and a mask may let it out.
+        rate = self._training.learning_rate / mechanism.batch_size
+        summed: Vector = optimizer.take_sum().astype(np.float64) * -rate
+        return summed
+
+    def _accumulate(
+        self,
+        model: nn.Module,
+        examples: Examples,
+        optimizer: RecordOptimizer,
+        mechanism: RecordPrivacy,
+        stream: RandomStream,
+    ) -> None:
+        """Draw a batch and add the clipped gradient of each record in it."""
+        drawn = poisson_sample(len(examples), mechanism.sample_rate, stream=stream)
+        batch = examples.select(torch.from_numpy(drawn).to(self._device))
+        for part in batch.chunks(self._training.max_physical_batch):
+            for weight in trainable(model):
+                weight.grad_sample = None  # type: ignore[attr-defined]
+            backward(self._losses(model, part))
+            optimizer.accumulate(len(part))
 
     def _losses(self, model: nn.Module, batch: Examples) -> Tensor:
         losses = self._task.losses(model(*batch.inputs), batch.targets)

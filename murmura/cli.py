@@ -22,6 +22,7 @@ from murmura.holdings import holdings
 from murmura.ledger import app as ledger_app
 from murmura.plan import plan
 from murmura.report import app as report_app
+from murmura.secagg import app as secagg_app
 from murmura.simulate import HELP, simulate
 from shared.errors import FederationError
 
@@ -41,6 +42,7 @@ app.command()(epsilon)
 app.command()(holdings)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(report_app, name="report")
+app.add_typer(secagg_app, name="secagg")
 app.command()(audit)
 
 

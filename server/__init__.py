@@ -1,7 +1,5 @@
 """Sees sums; holds the run.
 
-Not in use yet: unmasking; without it the server sees each update.
-
 app          Flower ServerApp
 coordinator  a run from its first check to its report
 preparation  task and model, checked before anything is written
@@ -9,8 +7,10 @@ federation   the state of a run, and one round of it
 roster       who takes part, by stable names
 cohort       who is asked in a round
 exchange     messages out, replies in, until a deadline
+collection   a cohort's updates, one by one or as a sum under masks
 aggregation  sum -> update, divided by a fixed public constant
 unmasking    the server's stages of secure aggregation
+secure_sum   its two exchanges over a grid
 queries      private evaluation and statistics, asked of the sites
 replies      a client's answer, or why there is none
 optimizer    the step on the global parameters

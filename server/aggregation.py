@@ -57,6 +57,7 @@ class RoundSum:
         self._early: dict[int, Vector] = {}
         self._given_up: set[int] = set()
         self._next = 0
+        self._inflation = 0.0
         self.survivors = 0
 
     def add(self, position: int, reply: TrainReply) -> None:
@@ -70,6 +71,18 @@ class RoundSum:
         self.survivors += 1
         self._early[position] = update
         self._fold()
+
+    def settle(self, total: Vector, survivors: int, *, inflation: float) -> None:
+        """Take a sum that was formed under masks in place of updates.
+
+        Args:
+            total: Shape (d,), with the noise that its clients shared.
+            survivors: How many clients it is of.
+            inflation: By what share rounding made each client's part longer than the clip.
+        """
+        self._sum += total
+        self._inflation = inflation
+        self.survivors = survivors
 
     def give_up(self, position: int) -> None:
         """The client at `position` is lost for this round."""
@@ -87,8 +100,10 @@ class RoundSum:
             PrivacyError: the plan's noise is correlated, and none was given.
         """
         total, mechanism = self._total()[: self._dimension], self._plan.mechanism
-        if isinstance(mechanism, ClientPrivacy):
-            total = self._noisy(total, mechanism.noise_stddev(self._clipping_norm), noise)
+        if isinstance(mechanism, ClientPrivacy) and not mechanism.distributed:
+            # Guarantee: what was rounded under masks may be longer than C.
+            norm = self._clipping_norm * (1.0 + self._inflation)
+            total = self._noisy(total, mechanism.noise_stddev(norm), noise)
         elif isinstance(mechanism, CorrelatedPrivacy):
             if correlated is None:
                 raise PrivacyError("expected the run's correlated noise, got none")
@@ -139,7 +154,8 @@ class RoundSum:
                 self._sum += update
             self._next += 1
 
-    def _checked(self, reply: TrainReply) -> Vector:
+    def check(self, reply: TrainReply) -> None:
+        """Raise ProtocolError unless `reply` is to this round, attempt and plan."""
         answered = (reply.round_number, reply.attempt)
         if answered != self._expected:
             raise ProtocolError(f"expected round and attempt {self._expected}, got {answered}")
@@ -147,6 +163,9 @@ class RoundSum:
             raise ProtocolError(
                 f"expected the plan {self._digest[:12]}, got {reply.plan_digest[:12]}"
             )
+
+    def _checked(self, reply: TrainReply) -> Vector:
+        self.check(reply)
         update: FlatVector = reply.update
         if update.shape != self._sum.shape:
             raise ProtocolError(

@@ -1,36 +1,34 @@
 """One run's state, and what happens to it in a round: sample -> broadcast -> collect -> step."""
 
 import logging
-import math
 import time
 from dataclasses import dataclass
 
 import numpy as np
-from flwr.app import Message
 from flwr.serverapp import Grid
 
 from server.aggregation import RoundSum, correlated_noise
 from server.budget import Budget
 from server.checkpoint import Checkpoint, restore, resumable, save
 from server.cohort import draw_cohort
+from server.collection import UpdateCollector
 from server.environment import code_digest
 from server.evaluation import Evaluator, Measurement
-from server.exchange import cut, exchange
 from server.optimizer import ServerOptimizer
 from server.preparation import Prepared
 from server.progress import RoundFinished, RunFinished, tell
 from server.queries import PrivateQueries, PrivateScores
 from server.recording import Recorder
-from server.replies import decoded, left_out
 from server.report.build import Outcome, build_report
 from server.report.forms import write_forms
 from server.report.results import REPORT, SUMMARY, build_summary, write_results
 from server.report.terminal import summary_lines
 from server.roster import Roster, enrol
 from server.run_folder import RunFolder
+from server.secure_sum import SecureSums
 from shared.config import RunConfig
 from shared.dp.plan import PrivacyPlan
-from shared.errors import ProtocolError, TooFewSurvivors
+from shared.errors import TooFewSurvivors
 from shared.messages import TrainInstruction
 from shared.normalisation import Normalisation
 from shared.parameters import FlatVector, flatten
@@ -44,6 +42,7 @@ class _Collected:
 
     total: RoundSum
     asked: int
+    attempt: int
 
 
 class Federation:
@@ -77,7 +76,6 @@ class Federation:
         self._randomness = prepared.randomness
         self._model = prepared.model
         self._code = code_digest()
-        self._ledger_heads: dict[str, tuple[str, str]] = {}
         self._lost = 0
         self._seconds = 0.0
         self._last: Measurement | None = None
@@ -91,6 +89,8 @@ class Federation:
         self._restore()
         self._evaluator = Evaluator(prepared.task, config)
         self._roster: Roster = enrol(grid, config)
+        sums = _secure_sums(config, plan, self._roster, grid)
+        self._collector = UpdateCollector(config, plan, self._roster, grid, sums)
         self._queries = PrivateQueries(
             config,
             plan,
@@ -98,6 +98,7 @@ class Federation:
             grid=grid,
             budget=self._budget,
             randomness=self._randomness,
+            sums=sums,
         )
         # Last, since it is the one that must be closed.
         self.recorder = Recorder(
@@ -128,17 +129,8 @@ class Federation:
     def play_round(self, round_number: int) -> None:
         """Everything of one round; on disk when it returns."""
         started = time.monotonic()
-        attempt = self._budget.next_attempt(round_number)
-        cohort = draw_cohort(
-            self._roster.client_ids,
-            self._plan,
-            self._randomness,
-            round_number=round_number,
-            attempt=attempt,
-        )
-        self._budget.charge(round_number, attempt, cohort)
-        collected = self._collect(cohort, round_number, attempt)
-        self._step(collected.total, round_number, attempt)
+        collected = self._collected(round_number)
+        self._step(collected.total, round_number, collected.attempt)
         self.rounds_done = round_number
         if self._noise is not None:
             # Guarantee: on disk before anybody sees it; a crash cannot release this row twice.
@@ -148,50 +140,32 @@ class Federation:
         seconds = time.monotonic() - started
         self._record(round_number, collected, (measured, scores), seconds)
 
-    def _step(self, total: RoundSum, round_number: int, attempt: int) -> None:
-        noise = self._randomness.stream("server_noise", round_number, attempt)
-        mean = total.mean(noise, self._noise)
-        self.parameters = self._optimizer.step(self.parameters, mean)
-        if self._plan.adaptive:
-            count_noise = self._randomness.stream("count_noise", round_number, attempt)
-            self._clipping_norm = total.next_clipping_norm(count_noise)
-
-    def _collect(self, cohort: tuple[str, ...], round_number: int, attempt: int) -> _Collected:
-        total = RoundSum(
-            self._plan,
-            len(self.parameters),
-            cohort_size=len(cohort),
-            round_number=round_number,
-            attempt=attempt,
-            clipping_norm=self._clipping_norm,
-        )
-        messages = self._instructions(cohort, round_number, attempt)
-        silent = set(range(len(cohort)))
-        for position, reply in exchange(self._grid, messages, self._config.cohort.timeout_s):
-            silent.discard(position)
-            try:
-                answer = decoded(reply)
-                total.add(position, answer)
-                if answer.ledger_head:
-                    heads = (answer.ledger_head, answer.ledger_signature)
-                    self._ledger_heads[cohort[position]] = heads
-            except ProtocolError as error:
-                left_out(round_number, cohort[position], cut(error))
-                total.give_up(position)
-        for position in sorted(silent):
-            left_out(round_number, cohort[position], "no answer in time")
-        wanted = math.ceil(self._config.cohort.minimum_survivors * len(cohort))
-        if total.survivors < wanted:
-            raise TooFewSurvivors(
-                f"round {round_number} needs {wanted} of {len(cohort)} clients, got "
-                f"{total.survivors}"
+    def _collected(self, round_number: int) -> _Collected:
+        """The round's sum, of the first attempt at it that is not void."""
+        first = self._budget.next_attempt(round_number)
+        last = first + self._config.cohort.attempts - 1
+        for attempt in range(first, last + 1):
+            cohort = draw_cohort(
+                self._roster.client_ids,
+                self._plan,
+                self._randomness,
+                round_number=round_number,
+                attempt=attempt,
             )
-        return _Collected(total=total, asked=len(cohort))
+            self._budget.charge(round_number, attempt, cohort)
+            try:
+                total = self._collector.collect(self._instruction(round_number, attempt), cohort)
+            except TooFewSurvivors as error:
+                if attempt == last:
+                    raise
+                # Guarantee: charged, and asked again with fresh noise, masks and cohort.
+                _LOGGER.warning("round %d is void: %s", round_number, error)
+            else:
+                return _Collected(total=total, asked=len(cohort), attempt=attempt)
+        raise TooFewSurvivors(f"round {round_number} needs an attempt, got none")
 
-    def _instructions(
-        self, cohort: tuple[str, ...], round_number: int, attempt: int
-    ) -> list[Message]:
-        record = TrainInstruction(
+    def _instruction(self, round_number: int, attempt: int) -> TrainInstruction:
+        return TrainInstruction(
             round_number=round_number,
             attempt=attempt,
             plan=self._plan.canonical(),
@@ -199,16 +173,15 @@ class Federation:
             clipping_norm=self._clipping_norm,
             parameters=self.parameters,
             normalisation=self._normalised(),
-        ).to_record()
-        return [
-            Message(
-                record,
-                dst_node_id=self._roster.node_ids[client],
-                message_type="train",
-                group_id=str(round_number),
-            )
-            for client in cohort
-        ]
+        )
+
+    def _step(self, total: RoundSum, round_number: int, attempt: int) -> None:
+        noise = self._randomness.stream("server_noise", round_number, attempt)
+        mean = total.mean(noise, self._noise)
+        self.parameters = self._optimizer.step(self.parameters, mean)
+        if self._plan.adaptive:
+            count_noise = self._randomness.stream("count_noise", round_number, attempt)
+            self._clipping_norm = total.next_clipping_norm(count_noise)
 
     def _normalised(self) -> FlatVector:
         none = np.zeros(0, dtype=np.float32)
@@ -277,7 +250,7 @@ class Federation:
             accuracy_by_round=self.recorder.accuracy_by_round,
             final=self._last or self._evaluator.measure(self.parameters),
             normalisation=self._normalisation,
-            ledger_heads=self._ledger_heads,
+            ledger_heads=self._collector.ledger_heads,
         )
         write_results(self._folder, outcome, self._model, self.parameters)
         report = build_report(outcome, self._folder.path.name)
@@ -293,6 +266,16 @@ class Federation:
             f"finished: {self._folder.path}",
             RunFinished(folder=self._folder.path, summary=summary),
         )
+
+
+def _secure_sums(
+    config: RunConfig, plan: PrivacyPlan, roster: Roster, grid: Grid
+) -> SecureSums | None:
+    if plan.aggregation is None:
+        return None
+    # As the clients name the run: Flower's number, and ours where it was given beforehand.
+    run_id = f"{grid.run.run_id}:{config.output.run_id}"
+    return SecureSums(plan, roster, grid, run_id=run_id, timeout_s=config.cohort.timeout_s)
 
 
 def _told(event: RoundFinished) -> str:

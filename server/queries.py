@@ -15,16 +15,19 @@ from server.budget import Budget
 from server.cohort import draw_cohort
 from server.exchange import cut, exchange, reason_of
 from server.roster import Roster
+from server.secure_sum import SecureSums
 from shared.config import RunConfig
 from shared.dp.clipping import Vector
 from shared.dp.mechanisms import ClientPrivacy, RecordPrivacy
+from shared.dp.noise import gaussian_noise
 from shared.dp.plan import PrivacyPlan
 from shared.dp.queries import SumQuery, noisy_sum_of_units
-from shared.dp.randomness import Randomness
+from shared.dp.randomness import Randomness, RandomStream
 from shared.errors import ProtocolError
 from shared.normalisation import Normalisation
 from shared.parameters import FlatVector
 from shared.query_messages import MESSAGE_TYPES, QueryInstruction, QueryReply
+from shared.secagg.encoding import Encoding, query_encoding
 
 _LOGGER = logging.getLogger("murmura.server")
 _NOTHING: FlatVector = np.zeros(0, dtype=np.float32)
@@ -48,9 +51,10 @@ class PrivateQueries:
         grid: How they are reached.
         budget: Where each question is charged.
         randomness: Of cohorts and of the server's noise.
+        sums: Secure aggregation; None: the server sees each answer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run has
         self,
         config: RunConfig,
         plan: PrivacyPlan,
@@ -59,6 +63,7 @@ class PrivateQueries:
         grid: Grid,
         budget: Budget,
         randomness: Randomness,
+        sums: SecureSums | None = None,
     ) -> None:
         self._config = config
         self._plan = plan
@@ -66,6 +71,7 @@ class PrivateQueries:
         self._grid = grid
         self._budget = budget
         self._randomness = randomness
+        self._sums = sums
 
     def statistics(self) -> Normalisation | None:
         """Statistics of all inputs; None where the plan does not ask for them.
@@ -119,12 +125,42 @@ class PrivateQueries:
             parameters=parameters,
             normalisation=normalisation,
         )
-        answers = self._collect(instruction, cohort, query.width)
         stream = self._randomness.stream(f"{kind}_server_noise", round_number, attempt)
+        if self._sums is not None:
+            return self._summed(self._sums, instruction, query, cohort, stream)
+        answers = self._collect(instruction, cohort, query.width)
         if isinstance(self._plan.mechanism, RecordPrivacy):
             # Each answer has its own noise already.
             return np.sum([np.zeros(query.width), *answers], axis=0), None
         return noisy_sum_of_units(answers, query, stream=stream), self._expected()
+
+    def _summed(
+        self,
+        sums: SecureSums,
+        instruction: QueryInstruction,
+        query: SumQuery,
+        cohort: tuple[str, ...],
+        stream: RandomStream,
+    ) -> tuple[Vector, float | None]:
+        """`_ask` under secure aggregation."""
+
+        def encoding_of(cohort_size: int) -> Encoding:
+            return query_encoding(self._plan, query, cohort_size)
+
+        def upload(position: int, reply: Message) -> bytes:
+            del position
+            return _answer(reply, instruction).masked
+
+        kind = MESSAGE_TYPES[instruction.kind]
+        found = sums.ask(instruction, cohort, encoding_of, kind, upload)
+        if isinstance(self._plan.mechanism, RecordPrivacy):
+            return found.total, None
+        if self._plan.distributed:
+            return found.total, self._expected()
+        # Guarantee: rounding under masks made each client's part longer.
+        stddev = query.noise_stddev * (1.0 + found.encoding.inflation)
+        noise = gaussian_noise(query.width, stddev, stream=stream)
+        return found.total + noise, self._expected()
 
     def _cohort(self, kind: str, round_number: int, attempt: int) -> tuple[str, ...]:
         if not isinstance(self._plan.mechanism, ClientPrivacy):
@@ -169,12 +205,17 @@ class PrivateQueries:
 
 
 def _checked(reply: Message, asked: QueryInstruction, width: int) -> Vector:
+    answer = _answer(reply, asked)
+    if answer.sums.shape != (width,) or not np.isfinite(answer.sums).all():
+        raise ProtocolError(f"expected {width} finite numbers, got shape {answer.sums.shape}")
+    return answer.sums.astype(np.float64)
+
+
+def _answer(reply: Message, asked: QueryInstruction) -> QueryReply:
     if reply.has_error():
         raise ProtocolError(reason_of(reply))
     answer = QueryReply.from_record(reply.content)
     expected = (asked.kind, asked.round_number, asked.attempt, asked.plan_digest)
     if (answer.kind, answer.round_number, answer.attempt, answer.plan_digest) != expected:
         raise ProtocolError(f"expected an answer to {expected[:3]}, got one to another question")
-    if answer.sums.shape != (width,) or not np.isfinite(answer.sums).all():
-        raise ProtocolError(f"expected {width} finite numbers, got shape {answer.sums.shape}")
-    return answer.sums.astype(np.float64)
+    return answer

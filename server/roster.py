@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flwr.app import Message
 from flwr.serverapp import Grid
@@ -18,9 +18,15 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """The population, in the order of its names, which is the same over every transport."""
+    """The population, in the order of its names, which is the same over every transport.
+
+    Attributes:
+        node_ids: Flower's node of each client.
+        announcements: What each said of its key of the run; empty without secure aggregation.
+    """
 
     node_ids: dict[str, int]
+    announcements: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def client_ids(self) -> tuple[str, ...]:
@@ -49,19 +55,22 @@ def enrol(grid: Grid, config: RunConfig) -> Roster:
         for node in nodes
     ]
     names: dict[str, int] = {}
+    announcements: dict[str, bytes] = {}
     refusals: list[str] = []
     for position, reply in exchange(grid, requests, config.cohort.timeout_s):
         try:
-            name = _name(reply)
+            enrolled = _enrolled(reply)
         except ProtocolError as error:
             refusals.append(cut(error))
             _LOGGER.warning("node %d did not enrol: %s", nodes[position], cut(error))
             continue
+        name = enrolled.client_id
         if name in names:
             raise ProtocolError(f"expected one node for each client, got two for {name!r}")
         names[name] = nodes[position]
+        announcements[name] = enrolled.announcement
     _check_count(len(names), config.population.size, refusals)
-    return Roster(dict(sorted(names.items())))
+    return Roster(dict(sorted(names.items())), announcements)
 
 
 def _wait_for_nodes(grid: Grid, wanted: int, timeout_s: float) -> list[int]:
@@ -73,15 +82,16 @@ def _wait_for_nodes(grid: Grid, wanted: int, timeout_s: float) -> list[int]:
     return nodes
 
 
-def _name(reply: Message) -> str:
+def _enrolled(reply: Message) -> Enrolled:
     if reply.has_error():
         raise ProtocolError(reason_of(reply))
-    name = Enrolled.from_record(reply.content).client_id
+    enrolled = Enrolled.from_record(reply.content)
+    name = enrolled.client_id
     if len(name) > _LONGEST_NAME or not name.isprintable():
         raise ProtocolError(
             f"expected a printable name of at most {_LONGEST_NAME} characters, got {len(name)}"
         )
-    return name
+    return enrolled
 
 
 def _check_count(enrolled: int, wanted: int, refusals: list[str]) -> None:

@@ -1,39 +1,64 @@
 """The wire contract: typed messages <-> Flower RecordDict.
 
 Whatever leaves a client is one of the reply classes below, and nothing else: no data set size, no
-loss, no metric. The exchanges of protocol version 2:
+loss, no metric. The exchanges of protocol version 3:
 
-query.enrol  {} -> {protocol_version, client_id}
+query.enrol  {} -> {protocol_version, client_id, announcement}
 train        {.., round_number, attempt, plan, plan_digest, clipping_norm, parameters,
-              normalisation}
-             -> {.., round_number, attempt, plan_digest, ledger_head, ledger_signature, update}
+              normalisation, aggregation}
+             -> {.., round_number, attempt, plan_digest, ledger_head, ledger_signature, update,
+              masked}
 evaluate, query.statistics: see shared/query_messages.py
+query.unmask: see shared/aggregation_messages.py
+
+Under secure aggregation `masked` carries what `update` carries otherwise, which is then empty.
 """
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from flwr.app import RecordDict
 
 from shared.parameters import FlatVector
-from shared.wire import Scalar, decode_header, decode_vector, encode, number, text, whole
+from shared.secagg.transcript import digest
+from shared.wire import (
+    Scalar,
+    decode_bytes,
+    decode_header,
+    decode_vector,
+    encode,
+    number,
+    text,
+    whole,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
-    """A client's answer to `query.enrol`: its stable, opaque name."""
+    """A client's answer to `query.enrol`.
+
+    Attributes:
+        client_id: Its stable, opaque name.
+        announcement: Its signed key of this run and its identity; empty without secure aggregation.
+    """
 
     client_id: str
+    announcement: bytes = b""
 
     def to_record(self) -> RecordDict:
         """The message as Flower carries it."""
-        return encode({"client_id": self.client_id}, {})
+        contents = {"announcement": self.announcement}
+        return encode({"client_id": self.client_id}, {}, contents=contents)
 
     @classmethod
     def from_record(cls, record: RecordDict) -> "Enrolled":
         """Decode. Raises MessageError on a wrong version, type, missing or unknown field."""
-        header = decode_header(record, ("client_id",))
-        return cls(client_id=text(header, "client_id"))
+        header = decode_header(record, ("client_id",), vectors=("announcement",))
+        return cls(
+            client_id=text(header, "client_id"),
+            announcement=decode_bytes(record, "announcement"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +73,10 @@ class TrainInstruction:
         parameters: Global parameters, shape (d,), float32.
         normalisation: As `Normalisation.vector`; of length 0 for none.
         clipping_norm: C of this round; the plan's, unless it is adaptive.
+        aggregation: Keys and context of secure aggregation; empty without it.
     """
 
+    kind: ClassVar[str] = "train"
     round_number: int
     attempt: int
     plan: str
@@ -57,6 +84,7 @@ class TrainInstruction:
     clipping_norm: float
     parameters: FlatVector = field(repr=False)
     normalisation: FlatVector = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    aggregation: bytes = field(default=b"", repr=False)
 
     def to_record(self) -> RecordDict:
         """The message as Flower carries it."""
@@ -68,7 +96,20 @@ class TrainInstruction:
             "clipping_norm": self.clipping_norm,
         }
         vectors = {"parameters": self.parameters, "normalisation": self.normalisation}
-        return encode(header, vectors)
+        return encode(header, vectors, contents={"aggregation": self.aggregation})
+
+    def digest(self) -> bytes:
+        """32 bytes that stand for what is asked, whoever is asked and whatever masks it."""
+        return digest(
+            "instruction",
+            "train",
+            self.round_number,
+            self.attempt,
+            self.plan_digest,
+            self.clipping_norm.hex(),
+            self.parameters.tobytes(),
+            self.normalisation.tobytes(),
+        )
 
     @classmethod
     def from_record(cls, record: RecordDict) -> "TrainInstruction":
@@ -76,7 +117,7 @@ class TrainInstruction:
         header = decode_header(
             record,
             ("round_number", "attempt", "plan", "plan_digest", "clipping_norm"),
-            vectors=("parameters", "normalisation"),
+            vectors=("parameters", "normalisation", "aggregation"),
         )
         return cls(
             round_number=whole(header, "round_number"),
@@ -86,6 +127,7 @@ class TrainInstruction:
             clipping_norm=number(header, "clipping_norm"),
             parameters=decode_vector(record, "parameters"),
             normalisation=decode_vector(record, "normalisation"),
+            aggregation=decode_bytes(record, "aggregation"),
         )
 
 
@@ -99,7 +141,8 @@ class TrainReply:
         plan_digest: Likewise.
         ledger_head: Hash of the last entry of the site's ledger; "" where it keeps none.
         ledger_signature: The site's signature of it, hexadecimal; "" likewise.
-        update: Shape (d,), float32.
+        update: Shape (d,), float32; of length 0 under secure aggregation.
+        masked: An upload of secure aggregation; empty without it.
     """
 
     round_number: int
@@ -109,6 +152,7 @@ class TrainReply:
     ledger_signature: str = ""
     # Secrecy: under client-level privacy this is one client's clipped update, before any noise.
     update: FlatVector = field(repr=False)
+    masked: bytes = field(default=b"", repr=False)
 
     def to_record(self) -> RecordDict:
         """The message as Flower carries it."""
@@ -119,7 +163,7 @@ class TrainReply:
             "ledger_head": self.ledger_head,
             "ledger_signature": self.ledger_signature,
         }
-        return encode(header, {"update": self.update})
+        return encode(header, {"update": self.update}, contents={"masked": self.masked})
 
     @classmethod
     def from_record(cls, record: RecordDict) -> "TrainReply":
@@ -127,7 +171,7 @@ class TrainReply:
         header = decode_header(
             record,
             ("round_number", "attempt", "plan_digest", "ledger_head", "ledger_signature"),
-            vectors=("update",),
+            vectors=("update", "masked"),
         )
         return cls(
             round_number=whole(header, "round_number"),
@@ -136,6 +180,7 @@ class TrainReply:
             ledger_head=text(header, "ledger_head", may_be_empty=True),
             ledger_signature=text(header, "ledger_signature", may_be_empty=True),
             update=decode_vector(record, "update"),
+            masked=decode_bytes(record, "masked"),
         )
 
 

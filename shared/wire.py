@@ -6,25 +6,35 @@ whatever leaves a client must be something that is accounted for.
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from numpy.typing import NDArray
 
 from shared.errors import MessageError
 from shared.parameters import FlatVector
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 _HEADER = "murmura"
 _VECTORS = "murmura.vectors"
 _VERSION = "protocol_version"
 Scalar = str | int | float
 
 
-def encode(header: Mapping[str, Scalar], vectors: Mapping[str, FlatVector]) -> RecordDict:
-    """The record of a message."""
+def encode(
+    header: Mapping[str, Scalar],
+    vectors: Mapping[str, FlatVector],
+    *,
+    contents: Mapping[str, bytes] | None = None,
+) -> RecordDict:
+    """The record of a message; `contents` are bytes, which travel as vectors of bytes."""
+    contents = contents or {}
     record = RecordDict({_HEADER: ConfigRecord({_VERSION: PROTOCOL_VERSION, **header})})
-    if vectors:
+    if vectors or contents:
         arrays = {name: Array(np.ascontiguousarray(v)) for name, v in vectors.items()}
+        for name, content in contents.items():
+            arrays[name] = Array(np.frombuffer(content, dtype=np.uint8))
         record[_VECTORS] = ArrayRecord(arrays)
     return record
 
@@ -76,6 +86,15 @@ def number(header: ConfigRecord, name: str) -> float:
 
 def decode_vector(record: RecordDict, name: str) -> FlatVector:
     """The flat float32 vector `name`. Raises MessageError on anything else."""
+    return _flat(record, name, np.float32)
+
+
+def decode_bytes(record: RecordDict, name: str) -> bytes:
+    """The bytes in `name`. Raises MessageError on anything else."""
+    return _flat(record, name, np.uint8).tobytes()
+
+
+def _flat(record: RecordDict, name: str, kind: type[np.generic]) -> NDArray[Any]:
     arrays = record.array_records.get(_VECTORS)
     if arrays is None or name not in arrays:
         raise MessageError(f"expected a vector {name!r}, got none")
@@ -83,11 +102,12 @@ def decode_vector(record: RecordDict, name: str) -> FlatVector:
         value = arrays[name].numpy()
     except (ValueError, TypeError, KeyError, EOFError, OSError) as error:
         raise MessageError(f"vector {name!r} cannot be decoded") from error
-    if value.dtype != np.float32 or value.ndim != 1:
+    if value.dtype != kind or value.ndim != 1:
         raise MessageError(
-            f"expected {name!r} flat and float32, got {value.ndim} axes of {value.dtype}"
+            f"expected {name!r} flat and {kind.__name__}, got {value.ndim} axes of {value.dtype}"
         )
-    return value
+    flat: NDArray[Any] = value
+    return flat
 
 
 def _exactly(what: str, found: set[str], declared: Sequence[str]) -> None:

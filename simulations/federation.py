@@ -55,7 +55,9 @@ def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) 
 def _canaries(config: RunConfig) -> Canaries | None:
     privacy = config.privacy
     # Correlated noise is one mechanism over all rounds, which canaries of single rounds misread.
-    fit = privacy.unit != "none" and privacy.correlation == "none"
+    # A share of the noise alone is no mechanism, and the noisy sum exists under masks only.
+    whole = privacy.noise == "whole"
+    fit = privacy.unit != "none" and privacy.correlation == "none" and whole
     return Canaries(config) if fit and config.audit.canaries else None
 
 

@@ -53,6 +53,7 @@ class Clients:
             "plan": PLAN,
             "roster": first.book.digest,
             "model": b"model",
+            "kind": "train",
             "round_number": 1,
             "attempt": 1,
             "cohort": self.names if cohort is None else tuple(cohort),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.aggregation_messages import UnmaskMessage
 from shared.config import Scalar, defaults
 from shared.dp.claims import planned_claims
 from shared.dp.plan import PrivacyPlan
@@ -132,13 +133,14 @@ def test_every_key_is_explained_with_its_default() -> None:
 def test_the_protocol_page_lists_every_field() -> None:
     """Of every message, and nothing that is in none."""
     assert page("protocol.md").startswith(f"# Protocol, version {PROTOCOL_VERSION}\n")
-    listed = {cells[2].strip("`"): "".join(cells[3:]) for cells in rows(page("protocol.md"))[:6]}
+    listed = {cells[2].strip("`"): "".join(cells[3:]) for cells in rows(page("protocol.md"))[:7]}
     messages: tuple[Any, ...] = (
         Enrolled,
         TrainInstruction,
         TrainReply,
         QueryInstruction,
         QueryReply,
+        UnmaskMessage,
     )
     for message in messages:
         named = set(re.findall(r"`(\w+)`", listed[message.__name__]))

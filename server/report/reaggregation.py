@@ -43,7 +43,7 @@ def _bounds(config: Mapping[str, Any]) -> tuple[float, float]:
     """(norm of an update without its noise, deviation of its own noise in each number)."""
     clip, unit = float(config["privacy.clipping_norm"]), config["privacy.unit"]
     if unit != "record":
-        return (clip if unit == "client" else 10.0), 0.0
+        return (clip if unit == "client" else 100.0), 0.0
     steps = int(config["training.steps"])
     reach = config["training.learning_rate"] / (1.0 - config["training.momentum"])
     if config["training.optimizer"] == "adam":

@@ -10,6 +10,12 @@ from shared.secagg.plan import AggregationPlan
 _INTEGER_NOISE = "noise is drawn and added in whole numbers; clips are double precision"
 _FLOAT_PROTECTION = "none: double-precision Gaussian noise, floating-point attacks are possible"
 _NOT_ANALYSED = "not analysed"
+_ROSTER = {
+    "party": "whoever hands out the roster of identities",
+    "trusted_for": "every key in it; in a demonstration keys follow from the names, and nothing is "
+    "kept from anybody",
+    "sees": "names and public keys",
+}
 
 
 def trust(plan: PrivacyPlan) -> dict[str, Any]:
@@ -29,6 +35,7 @@ def trust(plan: PrivacyPlan) -> dict[str, Any]:
         ],
     }
     if plan.aggregation is not None:
+        found["parties"].append(_ROSTER)
         found["collusion_threshold"] = colluders(plan.population, plan.aggregation)
     return found
 

@@ -3,6 +3,8 @@
 randomness  keyed cryptographic streams, from the operating system or (simulation) from a seed
 clipping    the L2 bound on what one unit contributes
 noise       Gaussian noise from a stream
+integer_noise  discrete Gaussian and Skellam; inversion: how they are drawn
+concentrated   what a sum of integer noises hides
 sampling    Poisson and truncated Poisson sampling
 plan        the run's promise: mechanism, sampler and accounting event from one object
 events      what was released, as data

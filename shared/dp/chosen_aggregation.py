@@ -7,7 +7,7 @@ from shared.errors import ConfigurationError
 from shared.secagg.parameters import parameters_for
 from shared.secagg.plan import AggregationPlan
 
-_UNBOUNDED_UPDATE = 10.0  # of an update without privacy, which no clip bounds
+_UNBOUNDED_UPDATE = 100.0  # of an update without privacy, which no clip bounds
 _OVERSHOOT = 2.0  # a batch, or a step of noise, may be larger than expected
 
 

@@ -8,5 +8,9 @@ keys          each client's signed key for a run; secrets of pairs
 graph         who masks with whom, and who may unmask
 parameters    degree, committee and thresholds from the stated adversary
 quantization  clipped vectors to whole numbers and back
+plan          what a run promises of it
+encoding      bits, scale and share of the noise, from the plan
+shared_noise  a share of the noise of a sum
 exchange      what the parties tell each other
+packing       the same as bytes
 """

@@ -22,7 +22,8 @@ class RoundContext:
         run_id: Of the run.
         plan: Digest of its privacy plan.
         roster: Digest of its key book.
-        model: Digest of the global parameters that are trained from.
+        model: Digest of the instruction: of the global parameters, above all.
+        kind: What is summed: train, evaluate or statistics.
         round_number: 1-based.
         attempt: 1-based.
         cohort: Names of those asked, ascending.
@@ -33,6 +34,7 @@ class RoundContext:
     plan: str
     roster: bytes
     model: bytes
+    kind: str
     round_number: int
     attempt: int
     cohort: tuple[str, ...]
@@ -47,6 +49,7 @@ class RoundContext:
             self.plan,
             self.roster,
             self.model,
+            self.kind,
             self.round_number,
             self.attempt,
             self.cohort,

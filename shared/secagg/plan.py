@@ -3,9 +3,8 @@
 from dataclasses import asdict, dataclass, field
 
 from shared.domains import check_domains, non_negative, one_of, positive, within
+from shared.dp.concentrated import FAMILIES
 from shared.secagg.ring import BITS
-
-FAMILIES = ("discrete_gaussian", "skellam")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,13 @@
 """From a clipped vector to whole numbers, and from their sum back.
 
 The vector is turned by a random rotation, so that no number of it is much larger than the others;
-scaled; and rounded at random, without bias. Rounding is repeated until the norm of what comes out
-is at most `sensitivity`, which is more than scale · C: that, and not scale · C, is what one client
-adds to the sum, and what noise must be measured by.
+scaled; and rounded at random, without bias. That moves it: noise must be measured by `sensitivity`
+or `moved`, and not by scale · C.
+
+Where a unit is a whole vector, rounding is repeated until the norm of what comes out is at most
+`sensitivity`. Where it is a part of one, each number is rounded up or down by a number of its own
+that does not depend on the data, so that two vectors that differ by C differ by at most `moved(C)`
+after it: |⌊x + u⌋ - ⌊y + u⌋| < |x - y| + 1 whatever u is.
 
 Source: Kairouz, Liu & Steinke 2021 (arXiv:2102.06387), algorithm 1 and proposition 22; Ailon &
 Chazelle 2006 for the rotation.
@@ -23,6 +27,7 @@ from shared.secagg.ring import Integers
 Vector = NDArray[np.float64]
 _LOG_BETA = -0.5  # a rounding is thrown away with probability e^-½ at most
 _TRIES = 1000
+_FLOAT = 1e-9  # what rounding of floats may add to a norm, as a share of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +38,7 @@ class Quantizer:
         clipping_norm: C, of a vector that comes in.
         scale: Units a number of 1 has; finer with more, until a sum wraps.
         dimension: d of a vector that comes in.
-        rotation: 32 bytes that all know, fresh for each round; it hides nothing.
+        rotation: 32 bytes that all know, fresh for each round; it hides nothing. Empty: none.
     """
 
     clipping_norm: float
@@ -51,8 +56,8 @@ class Quantizer:
 
     @property
     def padded(self) -> int:
-        """Length of what comes out: the next power of two."""
-        return 1 << (self.dimension - 1).bit_length()
+        """Length of what comes out: the next power of two, if it is rotated."""
+        return self.dimension if not self.rotation else 1 << (self.dimension - 1).bit_length()
 
     @property
     def sensitivity(self) -> float:
@@ -60,6 +65,26 @@ class Quantizer:
         reach, root = self.scale * self.clipping_norm, math.sqrt(self.padded)
         spread = math.sqrt(-2.0 * _LOG_BETA) * (reach + root / 2.0)
         return min(reach + root, math.sqrt(reach**2 + self.padded / 4.0 + spread))
+
+    def moved(self, norm: float) -> float:
+        """Most by which `rounded` differs in L2, in units, where vectors differ by `norm`."""
+        return self.scale * norm * (1.0 + _FLOAT) + math.sqrt(self.padded)
+
+    def rounded(self, vector: Vector, stream: RandomStream) -> Integers:
+        """Whole numbers, shape (padded,), rounded once and whatever their norm; see `moved`.
+
+        Args:
+            vector: Shape (d,), finite, of norm at most C.
+            stream: Of this rounding alone.
+
+        Raises:
+            ProtocolError: as `quantize`.
+        """
+        scaled = self._scaled(vector)
+        # Guarantee: the same thresholds whatever the vector is.
+        scaled += stream.uniform(len(scaled))
+        whole: Integers = np.floor(scaled).astype(np.int64)
+        return whole
 
     def quantize(self, vector: Vector, stream: RandomStream) -> Integers:
         """Whole numbers, shape (padded,), of norm at most `sensitivity`.
@@ -71,13 +96,7 @@ class Quantizer:
         Raises:
             ProtocolError: another shape, not finite, or a norm above C.
         """
-        norm = float(np.linalg.norm(vector))
-        # Guarantee: NaN is not at most anything. A clip may leave the last bit above C.
-        if vector.shape != (self.dimension,) or not norm <= self.clipping_norm * (1.0 + 1e-9):
-            raise ProtocolError(f"expected {self.dimension} numbers of norm at most the clip")
-        padded = np.zeros(self.padded)
-        padded[: self.dimension] = vector
-        scaled = self.scale * _hadamard(padded * self._signs())
+        scaled = self._scaled(vector)
         low = np.floor(scaled)
         share = scaled - low
         for _ in range(_TRIES):
@@ -88,8 +107,22 @@ class Quantizer:
 
     def restore(self, total: Integers) -> Vector:
         """The vector of which `total` is a sum of quantized ones, shape (d,)."""
-        turned: Vector = _hadamard(total.astype(np.float64) / self.scale) * self._signs()
+        scaled: Vector = total.astype(np.float64) / self.scale
+        if not self.rotation:
+            return scaled
+        turned: Vector = _hadamard(scaled) * self._signs()
         return turned[: self.dimension]
+
+    def _scaled(self, vector: Vector) -> Vector:
+        norm = float(np.linalg.norm(vector))
+        # Guarantee: NaN is not at most anything. A clip may leave the last bits above C.
+        if vector.shape != (self.dimension,) or not norm <= self.clipping_norm * (1.0 + _FLOAT):
+            raise ProtocolError(f"expected {self.dimension} numbers of norm at most the clip")
+        if not self.rotation:
+            return self.scale * vector
+        padded = np.zeros(self.padded)
+        padded[: self.dimension] = vector
+        return self.scale * _hadamard(padded * self._signs())
 
     def _signs(self) -> Vector:
         words = mask(self.rotation, -(-self.padded // 32), np.uint32)

@@ -14,7 +14,7 @@ import torch
 from flwr.app import RecordDict
 
 from client.session import Session
-from client.site import ThisSite
+from client.site import Node, ThisSite
 from client.update import outgoing
 from server.aggregation import RoundSum
 from shared.config import RunConfig
@@ -32,7 +32,7 @@ _SLACK = 1e-3  # of C: float32 sums
 _DECLARED = {
     "protocol_version", "round_number", "attempt", "plan_digest", "ledger_head", "ledger_signature",
 }  # fmt: skip
-_NODE = {"partition-id": 0, "num-partitions": 1, "allow-seeded-runs": True}
+_NODE = Node({"partition-id": 0, "num-partitions": 1, "allow-seeded-runs": True})
 
 
 class _Recording:
@@ -121,6 +121,8 @@ def neighbours(examples: Examples) -> dict[str, Examples]:
 
 
 def _replayed(config: RunConfig, parameters: FlatVector, examples: Examples) -> _Replay:
+    # Before any mask: the update is what is looked at.
+    config = RunConfig.from_run_config(config.flat() | {"secure_aggregation": "off"})
     plan, recording = PrivacyPlan.from_config(config), _Recording()
     instruction = TrainInstruction(
         round_number=1,

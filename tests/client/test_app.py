@@ -27,7 +27,9 @@ def ask(kind: str, content: RecordDict, node_config: dict[str, Scalar] | None = 
     """What the ClientApp answers to one message."""
     grid = InProcessGrid(app, 3, RAW)
     message = grid.create_message(content, kind, dst_node_id=1001, group_id="1")
-    context = Context(1, 1001, node(1) if node_config is None else node_config, RecordDict(), RAW)
+    context = Context(
+        1, 1001, dict(node(1).config) if node_config is None else node_config, RecordDict(), RAW
+    )
     return app(message, context)
 
 
@@ -47,7 +49,8 @@ def test_a_train_instruction_is_answered_by_an_update_and_nothing_else() -> None
     assert dict(content.config_records["murmura"]) == dict(
         reply.to_record().config_records["murmura"]
     )
-    assert list(content.array_records["murmura.vectors"]) == ["update"]
+    assert list(content.array_records["murmura.vectors"]) == ["update", "masked"]
+    assert reply.masked == b""
 
 
 @pytest.mark.parametrize("kind", ["train", "query.enrol"])

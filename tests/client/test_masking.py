@@ -330,6 +330,7 @@ def test_contexts_differ_in_everything() -> None:
         "plan": "x",
         "roster": b"x",
         "model": b"x",
+        "kind": "x",
         "round_number": 2,
         "attempt": 2,
         "cohort": SEVEN.names[:5],

@@ -16,6 +16,7 @@ from client.queries import (
     training_part,
 )
 from client.session import Session
+from client.site import Node
 from shared.config import RunConfig, Scalar
 from shared.config_sections import EvaluationConfig
 from shared.dp.plan import PrivacyPlan
@@ -148,7 +149,7 @@ def asked(config: RunConfig, kind: str, round_number: int) -> QueryInstruction:
     )
 
 
-NODE: dict[str, Scalar] = {"partition-id": 0, "num-partitions": 3, "allow-seeded-runs": True}
+NODE = Node({"partition-id": 0, "num-partitions": 3, "allow-seeded-runs": True})
 
 
 def test_a_session_answers_what_the_plan_holds() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from client.session import Session, session
+from client.site import Node
 from shared.config import RunConfig, Scalar
 from shared.dp.plan import PrivacyPlan
 from shared.errors import ConfigurationError, PrivacyError
@@ -27,9 +28,10 @@ RAW: dict[str, Scalar] = {
 }
 
 
-def node(index: int) -> dict[str, Scalar]:
-    """Node config of a client of a simulation."""
-    return {"partition-id": index, "num-partitions": 3, "allow-seeded-runs": True}
+def node(index: int, **more: Scalar) -> Node:
+    """A client of a simulation."""
+    config = {"partition-id": index, "num-partitions": 3, "allow-seeded-runs": True}
+    return Node(config | {key.replace("_", "-"): value for key, value in more.items()})
 
 
 def instruction(plan: PrivacyPlan | None = None) -> TrainInstruction:
@@ -97,7 +99,7 @@ def test_an_instruction_for_another_plan_is_refused_before_data_are_read(
 def test_a_seeded_run_is_refused_before_data_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """At enrolment and at training."""
     monkeypatch.setattr("client.session.load_task", None)
-    strict = {name: value for name, value in node(0).items() if name != "allow-seeded-runs"}
+    strict = Node({"partition-id": 0, "num-partitions": 3})
     with pytest.raises(PrivacyError):
         session(RAW).enrol(strict)
     with pytest.raises(PrivacyError):
@@ -147,7 +149,7 @@ def test_a_client_refuses_a_participation_that_the_accounting_does_not_cover(
     """Whatever the server asks, in a process that knows nothing but the ledger."""
     config = RunConfig.from_run_config(RAW | CORRELATED | {"seed": "os"})
     asked = instruction(PrivacyPlan.from_config(config))
-    here = node(0) | {"virtual-ledgers": str(tmp_path)}
+    here = node(0, virtual_ledgers=str(tmp_path))
     first = replace(asked, attempt=1)
     assert Session(config).train(here, first).round_number == 1
     with pytest.raises(PrivacyError, match="2 apart"):

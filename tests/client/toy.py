@@ -95,7 +95,7 @@ def updated(
     randomness: Randomness | None = None,
 ) -> FlatVector:
     """The update of round 1, attempt 1, seeded with 7."""
-    return trainer.update(
+    found = trainer.update(
         start() if parameters is None else parameters,
         data,
         randomness=randomness or SeededRandomness(7),
@@ -103,6 +103,7 @@ def updated(
         attempt=1,
         client_id=client_id,
     )
+    return found.astype(np.float32, copy=False)
 
 
 def silence(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:

@@ -43,3 +43,24 @@ def test_supernodes_train_the_same_model_bytes_as_the_simulation(tmp_path: Path,
         for folder in (simulated, deployed)
     ]
     assert executions == ["simulation", "deployment"]
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_supernodes_sum_under_masks_as_the_simulation_does(tmp_path: Path) -> None:
+    """Three sites, noise distributed: fresh keys and masks on both, and the same model bytes."""
+    config = SEEDED | {
+        "population.size": 3,
+        "privacy.noise": "distributed",
+        "privacy.epsilon_budget": 100.0,
+        "evaluation.private_every": 2,
+    }
+    simulated = simulate(config | {"output.dir": str(tmp_path / "simulated")})
+    deployed = tmp_path / "deployed" / "two-transports"
+    with deployment(ROOT, tmp_path, supernodes=3) as federation:
+        overrides = config | {"output.dir": str(tmp_path / "deployed")}
+        status = federation.run(overrides, timeout_s=180)
+        logs = "\n".join(log.read_text()[-3000:] for log in sorted(tmp_path.glob("*.log")))
+        assert status == "finished:completed", logs
+    model = "model.safetensors"
+    assert (deployed / model).read_bytes() == (simulated / model).read_bytes()

@@ -16,7 +16,7 @@ from shared.messages import (
 )
 from shared.parameters import FlatVector
 from shared.query_messages import QueryInstruction, QueryReply
-from shared.wire import PROTOCOL_VERSION, decode_vector
+from shared.wire import PROTOCOL_VERSION, decode_bytes, decode_header, decode_vector, encode
 
 VECTORS = npst.arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32))
 
@@ -55,7 +55,7 @@ def test_an_enrolment_carries_a_name_and_nothing_else() -> None:
 
 
 def test_a_training_reply_carries_the_update_and_to_what_it_answers() -> None:
-    """And where the site's ledger stands. No loss, no metric, no size."""
+    """And where the site's ledger stands. No loss, no metric, no size; nothing masked."""
     record = reply(np.zeros(2, np.float32)).to_record()
     assert set(record) == {"murmura", "murmura.vectors"}
     assert set(record.config_records["murmura"]) == {
@@ -66,7 +66,7 @@ def test_a_training_reply_carries_the_update_and_to_what_it_answers() -> None:
         "ledger_head",
         "ledger_signature",
     }
-    assert set(record.array_records["murmura.vectors"]) == {"update"}
+    assert set(record.array_records["murmura.vectors"]) == {"update", "masked"}
 
 
 @pytest.mark.parametrize("value", [1, "0.5", -0.5, float("nan"), float("inf")])
@@ -127,8 +127,9 @@ def test_a_field_of_the_wrong_type_or_range_is_refused(field: str, value: str | 
 def test_a_vector_of_another_form_is_refused(array: Array) -> None:
     """Only flat float32 arrays in NumPy's format are read; a pickled one never is."""
     record = reply(np.zeros(1, np.float32)).to_record()
-    record["murmura.vectors"] = ArrayRecord({"update": array})
-    with pytest.raises(MessageError, match="update"):
+    masked = Array(np.zeros(0, np.uint8))
+    record["murmura.vectors"] = ArrayRecord({"update": array, "masked": masked})
+    with pytest.raises(MessageError, match=r"'update' (flat|cannot)"):
         TrainReply.from_record(record)
 
 
@@ -184,3 +185,20 @@ def test_a_vector_that_is_not_there_is_refused() -> None:
         decode_vector(record, "update")
     with pytest.raises(MessageError, match="'update', got none"):
         decode_vector(RecordDict(), "update")
+
+
+def test_a_message_may_have_a_header_alone() -> None:
+    """Then it has no record of vectors either."""
+    assert decode_header(encode({"name": "a"}, {}), ("name",))["name"] == "a"
+    with pytest.raises(MessageError):
+        decode_header(encode({"name": "a"}, {}, contents={"more": b"x"}), ("name",))
+
+
+def test_bytes_arrive_as_they_are_and_what_is_no_array_is_refused() -> None:
+    """Nothing of what a peer sends is taken for numbers unread."""
+    record = encode({}, {}, contents={"content": b"abc", "empty": b""})
+    assert (decode_bytes(record, "content"), decode_bytes(record, "empty")) == (b"abc", b"")
+    broken = Array(dtype="uint8", shape=(3,), stype="numpy.ndarray", data=b"no array")
+    record["murmura.vectors"] = ArrayRecord({"content": broken})
+    with pytest.raises(MessageError, match="cannot be decoded"):
+        decode_bytes(record, "content")

@@ -81,7 +81,7 @@ def test_bounds_follow_from_the_training() -> None:
     """Signal, own noise, unit: by hand."""
     assert bounds(CLIENT, SHARED) == (0.75, 0.0, 0.75)
     assert bounds(CLIENT, MASKED) == (0.75, 0.0, 0.0)
-    assert bounds(NONE, MASKED) == (10.0, 0.0, 0.0)
+    assert bounds(NONE, MASKED) == (100.0, 0.0, 0.0)
     # 0.2 / (1 - 0.5) · 0.5; one record: 0.5 · 0.2 / 50.
     assert bounds(RECORD, SHARED) == pytest.approx((0.2, 0.0, 0.002))
     # Twice that; own noise 0.4 · 2 · 0.5 / 50, over four steps twice as much.

@@ -1,226 +1,172 @@
-"""Integer noise: bounded by Rényi divergences of whole orders, and by nothing of the continuous."""
+"""Integer noise has exactly its distribution; a sampler that is a little off is found out."""
 
-import json
 import math
-from itertools import pairwise
+import os
 
 import numpy as np
 import pytest
-from dp_accounting import dp_event as dp
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import special, stats
 
-from shared.dp.accounting import epsilon_of
-from shared.dp.curves import ORDERS, renyi_curve
-from shared.dp.events import event_from_json, event_to_json
-from shared.dp.groups import group_epsilon
-from shared.dp.integer_event import IntegerNoiseDpEvent, continuous, is_integer
-from shared.dp.mechanisms import Adjacency
-from shared.dp.profile import PrivacyProfile
-from shared.dp.renyi import RENYI_ORDERS, renyi_cost
-from shared.dp.steps import merged, without_sampling
-from shared.errors import PrivacyError
-from tests.shared.dp.test_accounting import gaussians, sampled
+from shared.dp import inversion
+from shared.dp.integer_noise import (
+    WIDEST_GAUSSIAN,
+    WIDEST_SKELLAM,
+    _split,
+    discrete_gaussian,
+    skellam,
+)
+from shared.dp.inversion import InversionTable
+from shared.dp.randomness import RandomStream
+from shared.errors import ConfigurationError
+from tests.significance import ALPHA
 
-ADD_REMOVE, ZERO_OUT = Adjacency.ADD_OR_REMOVE_ONE, Adjacency.ZERO_OUT
-DELTA = 1e-5
-WHOLE = [order for order in ORDERS if order == int(order)]
-rates, noises = st.floats(0.01, 1.0), st.floats(0.4, 8.0)
-
-
-def integers(noise: float, count: int = 1, rate: float = 1.0) -> dp.DpEvent:
-    """`count` releases with integer noise, each of a Poisson sample."""
-    event: dp.DpEvent = IntegerNoiseDpEvent(noise)
-    if rate < 1.0:
-        event = dp.PoissonSampledDpEvent(rate, event)
-    return dp.SelfComposedDpEvent(event, count)
+# A variance that is 2 % off is missed with probability below 1e-6 at this many samples.
+SAMPLES = 400_000
+Samples = NDArray[np.int64]
 
 
-def curve(event: dp.DpEvent, adjacency: Adjacency) -> dict[float, float]:
-    """Divergence of one step by order."""
-    [(step, _)] = merged(event)
-    found = renyi_curve(step, adjacency)
-    assert found is not None
-    return dict(zip(ORDERS, found, strict=True))
+def fresh() -> RandomStream:
+    """Of the operating system."""
+    return RandomStream(os.urandom(32))
 
 
-def discrete_gaussian(noise: float, shift: int) -> NDArray[np.float64]:
-    """Its probabilities around 0, moved by `shift`; summed exactly enough in one dimension."""
-    reach = 60 + int(60 * noise)
-    places = np.arange(-reach, reach + 1)
-    weights = np.exp(-((places - shift) ** 2) / (2.0 * noise**2))
-    normal = np.exp(-(places**2) / (2.0 * noise**2)).sum()
-    return np.asarray(weights / normal, dtype=np.float64)
+def gaussian_pmf(variance: int, places: Samples) -> NDArray[np.float64]:
+    """By its definition, normalised over twelve deviations and more."""
+    reach = int(12 * math.sqrt(variance)) + 12
+    everything = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2.0 * variance)).sum()
+    found: NDArray[np.float64] = np.exp(-(places**2) / (2.0 * variance)) / everything
+    return found
 
 
-@settings(max_examples=20)
-@given(rates, noises, st.sampled_from([ADD_REMOVE, ZERO_OUT]))
-def test_at_whole_orders_it_is_the_gaussian_s_and_between_them_no_less(
-    rate: float, noise: float, adjacency: Adjacency
-) -> None:
-    """Sampled or not; at an order between, that of the next whole one."""
-    found = curve(integers(noise, rate=rate), adjacency)
-    gaussian = curve(sampled(rate, noise, 1), adjacency)
-    for order in ORDERS:
-        assert found[order] == gaussian[math.ceil(order)]
-    values = [found[order] for order in ORDERS]
-    assert all(b >= a * (1 - 1e-9) - 1e-12 for a, b in pairwise(values))
+def skellam_pmf(variance: int, places: Samples) -> NDArray[np.float64]:
+    """e^-μ·I_k(μ), by scipy's Bessel function."""
+    found: NDArray[np.float64] = special.ive(np.abs(places), float(variance))
+    return found
 
 
-@settings(max_examples=40)
-@given(st.floats(0.01, 1.0), st.floats(0.3, 4.0), st.sampled_from([2, 3, 4, 5, 8, 10]))
-def test_the_true_divergence_is_below_the_bound_in_both_directions(
-    rate: float, noise: float, order: int
-) -> None:
-    """Of a sampled discrete Gaussian, summed out: adding a unit, and removing it."""
-    without = discrete_gaussian(noise, 0)
-    mixed = (1.0 - rate) * without + rate * discrete_gaussian(noise, 1)
-    seen = (without > 1e-290) & (mixed > 1e-290)
-    first, second = np.log(mixed[seen]), np.log(without[seen])
-    bound = curve(integers(noise, rate=rate), ADD_REMOVE)[order]
-    for above, below in ((first, second), (second, first)):
-        moment = float(np.exp(order * above - (order - 1) * below).sum())
-        assert math.log(moment) / (order - 1) <= bound * (1 + 1e-9) + 1e-12
+def p_value(samples: Samples, pmf: NDArray[np.float64], places: Samples) -> float:
+    """G-test; places that are expected less than ten times count together."""
+    counts = np.array([np.count_nonzero(samples == place) for place in places], dtype=float)
+    expected = pmf * len(samples)
+    common = expected >= 10.0
+    observed = np.append(counts[common], len(samples) - counts[common].sum())
+    wanted = np.append(expected[common], len(samples) - expected[common].sum())
+    kept = wanted > 0.0
+    return float(stats.power_divergence(observed[kept], wanted[kept], lambda_=0).pvalue)
 
 
-def test_a_gaussian_s_delta_is_no_bound_of_integer_noise() -> None:
-    """Else the PLD could be used: little noise on whole numbers hides less than continuous."""
-    noise, epsilons = 0.5, np.linspace(0.0, 4.0, 41)
-    here, there = discrete_gaussian(noise, 0), discrete_gaussian(noise, 1)
-    truth = np.array([np.maximum(here - math.exp(e) * there, 0.0).sum() for e in epsilons])
-    gaussian = PrivacyProfile(dp.GaussianDpEvent(noise), 1.0, ADD_REMOVE).delta_at(epsilons)
-    ours = PrivacyProfile(IntegerNoiseDpEvent(noise), 1.0, ADD_REMOVE).delta_at(epsilons)
-    assert (truth > gaussian + 1e-3).any()
-    assert (truth <= ours + 1e-12).all()
+def places_of(variance: int) -> Samples:
+    """Where the mass is."""
+    reach = int(7 * math.sqrt(variance)) + 3
+    return np.arange(-reach, reach + 1)
 
 
-@settings(max_examples=10)
-@given(rates, st.floats(0.6, 8.0), st.integers(1, 60))
-def test_epsilon_is_never_below_that_of_continuous_noise(
-    rate: float, noise: float, count: int
-) -> None:
-    """By RDP alone; the PLD beside it is the continuous one's, and says so by agreeing."""
-    found = epsilon_of(integers(noise, count, rate), DELTA, ADD_REMOVE, interval=1e-3)
-    reference = epsilon_of(sampled(rate, noise, count), DELTA, ADD_REMOVE, interval=1e-3)
-    assert found.method == "rdp"
-    assert found.rdp is not None
-    assert found.rdp <= found.epsilon < found.rdp + 2e-4
-    assert found.epsilon >= reference.epsilon - 1e-4
-    assert found.pld == reference.pld
-    assert found.agree
+@pytest.mark.parametrize("variance", [1, 3, 100, 2500])
+def test_a_discrete_gaussian_is_one(variance: int) -> None:
+    """By a G-test of every value."""
+    places = places_of(variance)
+    samples = discrete_gaussian(variance, SAMPLES, fresh())
+    assert p_value(samples, gaussian_pmf(variance, places), places) > ALPHA
 
 
-def test_shared_noise_costs_what_rdp_says_of_it() -> None:
-    """Known answers, worked out by hand: min over whole orders of ρα + ln(1-1/α) - ln(αδ)/(α-1)."""
-    rho = 10 / (2 * 4.0**2)
-    by_hand = min(
-        rho * order + math.log1p(-1 / order) - math.log(order * DELTA) / (order - 1)
-        for order in WHOLE
+@pytest.mark.parametrize("variance", [1, 10, 900, 10_000])
+def test_a_skellam_is_one(variance: int) -> None:
+    """Likewise; 10,000 is beyond where its recurrence starts further out."""
+    places = places_of(variance)
+    samples = skellam(variance, SAMPLES, fresh())
+    assert p_value(samples, skellam_pmf(variance, places), places) > ALPHA
+
+
+@pytest.mark.parametrize("variance", [90_001, 9 * 10**8, 10**12])
+def test_a_wide_one_is_made_of_two(variance: int) -> None:
+    """Variance, shape, and each residue of the step alike."""
+    samples = discrete_gaussian(variance, SAMPLES, fresh())
+    chi = stats.chi2(SAMPLES)
+    total = float((samples.astype(float) ** 2).sum()) / variance
+    assert min(chi.cdf(total), chi.sf(total)) > ALPHA / 2
+    assert stats.kstest(samples / math.sqrt(variance), "norm").pvalue > ALPHA
+    step, narrow, wide = _split(variance)
+    assert narrow + step**2 * wide == variance
+    assert math.sqrt(narrow * wide / variance) >= 3.0
+    residues = np.bincount(samples % step, minlength=step)
+    assert stats.chisquare(residues).pvalue > ALPHA
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda v, n, s: np.rint(s.gaussian(n) * math.sqrt(v)).astype(np.int64),
+        lambda v, n, s: discrete_gaussian(v, n, s) + (s.uniform(n) < 0.02),
+        lambda v, n, s: np.abs(discrete_gaussian(v, n, s)),
+        skellam,
+    ],
+    ids=["a rounded float", "a shift", "one side", "another family"],
+)
+def test_another_distribution_is_found_out(wrong: object) -> None:
+    """The test above would reject it."""
+    samples = wrong(1, SAMPLES, fresh())  # type: ignore[operator]
+    assert p_value(samples, gaussian_pmf(1, places_of(1)), places_of(1)) < ALPHA
+
+
+def test_shares_of_skellam_add_up_to_one() -> None:
+    """Closed under sums: eight of variance 25 are one of 200."""
+    total = np.sum([skellam(25, SAMPLES // 2, fresh()) for _ in range(8)], axis=0)
+    assert p_value(total, skellam_pmf(200, places_of(200)), places_of(200)) > ALPHA
+
+
+def test_one_key_gives_one_noise_and_a_stream_never_repeats_itself() -> None:
+    """A seeded run is repeatable; two draws of a stream are independent."""
+    first, again = (discrete_gaussian(100, 5000, RandomStream(b"k" * 32)) for _ in range(2))
+    assert (first == again).all()
+    stream = RandomStream(b"k" * 32)
+    one, two = discrete_gaussian(100, 50_000, stream), discrete_gaussian(100, 50_000, stream)
+    assert abs(float(np.corrcoef(one, two)[0, 1])) < 5.0 / math.sqrt(50_000)
+
+
+@pytest.mark.parametrize("variance", [0, -1, 1.5, math.nan, True])
+def test_no_noise_is_refused(variance: object) -> None:
+    """A variance is a whole number above 0."""
+    with pytest.raises(ConfigurationError):
+        discrete_gaussian(variance, 1, fresh())  # type: ignore[arg-type]
+
+
+def test_a_noise_too_wide_is_refused() -> None:
+    """Rather than drawn wrongly or for hours."""
+    with pytest.raises(ConfigurationError):
+        skellam(WIDEST_SKELLAM + 1, 1, fresh())
+    with pytest.raises(ConfigurationError):
+        discrete_gaussian(WIDEST_GAUSSIAN + 1, 1, fresh())
+    with pytest.raises(ConfigurationError):
+        InversionTable(())
+
+
+class Scripted(RandomStream):
+    """A stream that says what it was told."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(b"x" * 32)
+        self._left = content
+
+    def take(self, count: int) -> bytes:
+        """The next of it."""
+        found, self._left = self._left[:count], self._left[count:]
+        assert len(found) == count
+        return found
+
+
+@pytest.mark.parametrize(("last", "expected"), [(0, -1), (1, 0), (2**128 - 1, 0)])
+def test_where_64_bits_do_not_decide_the_next_do(last: int, expected: int) -> None:
+    """P = 1/3 each: the first threshold is 0.0101…; its bits, then more or fewer."""
+    table = InversionTable((1, 1))
+    exact = (1 << inversion.PRECISION) // 3
+    words = exact >> 128
+    following = exact & ((1 << 128) - 1)
+    tail = {0: following - 1, 1: following, 2**128 - 1: last}[last]
+    top, rest = words >> 48, words & ((1 << 48) - 1)
+    stream = Scripted(
+        top.to_bytes(2, "little") + rest.to_bytes(6, "little") + tail.to_bytes(16, "little")
     )
-    assert epsilon_of(integers(4.0, 10), DELTA, ZERO_OUT).rdp == pytest.approx(by_hand, abs=1e-9)
-    assert epsilon_of(integers(4.0, 10), DELTA, ZERO_OUT).epsilon > by_hand
-
-
-def test_replace_one_is_refused() -> None:
-    """Sampled or not, alone or beside a Gaussian: no bound under it is known."""
-    for event in (integers(2.0), integers(2.0, 3, 0.1)):
-        for whole in (event, dp.ComposedDpEvent([gaussians(1.0, 1), event])):
-            with pytest.raises(PrivacyError, match="replace-one"):
-                epsilon_of(whole, DELTA, Adjacency.REPLACE_ONE)
-    assert renyi_curve(IntegerNoiseDpEvent(2.0), Adjacency.REPLACE_ONE) is None
-    assert PrivacyProfile(integers(2.0), 1.0, Adjacency.REPLACE_ONE).renyi() == []
-    with pytest.raises(PrivacyError, match="replace-one"):
-        renyi_cost(integers(2.0), Adjacency.REPLACE_ONE, unit="record")
-
-
-@pytest.mark.parametrize("event", [IntegerNoiseDpEvent(1.5), integers(1.5, 7, 0.25)], ids=str)
-def test_the_event_survives_json(event: dp.DpEvent) -> None:
-    """And is never read back as a Gaussian."""
-    text = json.dumps(event_to_json(event))
-    assert "integer_noise" in text
-    assert event_from_json(json.loads(text)) == event
-    assert event_from_json(json.loads(text.replace("integer_noise", "gaussian"))) != event
-
-
-def test_beside_gaussians_all_is_bounded_by_rdp() -> None:
-    """One step of integer noise takes the distribution from all others too."""
-    mixed = dp.ComposedDpEvent([sampled(0.2, 1.5, 20), integers(3.0, 2), gaussians(5.0, 1)])
-    plain = dp.ComposedDpEvent([sampled(0.2, 1.5, 20), gaussians(3.0, 2), gaussians(5.0, 1)])
-    found, reference = (epsilon_of(event, DELTA, ADD_REMOVE) for event in (mixed, plain))
-    assert found.method == "rdp"
-    assert found.epsilon > reference.epsilon
-    assert found.pld == reference.pld
-
-
-def test_what_has_no_renyi_bound_is_not_accounted_beside_it() -> None:
-    """Truncated sampling: the library knows no divergence of it. No privacy stays none."""
-    truncated = dp.TruncatedSubsampledGaussianDpEvent(100, 0.5, 80, 5.0)
-    with pytest.raises(PrivacyError, match="Rényi bounds"):
-        epsilon_of(dp.ComposedDpEvent([truncated, integers(2.0)]), DELTA, ZERO_OUT)
-    nothing = dp.ComposedDpEvent([dp.NonPrivateDpEvent(), integers(2.0)])
-    assert epsilon_of(nothing, DELTA, ZERO_OUT).epsilon == math.inf
-    assert epsilon_of(integers(0.0), DELTA, ZERO_OUT).epsilon == math.inf
-    assert PrivacyProfile(nothing, math.inf, ZERO_OUT).advantage() == 1.0
-
-
-@settings(max_examples=10)
-@given(rates, st.floats(0.6, 8.0), st.integers(1, 40), st.sampled_from([ADD_REMOVE, ZERO_OUT]))
-def test_an_attacker_reaches_no_less_than_against_continuous_noise(
-    rate: float, noise: float, count: int, adjacency: Adjacency
-) -> None:
-    """δ(ε), error rates and certainty; μ and ρ, which are of Gaussians, there are none."""
-    found, reference = (
-        PrivacyProfile(event, epsilon_of(event, DELTA, adjacency).epsilon, adjacency)
-        for event in (integers(noise, count, rate), sampled(rate, noise, count))
-    )
-    places = np.linspace(0.0, 2.0 * reference.epsilon + 1.0, 30)
-    assert (found.delta_at(places) >= reference.delta_at(places) - 2e-12).all()
-    alarms = np.array([1e-4, 1e-3, 0.1])
-    ours, theirs = (p.true_positive_rates(alarms) for p in (found, reference))
-    assert (ours >= theirs * (1 - 1e-3) - 1e-9).all()
-    assert found.posterior(DELTA) >= reference.posterior(DELTA) - 1e-6
-    assert (found.mu, found.rho) == (None, None)
-    assert found.delta_at(np.array([found.epsilon]))[0] <= DELTA * (1 + 1e-6)
-
-
-def test_without_sampling_the_integer_noise_stays() -> None:
-    """Whoever knows the draw meets the same noise, not a continuous one."""
-    event = integers(1.5, 4, 0.25)
-    assert without_sampling(merged(event)) == ((IntegerNoiseDpEvent(1.5), 4),)
-    [(step, _)] = merged(event)
-    assert is_integer(step)
-    assert not is_integer(continuous(step))
-    assert continuous(dp.NonPrivateDpEvent()) == dp.NonPrivateDpEvent()
-
-
-@settings(max_examples=10)
-@given(st.floats(0.01, 0.9), st.floats(1.0, 8.0), st.integers(1, 20), st.integers(1, 5))
-def test_several_records_cost_no_less_than_under_continuous_noise(
-    rate: float, noise: float, count: int, records: int
-) -> None:
-    """And no more than if all of them were always drawn; one record is one record."""
-    event = integers(noise, count, rate)
-    found = group_epsilon(event, records, DELTA)
-    assert found >= group_epsilon(sampled(rate, noise, count), records, DELTA) * 0.98 - 2e-3
-    assert found <= epsilon_of(integers(noise / records, count), DELTA, ADD_REMOVE).epsilon + 2e-4
-    if records == 1:
-        assert found == pytest.approx(epsilon_of(event, DELTA, ADD_REMOVE).epsilon, abs=2e-4)
-
-
-def test_a_group_under_what_is_not_known_is_refused() -> None:
-    """Beside integer noise too."""
-    truncated = dp.TruncatedSubsampledGaussianDpEvent(100, 0.5, 80, 5.0)
-    with pytest.raises(PrivacyError, match="Gaussian or integer"):
-        group_epsilon(dp.ComposedDpEvent([integers(2.0), truncated]), 2, DELTA)
-
-
-def test_a_ledger_spends_at_least_the_gaussian_s() -> None:
-    """At each order that it keeps; the owner of a client's data knows that it was asked."""
-    ours = renyi_cost(integers(2.0, 5, 0.3), ADD_REMOVE, unit="record")
-    theirs = renyi_cost(sampled(0.3, 2.0, 5), ADD_REMOVE, unit="record")
-    for order, cost, other in zip(RENYI_ORDERS, ours, theirs, strict=True):
-        # At orders between, the library's own series may not converge: then it has no bound.
-        assert cost == other if order == int(order) else cost >= min(other, ours[0])
-    asked = renyi_cost(integers(2.0, 5, 0.3), ZERO_OUT, unit="client")
-    assert asked == renyi_cost(integers(2.0, 5), ZERO_OUT, unit="client")
+    assert table.sample(1, stream).tolist() == [expected]

@@ -59,9 +59,9 @@ def test_the_digest_of_a_plan_never_changes() -> None:
     )
     assert plan.canonical() == (
         '{"aggregation":null,"cohort_sample_rate":1.0,"delta":1e-05,"epsilon_budget":8.0,'
-        '"evaluation":null,"mechanism":{"batch_size":100,"clipping_norm":1.0,'
-        '"distributed":false,"kind":"record","noise_multiplier":1.22,"sample_rate":0.2,'
-        '"steps_per_round":1},"population":20,"rounds":60,"statistics":null}'
+        '"evaluation":null,"mechanism":{"batch_size":100,"clipping_norm":1.0,"distributed":false,'
+        '"kind":"record","noise_multiplier":1.22,'
+        '"sample_rate":0.2,"steps_per_round":1},"population":20,"rounds":60,"statistics":null}'
     )
     assert plan.digest() == "ab215df529a0a12e86a10bcab2289e73e84bcea44c1cae17b4f78e94e27fb9d6"
 

@@ -1,0 +1,120 @@
+"""The updates of one round's cohort, collected one by one or as a sum under masks."""
+
+import math
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from server.aggregation import RoundSum
+from server.exchange import cut, exchange
+from server.replies import decoded, left_out
+from server.roster import Roster
+from server.secure_sum import SecureSums
+from shared.config import RunConfig
+from shared.dp.plan import PrivacyPlan
+from shared.errors import ProtocolError, TooFewSurvivors
+from shared.messages import TrainInstruction, TrainReply
+from shared.secagg.encoding import Encoding, update_encoding
+
+
+class UpdateCollector:
+    """Asks cohorts to train.
+
+    Args:
+        config: Deadlines, and how many must answer.
+        plan: Of the run.
+        roster: Who can be asked.
+        grid: How they are reached.
+        sums: Secure aggregation; None: the server sees each update.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        plan: PrivacyPlan,
+        roster: Roster,
+        grid: Grid,
+        sums: SecureSums | None,
+    ) -> None:
+        self._cohort = config.cohort
+        self._plan = plan
+        self._roster = roster
+        self._grid = grid
+        self._sums = sums
+        self.ledger_heads: dict[str, tuple[str, str]] = {}
+
+    def collect(self, instruction: TrainInstruction, cohort: tuple[str, ...]) -> RoundSum:
+        """What `cohort` answered to `instruction`.
+
+        Raises:
+            TooFewSurvivors: the round is void.
+        """
+        total = RoundSum(
+            self._plan,
+            len(instruction.parameters),
+            cohort_size=len(cohort),
+            round_number=instruction.round_number,
+            attempt=instruction.attempt,
+            clipping_norm=instruction.clipping_norm,
+        )
+        if self._sums is None:
+            self._one_by_one(total, instruction, cohort)
+        else:
+            self._as_sum(total, self._sums, instruction, cohort)
+        wanted = math.ceil(self._cohort.minimum_survivors * len(cohort))
+        if total.survivors < wanted:
+            raise TooFewSurvivors(
+                f"round {instruction.round_number} needs {wanted} of {len(cohort)} clients, got "
+                f"{total.survivors}"
+            )
+        return total
+
+    def _as_sum(
+        self,
+        total: RoundSum,
+        sums: SecureSums,
+        instruction: TrainInstruction,
+        cohort: tuple[str, ...],
+    ) -> None:
+        def encoding_of(cohort_size: int) -> Encoding:
+            return update_encoding(self._plan, len(instruction.parameters), cohort_size)
+
+        def upload(position: int, reply: Message) -> bytes:
+            answer = decoded(reply)
+            total.check(answer)
+            self._keep_head(cohort[position], answer)
+            return answer.masked
+
+        found = sums.ask(instruction, cohort, encoding_of, "train", upload)
+        total.settle(found.total, found.survivors, inflation=found.encoding.inflation)
+
+    def _one_by_one(
+        self, total: RoundSum, instruction: TrainInstruction, cohort: tuple[str, ...]
+    ) -> None:
+        number = instruction.round_number
+        record = instruction.to_record()
+        messages = [
+            Message(
+                record,
+                dst_node_id=self._roster.node_ids[client],
+                message_type="train",
+                group_id=str(number),
+            )
+            for client in cohort
+        ]
+        silent = set(range(len(cohort)))
+        for position, reply in exchange(self._grid, messages, self._cohort.timeout_s):
+            silent.discard(position)
+            try:
+                answer = decoded(reply)
+                total.add(position, answer)
+                self._keep_head(cohort[position], answer)
+            except ProtocolError as error:
+                left_out(number, cohort[position], cut(error))
+                total.give_up(position)
+        for position in sorted(silent):
+            left_out(number, cohort[position], "no answer in time")
+
+    def _keep_head(self, client: str, answer: TrainReply) -> None:
+        if answer.ledger_head:
+            self.ledger_heads[client] = (answer.ledger_head, answer.ledger_signature)

@@ -1,0 +1,226 @@
+"""Sums of a cohort's vectors by secure aggregation, over any Flower grid: two exchanges each.
+
+What comes out is a sum over at least the plan's number of survivors, or TooFewSurvivors; no vector
+of one client is ever in this process but under its masks.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from server.exchange import cut, exchange, reason_of
+from server.roster import Roster
+from server.unmasking import Collecting, Unmasking
+from shared.aggregation_messages import UNMASK, UnmaskMessage
+from shared.dp.clipping import Vector
+from shared.dp.plan import PrivacyPlan
+from shared.errors import ProtocolError, TooFewSurvivors
+from shared.messages import TrainInstruction
+from shared.query_messages import QueryInstruction
+from shared.secagg.encoding import Encoding, parameters_of
+from shared.secagg.exchange import RoundContext, UnmaskAnswer
+from shared.secagg.keys import KeyBook, SignedKey
+from shared.secagg.packing import (
+    answer_from_bytes,
+    context_to_bytes,
+    fields,
+    joined,
+    keys_from_bytes,
+    keys_to_bytes,
+    request_to_bytes,
+    upload_from_bytes,
+)
+
+_ASKED_AT_ONCE = 40  # members of a committee: bounds memory; small federations ask all at once
+_LOGGER = logging.getLogger("murmura.server")
+Instruction = TrainInstruction | QueryInstruction
+# The upload in a client's reply; raises ProtocolError where it answers something else.
+Upload = Callable[[int, Message], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecureSum:
+    """What one attempt came to.
+
+    Attributes:
+        total: Sum of the survivors' vectors, with the noise that they shared, shape (d,).
+        survivors: How many they are.
+        encoding: What rounding did to one unit.
+    """
+
+    total: Vector = field(repr=False)
+    survivors: int
+    encoding: Encoding
+
+
+class SecureSums:
+    """Asks cohorts for sums.
+
+    Args:
+        plan: Of the run.
+        roster: Who can be asked; each has announced its key.
+        grid: How they are reached.
+        run_id: Of the run, as clients know it.
+        timeout_s: Of each exchange.
+
+    Raises:
+        ProtocolError: an announcement that is none.
+    """
+
+    def __init__(
+        self, plan: PrivacyPlan, roster: Roster, grid: Grid, *, run_id: str, timeout_s: float
+    ) -> None:
+        self._plan = plan
+        self._roster = roster
+        self._grid = grid
+        self._run_id = run_id
+        self._timeout_s = timeout_s
+        self._identities: dict[str, bytes] = {}
+        self._keys = tuple(self._announced(client) for client in roster.client_ids)
+        self._packed = keys_to_bytes(self._keys)
+        self._informed: set[str] = set()
+        # Refused as a client refuses it, before anybody trains in vain. Identities are those that
+        # the clients brought: only they know the roster, and only they need it.
+        self._book = KeyBook.checked(self._keys, self._identities, run_id, plan.digest())
+
+    def ask(
+        self,
+        instruction: Instruction,
+        cohort: tuple[str, ...],
+        encoding_of: Callable[[int], Encoding],
+        message_type: str,
+        upload: Upload,
+    ) -> SecureSum:
+        """The sum of what `cohort` answers to `instruction`.
+
+        Args:
+            instruction: As all of them receive it, but for keys.
+            cohort: Ascending.
+            encoding_of: Of their vectors, by the cohort's size.
+            message_type: Of the first exchange.
+            upload: Reads the masked upload out of the reply of the client at a position.
+
+        Raises:
+            TooFewSurvivors: too few uploads or answers, or a cohort too small to hide anybody.
+        """
+        try:
+            parameters = parameters_of(self._plan, len(cohort))
+        except ValueError as error:
+            raise TooFewSurvivors(f"expected a cohort that hides each in it: {error}") from error
+        encoding = encoding_of(len(cohort))
+        context = RoundContext(
+            run_id=self._run_id,
+            plan=self._plan.digest(),
+            roster=self._book.digest,
+            model=instruction.digest(),
+            kind=instruction.kind,
+            round_number=instruction.round_number,
+            attempt=instruction.attempt,
+            cohort=cohort,
+            bits=encoding.bits,
+        )
+        collecting = Collecting.of(context, encoding.length, self._identities, parameters)
+        messages = self._instructions(instruction, context, message_type)
+        self._collect(collecting, messages, upload)
+        unmasking = collecting.close()
+        self._unmask(unmasking)
+        total = encoding.decode(unmasking.finish(), context.model)
+        return SecureSum(total=total, survivors=len(collecting.headers), encoding=encoding)
+
+    def _announced(self, client: str) -> SignedKey:
+        packed, identity = fields(self._roster.announcements[client], 2)
+        keys = keys_from_bytes(packed)
+        if [key.client_id for key in keys] != [client]:
+            raise ProtocolError(f"expected one key of {client!r} itself, got others")
+        self._identities[client] = identity
+        return keys[0]
+
+    def _instructions(
+        self, instruction: Instruction, context: RoundContext, message_type: str
+    ) -> list[Message]:
+        packed = context_to_bytes(context)
+        # Two records, whoever gets them: of clients that know all keys, and of the others.
+        known, fresh = (
+            replace(instruction, aggregation=joined(keys, packed)).to_record()
+            for keys in (b"", self._packed)
+        )
+        return [
+            Message(
+                known if client in self._informed else fresh,
+                dst_node_id=self._roster.node_ids[client],
+                message_type=message_type,
+                group_id=str(instruction.round_number),
+            )
+            for client in context.cohort
+        ]
+
+    def _collect(self, collecting: Collecting, messages: Sequence[Message], upload: Upload) -> None:
+        context, committee = collecting.context, collecting.graph.committee
+        length = len(collecting.total)
+        silent = set(context.cohort)
+        for position, reply in exchange(self._grid, messages, self._timeout_s):
+            client = context.cohort[position]
+            silent.discard(client)
+            try:
+                content = upload(position, reply)
+                found = upload_from_bytes(content, committee, context.bits, length)
+                if found.header.client_id != client:
+                    raise ProtocolError(f"expected the upload of {client!r}, got another's")
+                collecting.add(found)
+                self._informed.add(client)
+            except ProtocolError as error:
+                _left_out(context, client, cut(error))
+        for client in sorted(silent):
+            _left_out(context, client, "no answer in time")
+
+    def _unmask(self, unmasking: Unmasking) -> None:
+        """Ask the committee, whoever uploaded first, until enough have answered."""
+        collected = unmasking.collected
+        context, survivors = collected.context, collected.headers.keys()
+        members = sorted(
+            collected.graph.committee, key=lambda member: (member not in survivors, member)
+        )
+        for start in range(0, len(members), _ASKED_AT_ONCE):
+            asked = members[start : start + _ASKED_AT_ONCE]
+            messages = [self._request(unmasking, member) for member in asked]
+            for position, reply in exchange(self._grid, messages, self._timeout_s):
+                try:
+                    unmasking.add(_answer(reply, unmasking, asked[position]))
+                except ProtocolError as error:
+                    _left_out(context, asked[position], cut(error))
+                if unmasking.complete:
+                    return
+
+    def _request(self, unmasking: Unmasking, member: str) -> Message:
+        context = unmasking.collected.context
+        asked = UnmaskMessage(
+            kind=context.kind,
+            round_number=context.round_number,
+            attempt=context.attempt,
+            content=request_to_bytes(unmasking.request(member)),
+        )
+        return Message(
+            asked.to_record(),
+            dst_node_id=self._roster.node_ids[member],
+            message_type=UNMASK,
+            group_id=str(context.round_number),
+        )
+
+
+def _answer(reply: Message, unmasking: Unmasking, member: str) -> UnmaskAnswer:
+    if reply.has_error():
+        raise ProtocolError(reason_of(reply))
+    content = UnmaskMessage.from_record(reply.content).content
+    answer = answer_from_bytes(content, unmasking.collected.headers, unmasking.pairs)
+    if answer.member != member:
+        raise ProtocolError(f"expected the answer of {member!r}, got another's")
+    return answer
+
+
+def _left_out(context: RoundContext, client: str, why: str) -> None:
+    _LOGGER.warning(
+        "%s, round %d: %s is left out: %s", context.kind, context.round_number, client, why
+    )

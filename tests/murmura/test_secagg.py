@@ -1,0 +1,55 @@
+"""`murmura secagg`: parameters that hold, and keys that stay where they are made."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from client.identity import ROSTER_FORMAT, read_identity, read_roster
+from murmura.cli import main
+from murmura.exit_codes import ExitCode
+
+
+def test_parameters_of_a_thousand_clients(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the issue asks them: neighbours, committee, thresholds, bits, upload, time."""
+    arguments = "secagg parameters --clients 1000 --corrupt 0.1 --dropped 0.1 --model-size 1e6"
+    assert main([*arguments.split(), "--json"]) == ExitCode.OK
+    found = json.loads(capsys.readouterr().out)
+    assert (found["corrupt"], found["dropped"], found["survivors"]) == (100, 100, 900)
+    assert found["threshold"] <= found["committee"] < 1000
+    assert found["vector_bytes"] == 5 * 2**20 // 2
+    assert found["mask_seconds"] > 0.0
+    assert main(arguments.split()) == ExitCode.OK
+    shown = capsys.readouterr().out
+    for word in ("committee", "upload", "0.66 of float32", "enrolled"):
+        assert word in shown
+
+
+def test_a_small_federation_masks_all_with_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """Three sites are the fewest."""
+    assert main(["secagg", "parameters", "--clients", "3", "--model-size", "100"]) == ExitCode.OK
+    assert "all with all" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--clients 2", "--clients 10 --model-size 1.5", "--clients 10 --bits 12"]
+)
+def test_parameters_that_do_not_hold_are_refused(arguments: str) -> None:
+    """By the status of a wrong configuration."""
+    assert main(["secagg", "parameters", *arguments.split()]) == ExitCode.CONFIGURATION
+
+
+def test_an_identity_is_made_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Readable by its owner alone; its entry makes a roster; no key is ever replaced."""
+    path = tmp_path / "key.pem"
+    arguments = ["secagg", "identity", "--out", str(path), "--name", "a"]
+    assert main([*arguments, "--json"]) == ExitCode.OK
+    entry = json.loads(capsys.readouterr().out)["roster_entry"]
+    assert path.stat().st_mode & 0o077 == 0
+    (tmp_path / "roster").write_text(json.dumps({"format": ROSTER_FORMAT, "clients": entry}))
+    known = read_roster(tmp_path / "roster")
+    assert known["a"] == read_identity(path).public_key().public_bytes_raw()
+    assert main(arguments) == ExitCode.DATA
+    other = ["secagg", "identity", "--out", str(tmp_path / "other"), "--name", "b"]
+    assert main(other) == ExitCode.OK
+    assert "stays here" in capsys.readouterr().out
