@@ -28,7 +28,6 @@ from shared.secagg.keys import KeyBook
 from shared.secagg.packing import (
     answer_to_bytes,
     context_from_bytes,
-    context_to_bytes,
     fields,
     joined,
     keys_from_bytes,
@@ -75,15 +74,16 @@ class SecureClient:
         self,
         instruction: TrainInstruction | QueryInstruction,
         encoding_of: Callable[[int], Encoding],
-        encoded: Callable[[Encoding], Integers],
+        encoded: Callable[[Encoding, bytes], Integers],
     ) -> bytes:
         """The masked upload that answers `instruction`.
 
         Args:
             instruction: Checked against the plan.
             encoding_of: Of this kind of vector, by the size of the cohort.
-            encoded: Trains and encodes. Called once all else is checked, and never for an attempt
-                that was answered before, which gets the same bytes again.
+            encoded: Trains and encodes, given the instruction's digest. Called once all else is
+                checked, and never for an attempt that was answered before, which gets the same
+                bytes again.
 
         Raises:
             AggregationRefused: the context is not one that this client may answer.
@@ -91,14 +91,14 @@ class SecureClient:
         keys, content = fields(instruction.aggregation, 2)
         context = context_from_bytes(content)
         said = (context.model, context.kind, context.round_number, context.attempt)
-        asked = (instruction.kind, instruction.round_number, instruction.attempt)
-        if said != (instruction.digest(), *asked):
+        digest = instruction.digest()
+        if said != (digest, instruction.kind, instruction.round_number, instruction.attempt):
             raise AggregationRefused(
                 Refusal.CONTEXT_CHANGED, "expected the context of the instruction it came with"
             )
         ready, pending = self._stages(keys)
         if pending is not None and pending.context == context:
-            return _sent(pending)
+            return _packed(pending)
         ready.check(context)
         ready.graph(context)
         encoding = encoding_of(len(context.cohort))
@@ -106,9 +106,11 @@ class SecureClient:
             raise AggregationRefused(
                 Refusal.PLAN_CHANGED, f"expected a ring of {encoding.bits}, got {context.bits}"
             )
-        masked = ready.mask(context, encoded(encoding))
-        self._store(masked.ready.announced, masked.ready, _pending(masked))
-        return _sent(masked)
+        masked = ready.mask(context, encoded(encoding, digest))
+        sent = _packed(masked)
+        length = str(encoding.length).encode()
+        self._store(masked.ready.announced, masked.ready, joined(content, length, sent))
+        return sent
 
     def unmask(self, content: bytes) -> bytes:
         """This member's shares, once.
@@ -170,13 +172,8 @@ class SecureClient:
         )
 
 
-def _sent(masked: Masked) -> bytes:
+def _packed(masked: Masked) -> bytes:
     return upload_to_bytes(masked.upload, masked.graph.committee, masked.context.bits)
-
-
-def _pending(masked: Masked) -> bytes:
-    length = len(masked.upload.masked)
-    return joined(context_to_bytes(masked.context), str(length).encode(), _sent(masked))
 
 
 def _masked(ready: Ready, pending: bytes) -> Masked:

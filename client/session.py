@@ -194,11 +194,11 @@ class Session:
         labels = (instruction.kind, site.client_id, instruction.round_number, instruction.attempt)
         heads: list[LedgerHead | None] = [None]
 
-        def encoded(encoding: Encoding) -> Integers:
+        def encoded(encoding: Encoding, digest: bytes) -> Integers:
             def whole() -> Integers:
                 return encoding.encode(
                     answer().astype(np.float64),
-                    instruction.digest(),
+                    digest,
                     self._randomness.stream("rounding", *labels),
                     self._randomness.stream("noise_share", *labels),
                 )

@@ -23,7 +23,7 @@ from shared.dp.noise import gaussian_noise
 from shared.dp.plan import PrivacyPlan
 from shared.dp.queries import SumQuery, noisy_sum_of_units
 from shared.dp.randomness import Randomness, RandomStream
-from shared.errors import ProtocolError
+from shared.errors import ProtocolError, TooFewSurvivors
 from shared.normalisation import Normalisation
 from shared.parameters import FlatVector
 from shared.query_messages import MESSAGE_TYPES, QueryInstruction, QueryReply
@@ -78,6 +78,7 @@ class PrivateQueries:
 
         Raises:
             BudgetExhausted: the question would overspend.
+            TooFewSurvivors: too few answered to be summed under masks.
         """
         query = self._plan.statistics
         if query is None:
@@ -91,6 +92,8 @@ class PrivateQueries:
     ) -> PrivateScores | None:
         """Loss and accuracy on the sites' own data; None where it is not asked in this round.
 
+        Under secure aggregation also None where too few answered: charged, and not asked again.
+
         Raises:
             BudgetExhausted: the question would overspend.
         """
@@ -98,7 +101,12 @@ class PrivateQueries:
         if query is None or not query.due(round_number):
             return None
         vector = _NOTHING if normalisation is None else normalisation.vector()
-        sums, expected = self._ask("evaluate", query, round_number, parameters, vector)
+        try:
+            sums, expected = self._ask("evaluate", query, round_number, parameters, vector)
+        except TooFewSurvivors as error:
+            # A round of training that stands is not thrown away for its scores.
+            _LOGGER.warning("round %d has no private scores: %s", round_number, error)
+            return None
         # At client level the number of units is public; at record level it was asked for.
         count = max(1.0, float(sums[2]) if expected is None else expected)
         bound = self._config.evaluation.loss_bound

@@ -26,7 +26,7 @@ from shared.secagg.keys import check_signature
 from shared.secagg.parameters import AggregationParameters
 from shared.secagg.prg import add_masks
 from shared.secagg.ring import Integers, Words, from_ring, word
-from shared.secagg.shamir import Reconstruction
+from shared.secagg.shamir import Reconstruction, is_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +154,9 @@ class Unmasking:
             raise ProtocolError("expected an answer of this context, got another")
         if answer.own.keys() != headers.keys() or answer.pairs.keys() != set(self.pairs):
             raise ProtocolError("expected the shares that were asked for, got others")
+        # Here, where one member is left out, and not at the end, where the round would be lost.
+        if not all(map(is_share, (*answer.own.values(), *answer.pairs.values()))):
+            raise ProtocolError("expected shares of the field, got something else")
         self.answers[answer.member] = answer
 
     @property

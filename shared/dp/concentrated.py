@@ -10,6 +10,7 @@ discrete Gaussians; Agarwal, Kairouz & Liu 2021 (arXiv:2110.04995), theorem 3.5,
 """
 
 import math
+from functools import lru_cache
 
 from shared.errors import ConfigurationError
 
@@ -49,6 +50,7 @@ def noise_multiplier_of(
     return (1.0 - _ROUNDING) / math.sqrt(squared)
 
 
+@lru_cache(maxsize=256)
 def share_variance_for(
     *, family: str, noise_multiplier: float, sensitivity: float, honest: int, dimension: int
 ) -> int:

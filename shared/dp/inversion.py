@@ -9,7 +9,6 @@ Source: Devroye 1986, chapter III (inversion with a guide table).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,34 +22,31 @@ _UNCLEAR = np.iinfo(np.int32).min
 _CHUNK = 1 << 16
 
 
-@dataclass(frozen=True)
 class InversionTable:
     """A symmetric distribution on -m..m.
 
     Args:
         weights: Positive whole numbers in proportion to P[X = k], k = 0..m.
+
+    Raises:
+        ConfigurationError: no weights.
     """
 
-    weights: Sequence[int] = field(repr=False)
+    __slots__ = ("_exact", "_guide", "_middle", "_words")
 
-    def __post_init__(self) -> None:
-        """Find thresholds and guide.
-
-        Raises:
-            ConfigurationError: no weights.
-        """
-        if not self.weights or min(self.weights[0], self.weights[-1]) < 0:
-            raise ConfigurationError("expected weights of at least 0, got none or others")
-        both = [*reversed(self.weights[1:]), *self.weights]
+    def __init__(self, weights: Sequence[int]) -> None:
+        if not weights:
+            raise ConfigurationError("expected weights, got none")
+        both = [*reversed(weights[1:]), *weights]
         total, reached = sum(both), 0
-        exact = []
+        self._middle = len(weights) - 1
+        self._exact: list[int] = []
         for weight in both[:-1]:
             reached += weight
-            exact.append((reached << PRECISION) // total)
-        object.__setattr__(self, "_exact", exact)
-        words = np.array([value >> (PRECISION - 64) for value in exact], dtype=np.uint64)
-        object.__setattr__(self, "_words", words)
-        object.__setattr__(self, "_guide", _guide(words, len(self.weights) - 1))
+            self._exact.append((reached << PRECISION) // total)
+        shifted = [value >> (PRECISION - 64) for value in self._exact]
+        self._words = np.array(shifted, dtype=np.uint64)
+        self._guide = _guide(self._words, self._middle)
 
     def sample(self, count: int, stream: RandomStream) -> Integers:
         """Independent samples, shape (count,)."""
@@ -61,9 +57,8 @@ class InversionTable:
         return out
 
     def _chunk(self, count: int, stream: RandomStream) -> NDArray[np.int32]:
-        guide: NDArray[np.int32] = self._guide  # type: ignore[attr-defined]
         top = np.frombuffer(stream.take(2 * count), dtype="<u2")
-        found = guide.take(top)
+        found = self._guide.take(top)
         unclear = np.flatnonzero(found == _UNCLEAR)
         if len(unclear):
             found[unclear] = self._refined(top[unclear], stream)
@@ -71,7 +66,7 @@ class InversionTable:
 
     def _refined(self, top: NDArray[np.uint16], stream: RandomStream) -> NDArray[np.int32]:
         """The samples of uniform numbers that begin with `top`, from 48 bits more."""
-        words: NDArray[np.uint64] = self._words  # type: ignore[attr-defined]
+        words = self._words
         rest = np.zeros((len(top), 8), dtype=np.uint8)
         rest[:, :6] = np.frombuffer(stream.take(6 * len(top)), dtype=np.uint8).reshape(-1, 6)
         uniform = rest.view("<u8")[:, 0] | (top.astype(np.uint64) << np.uint64(48))
@@ -80,11 +75,11 @@ class InversionTable:
         ties = np.flatnonzero((places > 0) & (words[np.maximum(places - 1, 0)] == uniform))
         for tie in ties:
             places[tie] = self._exactly(int(uniform[tie]), stream)
-        shifted: NDArray[np.int32] = (places - (len(self.weights) - 1)).astype(np.int32)
+        shifted: NDArray[np.int32] = (places - self._middle).astype(np.int32)
         return shifted
 
     def _exactly(self, uniform: int, stream: RandomStream) -> int:
-        exact: list[int] = self._exact  # type: ignore[attr-defined]
+        exact = self._exact
         bits = PRECISION - 64
         whole = (uniform << bits) | int.from_bytes(stream.take(bits // 8), "little")
         low, high = 0, len(exact)

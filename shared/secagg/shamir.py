@@ -86,6 +86,11 @@ def _in_bytes(numbers: NDArray[np.int64]) -> list[bytes]:
     return [bytes(row.tobytes()) for row in words]
 
 
+def is_share(content: bytes) -> bool:
+    """Whether `content` can be a share: 32 bytes below the prime."""
+    return len(content) == _BYTES and int.from_bytes(content, "big") < PRIME
+
+
 class Reconstruction:
     """Gives back secrets that the same holders hold; its coefficients are made once.
 
@@ -110,7 +115,7 @@ class Reconstruction:
         total = 0
         for x, weight in self._weights.items():
             share = shares.get(x, b"")
-            if len(share) != _BYTES or int.from_bytes(share, "big") >= PRIME:
+            if not is_share(share):
                 raise ProtocolError(f"expected a share of 32 bytes in the field of holder {x}")
             total += weight * int.from_bytes(share, "big")
         return (total % PRIME).to_bytes(_BYTES, "big")

@@ -50,13 +50,12 @@ def test_a_site_is_who_its_roster_says(tmp_path: Path) -> None:
     assert found.enrolled == {n: k.public_key().public_bytes_raw() for n, k in KEYS.items()}
 
 
-def test_a_demonstration_derives_both(tmp_path: Path) -> None:
+def test_a_demonstration_derives_both() -> None:
     """Every node the same roster; nothing is kept from anybody."""
     nodes = [{"partition-id": i, "num-partitions": 3, "allow-seeded-runs": True} for i in range(3)]
     found = [membership(this_site(node, CONFIG), PLAN) for node in nodes]
     assert found[0].enrolled == found[2].enrolled
     assert len(found[0].enrolled) == 3
-    del tmp_path
 
 
 def test_a_site_without_files_or_out_of_place_is_refused(tmp_path: Path) -> None:

@@ -23,21 +23,27 @@ SEEDED: dict[str, Scalar] = {
 }
 
 
+def both_ways(config: dict[str, Scalar], folder: Path) -> tuple[Path, Path]:
+    """The run in this process and over SuperNodes, which gave the same model bytes."""
+    simulated = simulate(config | {"output.dir": str(folder / "simulated")})
+    deployed = folder / "deployed" / "two-transports"
+    with deployment(ROOT, folder, supernodes=int(config["population.size"])) as federation:
+        overrides = config | {"output.dir": str(folder / "deployed")}
+        status = federation.run(overrides, timeout_s=180)
+        logs = "\n".join(log.read_text()[-3000:] for log in sorted(folder.glob("*.log")))
+        assert status == "finished:completed", logs
+    model = "model.safetensors"
+    assert (deployed / model).read_bytes() == (simulated / model).read_bytes()
+    return simulated, deployed
+
+
 @pytest.mark.integration
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", ["record", "client"])
 def test_supernodes_train_the_same_model_bytes_as_the_simulation(tmp_path: Path, unit: str) -> None:
     """A seeded run gives the same model, bit for bit, whatever carries the messages."""
     config = SEEDED | {"privacy.unit": unit, "privacy.epsilon_budget": 100.0, "privacy.delta": 0.01}
-    simulated = simulate(config | {"output.dir": str(tmp_path / "simulated")})
-    deployed = tmp_path / "deployed" / "two-transports"
-    with deployment(ROOT, tmp_path, supernodes=2) as federation:
-        overrides = config | {"output.dir": str(tmp_path / "deployed")}
-        status = federation.run(overrides, timeout_s=180)
-        logs = "\n".join(log.read_text()[-3000:] for log in sorted(tmp_path.glob("*.log")))
-        assert status == "finished:completed", logs
-    model = "model.safetensors"
-    assert (deployed / model).read_bytes() == (simulated / model).read_bytes()
+    simulated, deployed = both_ways(config, tmp_path)
     executions = [
         json.loads((folder / "report.json").read_text())["run"]["execution"]
         for folder in (simulated, deployed)
@@ -55,12 +61,4 @@ def test_supernodes_sum_under_masks_as_the_simulation_does(tmp_path: Path) -> No
         "privacy.epsilon_budget": 100.0,
         "evaluation.private_every": 2,
     }
-    simulated = simulate(config | {"output.dir": str(tmp_path / "simulated")})
-    deployed = tmp_path / "deployed" / "two-transports"
-    with deployment(ROOT, tmp_path, supernodes=3) as federation:
-        overrides = config | {"output.dir": str(tmp_path / "deployed")}
-        status = federation.run(overrides, timeout_s=180)
-        logs = "\n".join(log.read_text()[-3000:] for log in sorted(tmp_path.glob("*.log")))
-        assert status == "finished:completed", logs
-    model = "model.safetensors"
-    assert (deployed / model).read_bytes() == (simulated / model).read_bytes()
+    both_ways(config, tmp_path)

@@ -198,7 +198,10 @@ def test_fewer_answers_than_the_threshold_give_nothing() -> None:
 
 
 def test_an_answer_that_is_wrong_is_left_out() -> None:
-    """Of nobody, twice, of another context, of others' shares; a share that is none ends it."""
+    """Of nobody, twice, of another context, of others' shares, and with a share that is none.
+
+    The sum is then formed without that member; a false share that got in would end the round.
+    """
     server, masked = unmasking()
     member = server.collected.graph.committee[0]
     _, answer = masked[member].unmask(server.request(member))
@@ -207,6 +210,8 @@ def test_an_answer_that_is_wrong_is_left_out() -> None:
         replace(answer, context=b"another"),
         replace(answer, own={}),
         replace(answer, pairs={("a", "b"): b""}),
+        replace(answer, own=dict.fromkeys(answer.own, b"\xff" * 32)),
+        replace(answer, own=dict.fromkeys(answer.own, b"short")),
     ):
         with pytest.raises(ProtocolError):
             server.add(bad)

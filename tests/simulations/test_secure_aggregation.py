@@ -141,6 +141,16 @@ def test_too_few_answers_of_the_committee_void_the_round(tmp_path: Path) -> None
     assert charges(tmp_path / "run") == [("train", 1, 1), ("train", 1, 2)]
 
 
+def test_scores_that_come_to_nothing_do_not_cost_the_round(tmp_path: Path) -> None:
+    """Too few answers to an evaluation: charged, left out, and the model is trained on."""
+    script = {(i, "evaluate", "1"): Fault.RAISES for i in range(3)}
+    config = SHARED | {"evaluation.private_every": 1, "privacy.noise_multiplier": 3.0}
+    folder = run(tmp_path, config, faults=Scripted(script))
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["private_accuracy"] is None for line in lines] == [True, False]
+    assert ("evaluate", 1, 1) in charges(folder)
+
+
 def test_a_second_attempt_that_would_overspend_is_not_made(tmp_path: Path) -> None:
     """The budget counts attempts, not rounds."""
     script = {(i, "train", "2"): Fault.UNAVAILABLE for i in range(3)}

@@ -71,7 +71,7 @@ def test_the_least_share_is_enough_and_less_is_not(
 ) -> None:
     """So that t - c honest survivors carry the plan's noise."""
     wanted = {"family": family, "sensitivity": sensitivity, "dimension": dimension}
-    variance = share_variance_for(noise_multiplier=z, honest=honest, **wanted)  # type: ignore[arg-type]
+    variance = share_variance_for(noise_multiplier=z, honest=honest, **wanted)
     reached = noise_multiplier_of(share_variance=variance, shares=honest, **wanted)  # type: ignore[arg-type]
     assert reached >= z
     if variance > 1:
@@ -82,7 +82,7 @@ def test_the_least_share_is_enough_and_less_is_not(
 def test_a_share_by_all_clients_is_too_small() -> None:
     """The planted bug: variance divided by n where t - c are honest."""
     arguments = {"family": "skellam", "sensitivity": 100.0, "dimension": 10}
-    by_all = share_variance_for(noise_multiplier=1.0, honest=20, **arguments)  # type: ignore[arg-type]
+    by_all = share_variance_for(noise_multiplier=1.0, honest=20, **arguments)
     z = noise_multiplier_of(share_variance=by_all, shares=16, **arguments)  # type: ignore[arg-type]
     assert z < 0.9
 
@@ -106,4 +106,4 @@ def test_what_is_outside_its_domain_is_refused(changed: dict[str, float]) -> Non
         "dimension": 1,
     }  # fmt: skip
     with pytest.raises(ConfigurationError):
-        share_variance_for(**(wanted | changed))  # type: ignore[arg-type]
+        share_variance_for(**(wanted | changed))
