@@ -125,6 +125,21 @@ def test_lost_clients_are_left_out_of_the_sum(tmp_path: Path) -> None:
     assert summary["clients_lost"] == 1
 
 
+def test_fifty_clients_mask_with_some_and_trust_a_committee(tmp_path: Path) -> None:
+    """Above forty the graph is sparse: the model is still that of a run without masks, but for
+    rounding, with clients lost in training."""
+    script = {(i, "train", "1"): Fault.RAISES for i in (3, 17, 40)}
+    parts: dict[str, Scalar] = {
+        "population.size": 50, "population.examples_per_client": 20, "rounds": 1,
+        "training.batch_size": 10, "aggregation.bits": 24, "aggregation.dropped_fraction": 0.1,
+    }  # fmt: skip
+    found = [
+        model(run(tmp_path / on, parts, {"secure_aggregation": on}, faults=Scripted(script)))
+        for on in ("off", "on")
+    ]
+    assert 0.0 < np.abs(found[0] - found[1]).max() < 1e-3
+
+
 def test_a_void_round_is_charged_and_tried_again(tmp_path: Path) -> None:
     """Too few uploads once: the second attempt has fresh masks, and both are paid for."""
     script = {(i, "train", "1"): Fault.UNAVAILABLE for i in range(3)}
