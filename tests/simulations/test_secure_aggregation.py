@@ -126,8 +126,10 @@ def test_lost_clients_are_left_out_of_the_sum(tmp_path: Path) -> None:
 
 
 def test_fifty_clients_mask_with_some_and_trust_a_committee(tmp_path: Path) -> None:
-    """Above forty the graph is sparse: the model is still that of a run without masks, but for
-    rounding, with clients lost in training."""
+    """Above forty the graph is sparse.
+
+    The model is still that of a run without masks, but for rounding, with clients lost in training.
+    """
     script = {(i, "train", "1"): Fault.RAISES for i in (3, 17, 40)}
     parts: dict[str, Scalar] = {
         "population.size": 50, "population.examples_per_client": 20, "rounds": 1,
