@@ -25,6 +25,13 @@ class Unit(StrEnum):
     CLIENT = "client"
 
 
+class Noise(StrEnum):
+    """Who adds it."""
+
+    WHOLE = "whole"
+    DISTRIBUTED = "distributed"
+
+
 def plan(  # noqa: PLR0913 - one parameter for each option
     *,
     target_epsilon: Annotated[
@@ -44,6 +51,9 @@ def plan(  # noqa: PLR0913 - one parameter for each option
         float | None, typer.Option(help="Chance of a record in a step (record level).")
     ] = None,
     steps: Annotated[int, typer.Option(help="Noisy steps a round (record level).")] = 1,
+    noise: Annotated[
+        Noise, typer.Option(help="whole, or distributed: each client adds a share of it.")
+    ] = Noise.WHOLE,
     machine: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Plan a run: [bold]noise for a target[/bold], epsilon over rounds and delta, what-if table.
@@ -62,16 +72,17 @@ def plan(  # noqa: PLR0913 - one parameter for each option
         rounds=_in("--rounds", rounds, positive()),
         steps=_in("--steps", steps, positive()),
         delta=_in("--delta", delta, within(0.0, 0.5, open_left=True)),
+        distributed=noise is Noise.DISTRIBUTED,
     )
     if unit is Unit.CLIENT and delta >= 1.0 / population:
         raise ConfigurationError(
             f"--delta must be below 1/population = {1.0 / population:g}, got {delta:g}"
         )
-    noise = _noise(outlook, target_epsilon, noise_multiplier)
+    chosen = _noise(outlook, target_epsilon, noise_multiplier)
     if machine:
-        typer.echo(json_line(_content(outlook, noise, target_epsilon)))
+        typer.echo(json_line(_content(outlook, chosen, target_epsilon)))
         return
-    _show(Console(highlight=False), outlook, noise)
+    _show(Console(highlight=False), outlook, chosen)
 
 
 def _noise(outlook: "Outlook", target: float | None, given: float | None) -> float:
@@ -113,6 +124,7 @@ def _content(outlook: "Outlook", noise: float, target: float | None) -> dict[str
         "epsilon": claim.epsilon,
         "delta": outlook.delta,
         "unit": outlook.unit,
+        "noise": (Noise.DISTRIBUTED if outlook.distributed else Noise.WHOLE).value,
         "adjacency": outlook.adjacency.value,
         "method": claim.method,
         "cross_check": {"pld": claim.pld, "rdp": claim.rdp, "agree": claim.agree},
@@ -153,7 +165,7 @@ def _settings(outlook: "Outlook", noise: float) -> str:
         f"-c rounds={outlook.rounds} -c population.size={outlook.population} "
         f"-c privacy.unit={outlook.unit} -c privacy.noise_multiplier={noise} "
         f"-c privacy.delta={outlook.delta!r}"
-    )
+    ) + " -c privacy.noise=distributed" * outlook.distributed
     if outlook.unit == "client":
         return f"{common} -c cohort.sample_rate={rate}"
     return f"{common} -c training.sample_rate={rate} -c training.steps={outlook.steps}"

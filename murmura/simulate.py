@@ -149,6 +149,8 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
         }
     )
     settings = choose_settings(config, assignments or [], flags, resume)
+    if resume is None:
+        settings = _fitted(settings, quiet=quiet)
     run(settings, Output(machine=machine, quiet=quiet, debug=debug))
 
 
@@ -185,3 +187,13 @@ def choose_settings(
             f"{resume_command(folder)}"
         )
     return settings
+
+
+def _fitted(settings: Settings, *, quiet: bool) -> Settings:
+    from murmura.fitting import NOISE, with_fitted_noise  # noqa: PLC0415 - slow; for runs alone
+
+    fitted = with_fitted_noise(settings)
+    if fitted is not settings and not quiet:
+        budget = fitted["privacy.epsilon_budget"]
+        typer.echo(f"{NOISE} = {fitted[NOISE]}, found to keep epsilon within {budget}", err=True)
+    return fitted

@@ -33,6 +33,7 @@ class Outlook:
         rounds: Number T of rounds.
         steps: Noisy steps a round; 1 at client level.
         delta: Of the claim.
+        distributed: Whether each client adds a share of the noise, in whole numbers.
     """
 
     unit: str
@@ -41,6 +42,7 @@ class Outlook:
     rounds: int
     steps: int
     delta: float
+    distributed: bool = False
 
     @property
     def adjacency(self) -> Adjacency:
@@ -106,6 +108,9 @@ class Outlook:
                 sample_rate=self.sample_rate,
                 population=self.population,
                 cap=cohort_cap(self.population, self.sample_rate),
+                # Shares are summed under masks, and masks name the cohort to all in it.
+                cohort_is_told=self.distributed,
+                distributed=self.distributed,
             )
         return RecordPrivacy(
             clipping_norm=1.0,
@@ -113,6 +118,7 @@ class Outlook:
             sample_rate=self.sample_rate,
             steps_per_round=self.steps,
             batch_size=1,
+            distributed=self.distributed,
         )
 
     def coarse_epsilon(self, noise_multiplier: float) -> float:

@@ -138,3 +138,18 @@ def test_the_calculator_refuses_what_is_no_mechanism(
 ) -> None:
     """Exit 2."""
     assert murmura(*STEPS, *options) == 2
+
+
+def test_distributed_noise_costs_more_and_the_settings_say_it(
+    murmura: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same target asks for more noise; what is printed can be pasted behind simulate."""
+    found = []
+    for noise in ("whole", "distributed"):
+        assert murmura(*RECORD, "--target-epsilon", "8", "--noise", noise, "--json") == 0
+        content = printed(capsys)
+        assert content["noise"] == noise
+        found.append(float(str(content["noise_multiplier"])))
+    assert found[1] > 1.05 * found[0]
+    assert murmura(*RECORD, "--noise-multiplier", "1.75", "--noise", "distributed") == 0
+    assert "-c privacy.noise=distributed" in " ".join(capsys.readouterr().out.split())

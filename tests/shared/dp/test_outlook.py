@@ -1,5 +1,7 @@
 """What a plan would cost: the report's number, and tables that are never below it."""
 
+from dataclasses import replace
+
 import pytest
 
 from shared.dp.claims import planned_claims
@@ -9,6 +11,7 @@ from tests.server.toy import plan
 
 CLIENT = Outlook(unit="client", population=1000, sample_rate=0.05, rounds=200, steps=1, delta=1e-6)
 RECORD = Outlook(unit="record", population=20, sample_rate=0.3, rounds=60, steps=1, delta=1e-5)
+SHARED = [replace(CLIENT, distributed=True), replace(RECORD, distributed=True)]
 
 
 def the_run(outlook: Outlook, noise: float) -> PrivacyPlan:
@@ -16,6 +19,7 @@ def the_run(outlook: Outlook, noise: float) -> PrivacyPlan:
     return plan(
         {
             "privacy.unit": outlook.unit,
+            "privacy.noise": "distributed" if outlook.distributed else "whole",
             "privacy.noise_multiplier": noise,
             "privacy.delta": outlook.delta,
             "population.size": outlook.population,
@@ -26,7 +30,9 @@ def the_run(outlook: Outlook, noise: float) -> PrivacyPlan:
     )
 
 
-@pytest.mark.parametrize(("outlook", "noise"), [(CLIENT, 1.2), (RECORD, 1.63)])
+@pytest.mark.parametrize(
+    ("outlook", "noise"), [(CLIENT, 1.2), (RECORD, 1.63), (SHARED[0], 6.0), (SHARED[1], 1.75)]
+)
 def test_the_outlook_is_what_the_run_will_claim(outlook: Outlook, noise: float) -> None:
     """One accountant, one mechanism: with and without amplification."""
     claim = planned_claims(the_run(outlook, noise))[-1]
@@ -41,7 +47,9 @@ def test_the_default_federation_is_found_again() -> None:
     assert 1.6 < RECORD.noise_for(8.0) < 1.63
 
 
-@pytest.mark.parametrize(("outlook", "noise"), [(CLIENT, 1.2), (RECORD, 1.63)])
+@pytest.mark.parametrize(
+    ("outlook", "noise"), [(CLIENT, 1.2), (RECORD, 1.63), (SHARED[0], 6.0), (SHARED[1], 1.75)]
+)
 def test_curves_end_at_the_plan_and_are_monotone(outlook: Outlook, noise: float) -> None:
     """Epsilon grows with rounds and as delta shrinks; the plan's own delta is in the table."""
     rounds, deltas = outlook.over_rounds(noise), outlook.over_delta(noise)
