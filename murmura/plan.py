@@ -78,6 +78,10 @@ def plan(  # noqa: PLR0913 - one parameter for each option
         raise ConfigurationError(
             f"--delta must be below 1/population = {1.0 / population:g}, got {delta:g}"
         )
+    if outlook.distributed and unit is Unit.RECORD and steps != 1:
+        raise ConfigurationError(
+            f"--noise distributed goes with one step a round at record level, got --steps {steps}"
+        )
     chosen = _noise(outlook, target_epsilon, noise_multiplier)
     if machine:
         typer.echo(json_line(_content(outlook, chosen, target_epsilon)))

@@ -10,5 +10,7 @@ plan        the run's promise: mechanism, sampler and accounting event from one 
 events      what was released, as data
 steps       a history of events as distinct, valid steps
 accounting  epsilon of events: PLD with an RDP cross-check
+calibration the noise for an epsilon; fitting: for all that a plan releases
+outlook     what a plan would cost, and what it would cost otherwise
 claims      what holds against whom, planned and spent
 """

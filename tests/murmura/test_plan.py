@@ -153,3 +153,10 @@ def test_distributed_noise_costs_more_and_the_settings_say_it(
     assert found[1] > 1.05 * found[0]
     assert murmura(*RECORD, "--noise-multiplier", "1.75", "--noise", "distributed") == 0
     assert "-c privacy.noise=distributed" in " ".join(capsys.readouterr().out.split())
+
+
+def test_it_plans_no_distributed_noise_that_no_run_would_take(murmura: Command) -> None:
+    """Exit 2: several steps a round would each need a sum."""
+    options = (*RECORD, "--noise-multiplier", "1.75", "--noise", "distributed", "--steps")
+    assert murmura(*options, "2") == 2
+    assert murmura(*options, "1", "--json") == 0
