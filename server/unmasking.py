@@ -23,7 +23,7 @@ from shared.secagg.exchange import (
     shares_digest,
 )
 from shared.secagg.graph import RoundGraph, round_graph
-from shared.secagg.keys import check_signature, mask_key
+from shared.secagg.keys import SEAL_BYTES, check_signature, mask_key
 from shared.secagg.parameters import AggregationParameters
 from shared.secagg.prg import add_masks
 from shared.secagg.ring import Integers, Words, from_ring, packed_bytes, unpack, word
@@ -80,11 +80,7 @@ class Collecting:
         if client not in graph.places or client in self.headers:
             raise ProtocolError(f"expected one upload of a client of the cohort, got {client!r}")
         words = unpack(update.masked, len(self.total), self.context.bits)
-        helped = graph.parameters.helped
-        if set(update.ciphertexts) != set(() if helped else graph.sealed):
-            raise ProtocolError("expected one ciphertext for each member without derived shares")
-        if len(update.commitments) != (0 if helped else (1 + graph.parameters.degree) * KEY_BYTES):
-            raise ProtocolError("expected one commitment for each seed")
+        self._check_shares(update)
         sent = masked_digest(update.masked), shares_digest(update.commitments, update.ciphertexts)
         if sent != (header.masked, header.shares):
             raise ProtocolError("expected what the header was signed for, got something else")
@@ -97,6 +93,16 @@ class Collecting:
         self.headers[client] = header
         self.commitments[client] = update.commitments
         self.ciphertexts[client] = update.ciphertexts
+
+    def _check_shares(self, update: MaskedUpdate) -> None:
+        graph = self.graph
+        helped = graph.parameters.helped
+        length = 0 if helped else (1 + graph.parameters.degree) * KEY_BYTES
+        sealed = {name: len(content) for name, content in update.ciphertexts.items()}
+        if sealed != ({} if helped else dict.fromkeys(graph.sealed, length + SEAL_BYTES)):
+            raise ProtocolError("expected one ciphertext for each member without derived shares")
+        if len(update.commitments) != length:
+            raise ProtocolError("expected one commitment for each seed")
 
     def close(self) -> "Unmasking":
         """Nobody more is waited for.

@@ -23,6 +23,7 @@ from shared.secagg.shamir import all_in_field, in_field
 from shared.secagg.transcript import KEY_BYTES, canonical, derive, digest
 
 _NONCE = bytes(12)
+SEAL_BYTES = 16  # that a ciphertext is longer
 
 
 @dataclass(frozen=True, slots=True)

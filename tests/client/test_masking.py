@@ -15,7 +15,7 @@ from client.masking import Masked, Ready
 from server.unmasking import Unmasking
 from shared.errors import AggregationRefused
 from shared.secagg.exchange import RoundContext, UnmaskAnswer, UnmaskRequest
-from shared.secagg.keys import sealed
+from shared.secagg.keys import helper_seed, sealed
 from shared.secagg.parameters import parameters_for
 from shared.secagg.refusal import Refusal
 from shared.secagg.ring import unpack
@@ -23,6 +23,7 @@ from tests.aggregation_rounds import Clients, answered, clients, vectors
 
 SEVEN = clients(7, fractions=(0.15, 0.3))
 SIXTY = clients(60)
+HELPED = clients(7, fractions=(0.15, 0.3), helpers=3)
 ONE, TWO = SEVEN.names[:2]
 VECTOR = np.arange(4)
 SCRIPTS = 200
@@ -186,6 +187,30 @@ def test_who_is_not_of_the_committee_says_nothing() -> None:
     outsider = next(name for name in SIXTY.names if name not in committee)
     request = replace(server.request(committee[0]))
     refused(lambda: masked[outsider].unmask(request), Refusal.NOT_IN_COMMITTEE)
+
+
+def test_helpers_that_the_server_would_rather_have_are_asked_in_vain() -> None:
+    """The plan names them: all must be asked to train, and no other tells masks; each once."""
+    context = HELPED.context(HELPED.names[1:])
+    refused(lambda: HELPED.ready[HELPED.names[3]].mask(context, VECTOR), Refusal.HELPER_MISSING)
+    server, masked = round_of(HELPED)
+    request = server.request(HELPED.helpers[0])
+    refused(lambda: masked[HELPED.names[3]].unmask(request), Refusal.NOT_IN_COMMITTEE)
+    few = without(request, *HELPED.names[4:])
+    refused(lambda: masked[HELPED.helpers[0]].unmask(few), Refusal.TOO_FEW_SURVIVORS)
+    after, _ = masked[HELPED.helpers[0]].unmask(request)
+    assert not hasattr(after, "unmask")
+
+
+def test_a_helper_and_its_client_do_not_use_one_seed_twice() -> None:
+    """Two helpers mask for one another: with different keys, which other attempts do not have."""
+    one, two = HELPED.helpers[:2]
+    seeds = {
+        helper_seed(HELPED.ready[one].secret(two), context, *names)
+        for context in (b"a", b"b")
+        for names in ((one, two), (two, one))
+    }
+    assert len(seeds) == 4
 
 
 def test_a_client_whose_neighbours_are_all_called_dropped_stays_hidden() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from client.masking import Masked
 from server.unmasking import Collecting, Unmasking
@@ -14,6 +15,7 @@ from shared.secagg.exchange import MaskedUpdate
 from shared.secagg.parameters import parameters_for
 from shared.secagg.ring import BITS, Integers, from_ring, to_ring, unpack
 from tests.aggregation_rounds import Clients, answered, clients, vectors
+from tests.significance import ALPHA
 
 SEVEN = clients(7, fractions=(0.15, 0.3))
 HUNDRED = clients(60)
@@ -54,6 +56,60 @@ def test_a_sparse_graph_gives_the_same_sum(seed: int) -> None:
     answered(server, masked, generator.choice(HUNDRED.names, 6, replace=False).tolist())
     kept = [name for name in HUNDRED.names if name not in dropped]
     assert np.array_equal(server.finish(), total(found, kept))
+
+
+HELPED = clients(7, fractions=(0.15, 0.3), helpers=3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_helpers_unmask_the_same_sum(data: st.DataObject) -> None:
+    """Whoever else is lost, in every ring; each tells one sum of masks, and nothing is shared."""
+    bits, length = data.draw(st.sampled_from(BITS)), data.draw(st.integers(1, 20))
+    others = [name for name in HELPED.names if name not in HELPED.helpers]
+    dropped = data.draw(st.lists(st.sampled_from(others), max_size=2, unique=True))
+    context = HELPED.context(bits=bits, round_number=data.draw(st.integers(1, 9)))
+    found = vectors(HELPED.names, length)
+    masked = HELPED.masked(context, found)
+    assert not any(stage.upload.ciphertexts for stage in masked.values())
+    server = HELPED.collected(context, masked, dropped)
+    answered(server, masked)
+    kept = [name for name in HELPED.names if name not in dropped]
+    assert np.array_equal(server.finish(), total(found, kept))
+
+
+def test_without_one_helper_there_is_no_sum() -> None:
+    """What two of three tell leaves every vector under the third's masks."""
+    context = HELPED.context(bits=32)
+    masked = HELPED.masked(context, dict.fromkeys(HELPED.names, np.zeros(50_000, dtype=np.int64)))
+    server = HELPED.collected(context, masked)
+    answered(server, masked, silent=HELPED.helpers[2:])
+    with pytest.raises(TooFewSurvivors, match="3 answers, got 2"):
+        server.finish()
+    left = server.collected.total.copy()
+    for answer in server.answers.values():
+        left -= unpack(answer.masks, 50_000, 32)
+    counts = np.bincount(left.view(np.uint8), minlength=256)
+    assert stats.chisquare(counts).pvalue > ALPHA
+    # The test sees what is no mask: of a sum that is unmasked nothing is left.
+    server.add(masked[HELPED.helpers[2]].unmask(server.request(HELPED.helpers[2]))[1])
+    assert not server.finish().any()
+
+
+def test_what_a_helper_tells_is_a_sum_of_masks_and_nothing_else() -> None:
+    """Another length, or shares beside it, is left out."""
+    context = HELPED.context()
+    masked = HELPED.masked(context, vectors(HELPED.names, 3))
+    server = HELPED.collected(context, masked)
+    _, answer = masked[HELPED.helpers[0]].unmask(server.request(HELPED.helpers[0]))
+    for bad in (
+        replace(answer, masks=answer.masks[1:]),
+        replace(answer, own=bytes(32)),
+        replace(answer, pairs=bytes(32)),
+        replace(answer, unopened=HELPED.names[:1]),
+    ):
+        with pytest.raises(ProtocolError, match="asked for"):
+            server.add(bad)
 
 
 def test_a_sum_wraps_at_the_ring_and_nowhere_else() -> None:
@@ -128,6 +184,7 @@ def test_an_upload_counts_once() -> None:
         ("bad_client", "of the cohort"),
         ("bad_length", "bytes of"),
         ("bad_member", "each member"),
+        ("bad_seal", "each member"),
         ("bad_commitments", "each seed"),
         ("bad_vector", "signed for"),
         ("bad_ciphertext", "signed for"),
@@ -143,11 +200,14 @@ def test_an_upload_that_is_wrong_is_left_out(bad: str, why: str) -> None:
     changed = {
         "bad_client": replace(one, header=replace(one.header, client_id="nobody")),
         "bad_length": replace(one, masked=one.masked[:2]),
-        "bad_member": replace(one, ciphertexts={other: b""}),
+        "bad_member": replace(one, ciphertexts={other: one.ciphertexts[other]}),
+        "bad_seal": replace(one, ciphertexts={**one.ciphertexts, other: b"x"}),
         "bad_commitments": replace(one, commitments=one.commitments[32:]),
         "bad_commitment": replace(one, commitments=bytes(len(one.commitments))),
         "bad_vector": replace(one, masked=bytes([one.masked[0] ^ 1]) + one.masked[1:]),
-        "bad_ciphertext": replace(one, ciphertexts={**one.ciphertexts, other: b"x"}),
+        "bad_ciphertext": replace(
+            one, ciphertexts={**one.ciphertexts, other: bytes(len(one.ciphertexts[other]))}
+        ),
         "bad_signature": replace(one, header=replace(one.header, signature=bytes(64))),
     }[bad]
     with pytest.raises(ProtocolError, match=why):
