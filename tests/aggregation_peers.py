@@ -11,7 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 from unittest.mock import patch
@@ -33,13 +33,13 @@ from flwr.server.workflow.constant import Key as WorkflowKey
 from numpy.typing import NDArray
 
 from client.masking import Masked
-from server.unmasking import Unmasking
+from server.unmasking import Collecting, Unmasking
 from shared.config import RunConfig
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import KEY_BYTES, RandomStream
 from shared.errors import FederationError
 from shared.secagg.encoding import Encoding, update_encoding
-from shared.secagg.exchange import RoundContext
+from shared.secagg.exchange import MaskedUpdate, RoundContext
 from shared.secagg.packing import (
     answer_from_bytes,
     answer_to_bytes,
@@ -218,9 +218,12 @@ def murmura(task: Round, cost: Cost) -> Outcome:
         group = clients(len(task.vectors), fractions=task.fractions)
         encoding = _encoding(task)
         context = group.context(bits=encoding.bits)
-    stages = _uploaded(task, cost, group, context, encoding)
+    stages, uploads = _uploaded(task, cost, group, context, encoding)
     with cost.part("server, collect"):
-        server = group.collected(context, stages)
+        collecting = Collecting.of(context, encoding.length, group.enrolled, task.parameters)
+        for upload in uploads:
+            collecting.add(upload)
+        server = collecting.close()
     _answer(cost, group, stages, server)
     with cost.part("server, unmask"):
         total = server.finish()
@@ -254,36 +257,37 @@ def _encoding(task: Round) -> Encoding:
 
 def _uploaded(
     task: Round, cost: Cost, group: Clients, context: RoundContext, encoding: Encoding
-) -> dict[str, Masked]:
-    """Those whose upload arrives, after it."""
-    stages: dict[str, Masked] = {}
+) -> tuple[dict[str, Masked], list[MaskedUpdate]]:
+    """Those whose upload arrives, after it, and what arrived."""
+    stages, uploads = dict[str, Masked](), list[MaskedUpdate]()
     for position, (name, vector) in enumerate(zip(group.names, task.vectors, strict=True)):
         with cost.part("clients, encode"):
             rounding, noise = (RandomStream(secrets.token_bytes(KEY_BYTES)) for _ in range(2))
             whole = encoding.encode(vector.astype(np.float64), context.digest, rounding, noise)
         with cost.part("clients, mask"):
             stage = group.ready[name].mask(context, whole)
-        committee = stage.graph.committee
+            upload = stage.upload
+        sealed = stage.graph.sealed
         with cost.part("clients, pack"):
-            sent = upload_to_bytes(stage.upload, committee, context.bits)
+            sent = upload_to_bytes(upload, sealed)
         cost.sent[position] += len(keys_to_bytes(group.keys[:1])) + len(sent)
         if position not in task.lost:
             with cost.part("server, read"):
-                read = upload_from_bytes(sent, committee, context.bits, encoding.length)
-            stages[name] = replace(stage, upload=read)
-    return stages
+                read = upload_from_bytes(sent, sealed)
+            stages[name] = stage
+            uploads.append(read)
+    return stages, uploads
 
 
 def _answer(cost: Cost, group: Clients, stages: Mapping[str, Masked], server: Unmasking) -> None:
-    """Every member of the committee that is there answers."""
-    headers, pairs = server.collected.headers, server.pairs
+    """As many of the committee answer as the server needs."""
     for member in server.collected.graph.committee:
-        if member not in stages:
+        if member not in stages or server.complete:
             continue
         with cost.part("server, unmask"):
             asked = request_to_bytes(server.request(member))
         with cost.part("clients, unmask"):
             said = answer_to_bytes(stages[member].unmask(request_from_bytes(asked))[1])
         with cost.part("server, unmask"):
-            server.add(answer_from_bytes(said, headers, pairs))
+            server.add(answer_from_bytes(said))
         cost.sent[group.names.index(member)] += len(said)

@@ -61,6 +61,11 @@ class RandomStream:
         """Shape (count,), each uniform on the multiples of 2⁻⁵³ in [0, 1)."""
         return (self._words(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
+    def thresholds(self, count: int) -> NDArray[np.float64]:
+        """Shape (count,), each uniform on the multiples of 2⁻³² in [0, 1): half the bytes."""
+        words = np.frombuffer(self.take(4 * count), dtype="<u4")
+        return words * 2.0**-32
+
     def gaussian(self, count: int) -> NDArray[np.float64]:
         """Shape (count,), independent standard normal numbers (Box-Muller, double precision).
 
