@@ -9,7 +9,10 @@ sums of discrete Gaussians on a lattice.
 """
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
+
+import numpy as np
 
 from shared.dp.inversion import Integers, InversionTable
 from shared.dp.randomness import RandomStream
@@ -38,12 +41,10 @@ def discrete_gaussian(variance: int, count: int, stream: RandomStream) -> Intege
         ConfigurationError: another variance.
     """
     _check(variance, WIDEST_GAUSSIAN)
-    if variance <= _DIRECT:
-        return _gaussian_table(variance).sample(count, stream)
-    step, narrow, wide = _split(variance)
-    low = discrete_gaussian(narrow, count, stream)
-    low += step * discrete_gaussian(wide, count, stream)
-    return low
+    total = np.zeros(count, dtype=np.int64)
+    for step, part in _parts(variance):
+        _gaussian_table(part).add_to(total, step, stream)
+    return total
 
 
 def skellam(variance: int, count: int, stream: RandomStream) -> Integers:
@@ -58,7 +59,9 @@ def skellam(variance: int, count: int, stream: RandomStream) -> Integers:
         ConfigurationError: another variance.
     """
     _check(variance, WIDEST_SKELLAM)
-    return _skellam_table(variance).sample(count, stream)
+    total = np.zeros(count, dtype=np.int64)
+    _skellam_table(variance).add_to(total, 1, stream)
+    return total
 
 
 def _check(variance: int, most: int) -> None:
@@ -66,6 +69,17 @@ def _check(variance: int, most: int) -> None:
         raise ConfigurationError(
             f"expected a whole variance from 1 to {most}, got {variance!r}: no noise is no privacy"
         )
+
+
+def _parts(variance: int) -> Iterator[tuple[int, int]]:
+    """(m, variance) of the narrow ones of which the sum of m times each has `variance`."""
+    if variance <= _DIRECT:
+        yield 1, variance
+        return
+    step, narrow, wide = _split(variance)
+    yield from _parts(narrow)
+    for further, part in _parts(wide):
+        yield step * further, part
 
 
 def _split(variance: int) -> tuple[int, int, int]:
