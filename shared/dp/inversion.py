@@ -23,7 +23,7 @@ Integers = NDArray[np.int64]
 PRECISION = 192  # bits of a threshold
 _UNCLEAR = np.iinfo(np.int32).min
 _CHUNK = 1 << 16
-_BEYOND = (2**64 - 1,) * 2  # behind the last threshold, so that each has two that follow
+_BEYOND = 2**64 - 1  # behind the last threshold, so that each has a neighbour
 
 
 class InversionTable:
@@ -49,13 +49,13 @@ class InversionTable:
             reached += weight
             self._exact.append((reached << PRECISION) // total)
         shifted = [value >> (PRECISION - 64) for value in self._exact]
-        self._words = np.array([*shifted, *_BEYOND], dtype=np.uint64)
+        self._words = np.array([*shifted, _BEYOND], dtype=np.uint64)
         self._below, self._guide = _guide(self._thresholds, self._middle)
 
     @property
     def _thresholds(self) -> NDArray[np.uint64]:
         """Their first 64 bits, in order."""
-        return self._words[: -len(_BEYOND)]
+        return self._words[:-1]
 
     def add_to(self, total: Integers, step: int, stream: RandomStream) -> None:
         """Add `step` times an independent sample to each number of `total`."""
@@ -68,7 +68,7 @@ class InversionTable:
         found = self._guide.take(top)
         unclear = np.flatnonzero(found == _UNCLEAR)
         if len(unclear):
-            found[unclear] = self._refined(top[unclear], stream)
+            found[unclear] = self._refined(top.take(unclear), stream)
         return found
 
     def _refined(self, top: NDArray[np.uint16], stream: RandomStream) -> NDArray[np.int32]:
