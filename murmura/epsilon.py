@@ -161,7 +161,7 @@ def _table(asked: _Steps) -> Table:
         table.add_row("noise", asked.noise.value)
         table.add_row("method", "rdp at whole orders; no privacy loss distribution is claimed")
         trouble = "" if claim.agree else " [red]RDP is below it: numerical trouble[/red]"
-        floor = f"epsilon {beside.epsilon}, a floor: it bounds no integer noise{trouble}"
+        floor = f"epsilon {beside.epsilon}, a floor, no bound of integer noise{trouble}"
         table.add_row("continuous noise", floor)
     table.add_row("without sampling", f"epsilon {asked.claim(sampled=False).epsilon}")
     return table
