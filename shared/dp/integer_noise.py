@@ -12,8 +12,6 @@ import math
 from collections.abc import Iterator
 from functools import lru_cache
 
-import numpy as np
-
 from shared.dp.inversion import Integers, InversionTable
 from shared.dp.randomness import RandomStream
 from shared.errors import ConfigurationError
@@ -41,8 +39,9 @@ def discrete_gaussian(variance: int, count: int, stream: RandomStream) -> Intege
         ConfigurationError: another variance.
     """
     _check(variance, WIDEST_GAUSSIAN)
-    total = np.zeros(count, dtype=np.int64)
-    for step, part in _parts(variance):
+    (_, narrowest), *others = _parts(variance)
+    total = _gaussian_table(narrowest).sample(count, stream)
+    for step, part in others:
         _gaussian_table(part).add_to(total, step, stream)
     return total
 
@@ -59,9 +58,7 @@ def skellam(variance: int, count: int, stream: RandomStream) -> Integers:
         ConfigurationError: another variance.
     """
     _check(variance, WIDEST_SKELLAM)
-    total = np.zeros(count, dtype=np.int64)
-    _skellam_table(variance).add_to(total, 1, stream)
-    return total
+    return _skellam_table(variance).sample(count, stream)
 
 
 def _check(variance: int, most: int) -> None:
@@ -72,7 +69,7 @@ def _check(variance: int, most: int) -> None:
 
 
 def _parts(variance: int) -> Iterator[tuple[int, int]]:
-    """(m, variance) of the narrow ones of which the sum of m times each has `variance`."""
+    """(m, variance) of narrow ones: the sum of m times each has `variance`; the first has m = 1."""
     if variance <= _DIRECT:
         yield 1, variance
         return

@@ -57,6 +57,14 @@ class InversionTable:
         """Their first 64 bits, in order."""
         return self._words[:-1]
 
+    def sample(self, count: int, stream: RandomStream) -> Integers:
+        """Independent samples, shape (count,)."""
+        out = np.empty(count, dtype=np.int64)
+        for start in range(0, count, _CHUNK):
+            part = out[start : start + _CHUNK]
+            part[:] = self._chunk(len(part), stream)
+        return out
+
     def add_to(self, total: Integers, step: int, stream: RandomStream) -> None:
         """Add `step` times an independent sample to each number of `total`."""
         for start in range(0, len(total), _CHUNK):
@@ -82,7 +90,8 @@ class InversionTable:
         places: NDArray[np.int32] = below + (first < uniform)
         # Guarantee: what is not strictly below, or strictly between, is looked for among all.
         others = np.flatnonzero((first == uniform) | (second <= uniform))
-        places[others] = self._searched(uniform[others], stream)
+        if len(others):
+            places[others] = self._searched(uniform[others], stream)
         places -= self._middle
         return places
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shared.dp import integer_noise
 from shared.dp.integer_noise import WIDEST_SKELLAM, _skellam_table
-from shared.dp.inversion import PRECISION, Integers, InversionTable
+from shared.dp.inversion import PRECISION, InversionTable
 from shared.dp.randomness import RandomStream
 from shared.errors import ConfigurationError
 from tests.shared.dp.test_integer_noise import fresh, p_value, places_of, skellam_pmf
@@ -52,13 +52,6 @@ class Stuttering(RandomStream):
     def take(self, count: int) -> bytes:
         """Its first two bytes, repeated."""
         return super().take(2) * (count // 2)
-
-
-def samples(table: InversionTable, count: int, stream: RandomStream) -> Integers:
-    """Of one table."""
-    total = np.zeros(count, dtype=np.int64)
-    table.add_to(total, 1, stream)
-    return total
 
 
 def thresholds(weights: list[int]) -> list[int]:
@@ -133,7 +126,7 @@ def test_a_sample_is_the_number_of_thresholds_at_or_below(
     number = min(max(number, 0), (1 << PRECISION) - 1)
     top, middle, last = number >> 176, (number >> 128) % (1 << 48), number % (1 << 128)
     script = top.to_bytes(2, "little") + middle.to_bytes(6, "little") + last.to_bytes(16, "little")
-    found = samples(InversionTable(weights), 1, Scripted(script))
+    found = InversionTable(weights).sample(1, Scripted(script))
     assert found.tolist() == [bisect_right(exact, number) - len(weights) + 1]
 
 
@@ -142,7 +135,7 @@ def test_on_the_same_bits_it_is_the_slow_one_in_whole_numbers(deviation: int) ->
     """Narrow and wide: sample by sample, and no bit more or fewer is drawn."""
     weights = weights_of(deviation)
     fast, slow = RandomStream(KEY), RandomStream(KEY)
-    found = samples(InversionTable(weights), 30_000, fast)
+    found = InversionTable(weights).sample(30_000, fast)
     assert found.tolist() == slowly(thresholds(weights), 30_000, slow)
     assert fast.take(8) == slow.take(8)
 
@@ -151,14 +144,14 @@ def test_on_the_same_bits_it_is_the_slow_one_in_whole_numbers(deviation: int) ->
 def test_a_sampler_that_loses_bits_is_not_the_slow_one(wrong: type[InversionTable]) -> None:
     """The comparison above would reject it."""
     weights = weights_of(3000)
-    found = samples(wrong(weights), 30_000, RandomStream(KEY))
+    found = wrong(weights).sample(30_000, RandomStream(KEY))
     assert found.tolist() != slowly(thresholds(weights), 30_000, RandomStream(KEY))
 
 
 @pytest.mark.parametrize("variance", [WIDE, WIDEST_SKELLAM])
 def test_the_widest_are_right_in_every_number(variance: int) -> None:
     """By a test of goodness of fit of tens of thousands of them."""
-    found = samples(_skellam_table(variance), MANY, fresh())
+    found = _skellam_table(variance).sample(MANY, fresh())
     places = places_of(variance)
     assert p_value(found, skellam_pmf(variance, places), places) > ALPHA
 
@@ -170,7 +163,7 @@ def test_a_wide_sampler_that_loses_bits_is_found_out(
     """Likewise."""
     monkeypatch.setattr(integer_noise, "InversionTable", wrong)
     table, places = _skellam_table.__wrapped__(WIDE), places_of(WIDE)
-    assert p_value(samples(table, MANY, fresh()), skellam_pmf(WIDE, places), places) < ALPHA
+    assert p_value(table.sample(MANY, fresh()), skellam_pmf(WIDE, places), places) < ALPHA
 
 
 @pytest.mark.parametrize(("last", "expected"), [(0, -1), (1, 0), (2**128 - 1, 0)])
@@ -184,7 +177,7 @@ def test_where_64_bits_do_not_decide_the_next_do(last: int, expected: int) -> No
     stream = Scripted(
         top.to_bytes(2, "little") + rest.to_bytes(6, "little") + tail.to_bytes(16, "little")
     )
-    assert samples(InversionTable((1, 1)), 1, stream).tolist() == [expected]
+    assert InversionTable((1, 1)).sample(1, stream).tolist() == [expected]
 
 
 def test_a_step_multiplies_and_what_is_there_stays() -> None:
@@ -192,13 +185,13 @@ def test_a_step_multiplies_and_what_is_there_stays() -> None:
     table, step = InversionTable((3, 2, 1)), 1 << 40
     total = np.arange(150_000)
     table.add_to(total, step, RandomStream(KEY))
-    alone = samples(table, len(total), RandomStream(KEY))
+    alone = table.sample(len(total), RandomStream(KEY))
     assert (total == np.arange(150_000) + step * alone).all()
     assert set(alone) == {-2, -1, 0, 1, 2}
 
 
 def test_a_table_of_nothing_is_refused() -> None:
     """One weight is a constant, none is no distribution."""
-    assert not samples(InversionTable((5,)), 1000, fresh()).any()
+    assert not InversionTable((5,)).sample(1000, fresh()).any()
     with pytest.raises(ConfigurationError, match="weights"):
         InversionTable(())
