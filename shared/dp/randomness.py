@@ -24,6 +24,7 @@ from shared.errors import ConfigurationError
 
 KEY_BYTES = 32
 _CHUNK = 1 << 16  # numbers made at once: bounds memory, stays in cache
+_ZEROS = memoryview(bytes(1 << 17))  # a keystream is the cipher of these, in place
 Label = str | int
 Policy = Literal["os_csprng", "seeded_simulation"]
 
@@ -50,9 +51,14 @@ class RandomStream:
         """The class alone: a key is never printed."""
         return "RandomStream()"
 
-    def take(self, count: int) -> bytes:
+    def take(self, count: int) -> bytearray:
         """The next `count` bytes of the keystream."""
-        return self._keystream.update(bytes(count))
+        out = bytearray(count)
+        with memoryview(out) as view:
+            for start in range(0, count, len(_ZEROS)):
+                part = view[start : start + len(_ZEROS)]
+                self._keystream.update_into(_ZEROS[: len(part)], part)
+        return out
 
     def _words(self, count: int) -> NDArray[np.uint64]:
         return np.frombuffer(self.take(8 * count), dtype="<u8").astype(np.uint64, copy=False)

@@ -31,25 +31,25 @@ class Scripted(RandomStream):
         super().__init__(b"x" * 32)
         self._left = content
 
-    def take(self, count: int) -> bytes:
+    def take(self, count: int) -> bytearray:
         """The next of it."""
         found, self._left = self._left[:count], self._left[count:]
         assert len(found) == count
-        return found
+        return bytearray(found)
 
 
 class Silent(RandomStream):
     """A stream of zeros."""
 
-    def take(self, count: int) -> bytes:
+    def take(self, count: int) -> bytearray:
         """None but zeros."""
-        return bytes(count)
+        return bytearray(count)
 
 
 class Stuttering(RandomStream):
     """A stream that says the same number of 16 bits again and again."""
 
-    def take(self, count: int) -> bytes:
+    def take(self, count: int) -> bytearray:
         """Its first two bytes, repeated."""
         return super().take(2) * (count // 2)
 
@@ -90,7 +90,7 @@ class BitsUsedTwice(InversionTable):
     """What 16 bits do not decide, the same 16 bits more decide."""
 
     def _refined(self, top: NDArray[np.uint16], stream: RandomStream) -> NDArray[np.int32]:
-        return super()._refined(top, Stuttering(stream.take(32)))
+        return super()._refined(top, Stuttering(bytes(stream.take(32))))
 
 
 class OneThresholdACell(InversionTable):
