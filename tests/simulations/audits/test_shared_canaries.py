@@ -16,6 +16,7 @@ from server.report.verify import verify
 from shared.config import RunConfig, Scalar
 from shared.dp.randomness import RandomStream
 from shared.dp.witness import Place, installed
+from shared.errors import TooFewSurvivors
 from shared.secagg.encoding import Encoding
 from shared.secagg.ring import Integers
 from simulations.audits.shared_canaries import SharedNoiseCanaries
@@ -161,6 +162,20 @@ def test_lost_clients_and_a_repeated_round_keep_the_bound(tmp_path: Path, unit: 
     report = json.loads((run / "report.json").read_text())
     claim = min(float(c["epsilon"]) for c in report["claims"])
     assert 0.3 < bound_of(report) <= claim
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_resumed_run_goes_on_to_the_same_bytes(tmp_path: Path, unit: str) -> None:
+    """Which canary comes with whom follows from the seed and the clients' names."""
+    raw = FULL | {"privacy.unit": unit, "audit.canaries": 40}
+    whole = simulate(raw | {"output.dir": str(tmp_path / "whole")})
+    parts = raw | {"output.dir": str(tmp_path / "parts")}
+    with pytest.raises(TooFewSurvivors):
+        simulate(parts, faults=Once({(index, "2") for index in range(4)}))
+    resumed = simulate(parts | {"output.resume": True})
+    assert (resumed / MODEL).read_bytes() == (whole / MODEL).read_bytes()
+    audits = json.loads((resumed / "report.json").read_text())["audit"]
+    assert all("rounds 2 to 3" in audit["threat_model"] for audit in audits)
 
 
 @pytest.mark.parametrize("unit", UNITS)
