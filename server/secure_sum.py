@@ -48,11 +48,13 @@ class SecureSum:
 
     Attributes:
         total: Sum of the survivors' vectors, with the noise that they shared, shape (d,).
+        clients: Who they are.
         survivors: How many they are.
         encoding: What rounding did to one unit.
     """
 
     total: Vector = field(repr=False)
+    clients: tuple[str, ...] = field(repr=False)
     survivors: int
     encoding: Encoding
 
@@ -136,7 +138,8 @@ class SecureSums:
         messages = self._instructions(instruction, context, message_type)
         self._collect(collecting, messages, upload)
         total = encoding.decode(self._unmasked(collecting.close()), context.model)
-        return SecureSum(total=total, survivors=len(collecting.headers), encoding=encoding)
+        clients = tuple(sorted(collecting.headers))
+        return SecureSum(total=total, clients=clients, survivors=len(clients), encoding=encoding)
 
     def _announced(self, client: str) -> SignedKey:
         packed, identity = fields(self._roster.announcements[client], 2)

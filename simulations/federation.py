@@ -14,6 +14,7 @@ from shared.config import RunConfig, Scalar
 from shared.dp.witness import watched_by
 from simulations.audits.canaries import Canaries
 from simulations.audits.recording import audited_claim, record_audits
+from simulations.audits.shared_canaries import SharedNoiseCanaries
 from simulations.faults import Faults
 from simulations.grid import InProcessGrid
 
@@ -55,10 +56,10 @@ def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) 
 def _canaries(config: RunConfig) -> Canaries | None:
     privacy = config.privacy
     # Correlated noise is one mechanism over all rounds, which canaries of single rounds misread.
-    # A share of the noise alone is no mechanism, and the noisy sum exists under masks only.
-    whole = privacy.noise == "whole"
-    fit = privacy.unit != "none" and privacy.correlation == "none" and whole
-    return Canaries(config) if fit and config.audit.canaries else None
+    fit = privacy.unit != "none" and privacy.correlation == "none"
+    if not (fit and config.audit.canaries):
+        return None
+    return SharedNoiseCanaries(config) if privacy.noise == "distributed" else Canaries(config)
 
 
 def _finish(folder: Path, canaries: Canaries) -> None:
