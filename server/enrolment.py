@@ -6,7 +6,7 @@ clients may be there, since an absent one is as one that is lost; never more.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from flwr.app import Message
 from flwr.serverapp import Grid
@@ -29,12 +29,14 @@ class Enrolment:
     Args:
         grid: How nodes are reached.
         config: How many clients there are, how many a run begins with, and how long it waits.
+        needed: Names without which it does not begin.
     """
 
-    def __init__(self, grid: Grid, config: RunConfig) -> None:
+    def __init__(self, grid: Grid, config: RunConfig, needed: Collection[str] = ()) -> None:
         self._grid = grid
         self._size = config.population.size
         self._wanted = config.clients_at_start
+        self._needed = frozenset(needed)
         self._timeout_s = config.cohort.timeout_s
         self._asked: set[int] = set()
         self._waiting: dict[str, int] = {}
@@ -49,7 +51,8 @@ class Enrolment:
         that have answered when enough have. A malformed answer leaves its node out.
 
         Raises:
-            ConfigurationError: another number of clients enrolled; says what the first refusal was.
+            ConfigurationError: another number of clients enrolled, or not all that are needed;
+                says what the first refusal was.
             ProtocolError: two nodes have one name.
         """
         self._wait_for_nodes()
@@ -64,10 +67,10 @@ class Enrolment:
                     raise ProtocolError(f"expected one node for each client, got two for {name!r}")
                 found[name] = (node, enrolled.announcement)
             left = deadline - time.monotonic()
-            if self._complete(len(found)) or left <= 0.0:
+            if self._complete(found) or left <= 0.0:
                 break
             time.sleep(min(POLL_INTERVAL_S, left))
-        self._check_count(len(found))
+        self._check(found)
         for name in sorted(found):
             self.roster.add(name, *found[name])
         return self.roster
@@ -153,18 +156,22 @@ class Enrolment:
         self._refusals.append(cut(error))
         _LOGGER.warning("node %d did not enrol: %s", node, cut(error))
 
-    def _complete(self, enrolled: int) -> bool:
+    def _complete(self, found: Collection[str]) -> bool:
         if self._wanted == self._size:
             return not self._waiting
-        return enrolled >= self._wanted
+        return len(found) >= self._wanted and self._needed <= set(found)
 
-    def _check_count(self, enrolled: int) -> None:
+    def _check(self, found: Collection[str]) -> None:
+        refusals = self._refusals
+        why = f"; the first of {len(refusals)} refusals: {refusals[0]}" if refusals else ""
         # Who would be left out is a matter of time alone, so nobody is while it costs nothing.
-        if not self._wanted <= enrolled <= self._size:
-            refusals = self._refusals
-            why = f"; the first of {len(refusals)} refusals: {refusals[0]}" if refusals else ""
+        if not self._wanted <= len(found) <= self._size:
             raise ConfigurationError(
-                f"impossible cohort: expected {self._expected} to enrol, got {enrolled}{why}"
+                f"impossible cohort: expected {self._expected} to enrol, got {len(found)}{why}"
+            )
+        if missing := sorted(self._needed - set(found)):
+            raise ConfigurationError(
+                f"impossible cohort: expected all helpers to enrol, got none of {missing}{why}"
             )
 
     @property

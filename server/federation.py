@@ -89,7 +89,9 @@ class Federation:
         self._budget = Budget(plan, folder, repeatable=prepared.randomness.seeded)
         self._restore()
         self._evaluator = Evaluator(prepared.task, config)
-        self._enrolment = Enrolment(grid, config)
+        aggregation = plan.aggregation
+        helpers = () if aggregation is None else aggregation.helper_names
+        self._enrolment = Enrolment(grid, config, helpers)
         self._roster: Roster = self._enrolment.begin()
         sums = _secure_sums(config, plan, self._roster, grid)
         self._admit = None if sums is None else sums.join

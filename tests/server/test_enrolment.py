@@ -161,6 +161,21 @@ def test_too_few_or_too_many_at_the_start_are_refused_where_some_are_enough() ->
             Enrolment(grid, config(Path(), PARTLY)).begin()
 
 
+def test_a_run_does_not_begin_without_the_clients_that_it_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two of three are enough, but for the one that must be there; it is waited for."""
+    online = [0, 1]
+    monkeypatch.setattr("time.sleep", lambda _: online.append(2) if len(online) == 2 else None)
+    grid = FakeGrid(3, silent)
+    grid.online = lambda _: online
+    patient = config(Path(), PARTLY | {"cohort.timeout_s": 60.0})
+    assert len(Enrolment(grid, patient, ("site-0",)).begin().client_ids) == 3
+    for share in (PARTLY, {}):
+        with pytest.raises(ConfigurationError, match=r"all helpers to enrol, got none of \['x'\]"):
+            Enrolment(FakeGrid(3, silent), config(Path(), share), ("site-0", "x")).begin()
+
+
 def test_a_node_that_comes_later_joins_at_the_next_free_place() -> None:
     """Whatever its name, so that no other client's place in the draws changes."""
     federation = Federation()
