@@ -104,7 +104,7 @@ def test_under_masks_it_is_in_the_sums_from_then_on(
     assert 0.0 < np.linalg.norm(late - lost) < 0.05 * np.linalg.norm(late - never)
 
 
-@pytest.mark.parametrize("parts", [{}, SHARED], ids=["clear", "shared"])
+@pytest.mark.parametrize("parts", [{}, SHARED | CLIENT], ids=["clear", "shared"])
 def test_the_ledger_of_a_client_that_came_late_holds_its_own_rounds_alone(
     tmp_path: Path, parts: dict[str, Scalar]
 ) -> None:
@@ -190,7 +190,7 @@ class Served(InProcessGrid):
 
 def test_all_are_sent_all_keys_when_one_joins_and_then_no_more(tmp_path: Path) -> None:
     """Five at first, six to everybody in the third round."""
-    grid = Served(tmp_path, SHARED, arrivals={LATE: FROM}).play()
+    grid = Served(tmp_path, SHARED | CLIENT, arrivals={LATE: FROM}).play()
     keys = [fields(asked.aggregation, 2)[0] for asked in grid.sent]
     counts = [len(keys_from_bytes(packed)) if packed else 0 for packed in keys]
     assert counts == [5] * 5 + [0] * 5 + [6] * 6 + [0] * 6
@@ -212,7 +212,7 @@ def test_a_known_key_that_changed_with_the_newcomers_is_refused_by_all(tmp_path:
         )
         return joined(keys_to_bytes((forged, *others)), context)
 
-    grid = Served(tmp_path, SHARED, arrivals={LATE: FROM}, change=change)
+    grid = Served(tmp_path, SHARED | CLIENT, arrivals={LATE: FROM}, change=change)
     plan = PrivacyPlan.from_config(RunConfig.from_run_config(grid.raw)).digest()
     with pytest.raises(TooFewSurvivors):
         grid.play()
@@ -233,7 +233,7 @@ def test_a_client_that_restarts_stays_out_under_secure_aggregation(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its key is gone; it is a lost one, said once, and the others go on."""
-    moved = Served(tmp_path / "moved", SHARED, restarts={2: FROM}).play()
+    moved = Served(tmp_path / "moved", SHARED | CLIENT, restarts={2: FROM}).play()
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert sum("with another one" in warning for warning in warnings) == 1
     found = lines(moved.folder / "metrics.jsonl")
