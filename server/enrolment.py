@@ -85,12 +85,14 @@ class Enrolment:
         self._ask(online)
         for node, enrolled in self._answers():
             try:
-                self._take_up(node, enrolled, admit)
+                self._take_up(node, enrolled, admit, online)
             except (ProtocolError, AggregationRefused) as error:
                 self._refuse(node, error)
         self._hand_over(online)
 
-    def _take_up(self, node: int, enrolled: Enrolled, admit: Admit | None) -> None:
+    def _take_up(
+        self, node: int, enrolled: Enrolled, admit: Admit | None, online: set[int]
+    ) -> None:
         name = enrolled.client_id
         if name in self.roster.node_ids:
             if admit is not None:
@@ -100,10 +102,10 @@ class Enrolment:
                     "whoever restarts, or has another's name, stays out of it"
                 )
             self._heirs[name] = node
-            _LOGGER.warning(
-                "node %d is named %s, as node %d: it takes part once that one is gone",
-                node, name, self.roster.node_ids[name],
-            )  # fmt: skip
+            if (old := self.roster.node_ids[name]) in online:
+                _LOGGER.warning(
+                    "node %d is named %s, as node %d: it waits until that is gone", node, name, old
+                )
         elif len(self.roster.node_ids) == self._size:
             raise ProtocolError(f"all {self._size} of population.size are enrolled without it")
         else:
