@@ -205,7 +205,7 @@ def test_any_vector_becomes_the_same_numbers(
     assert answer(f"a_{way}", case) == secagg_answers.answer(f"a_{way}", case)
 
 
-def doubled(x: int) -> int:
+def next_place(x: int) -> int:
     """Another place for a share; that of the secret stays."""
     return x + 1 if x else 0
 
@@ -234,7 +234,7 @@ def places_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
     true = shamir._weights
 
     def shifted(places: tuple[int, ...], at: tuple[int, ...]) -> Any:
-        return true(tuple(map(doubled, places)), tuple(map(doubled, at)))
+        return true(tuple(map(next_place, places)), tuple(map(next_place, at)))
 
     monkeypatch.setattr(shamir, "_weights", shifted)
 
