@@ -88,10 +88,10 @@ def parameters(
 
 
 def uniforms(key: bytes) -> Iterator[float]:
-    """Multiples of 2⁻⁵³ out of a ChaCha20 stream."""
+    """Multiples of 2⁻³² out of a ChaCha20 stream."""
     stream = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor()
     while True:
-        yield (int.from_bytes(stream.update(bytes(8)), "little") >> 11) * 2.0**-53
+        yield int.from_bytes(stream.update(bytes(4)), "little") * 2.0**-32
 
 
 def hadamard(vector: Sequence[float]) -> list[float]:

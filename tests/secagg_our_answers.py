@@ -212,7 +212,7 @@ def _as_numbers(parameters: Case, given: Case, way: str) -> Case:
     whole: Integers = getattr(made, way)(vector, RandomStream(key))
     return {
         "scaled": made._scaled(vector).tolist(),
-        "uniform": RandomStream(key).uniform(made.padded).tolist(),
+        "uniform": RandomStream(key).thresholds(made.padded).tolist(),
         "whole": whole.tolist(),
         "restored": made.restore(whole).tolist(),
     }

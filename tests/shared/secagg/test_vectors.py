@@ -22,6 +22,7 @@ from tests.test_architecture import ROOT, imported_modules, top_level
 from tests.vectors import secagg_answers
 from tests.vectors.make_secagg_vectors import FOLDER, cases, good_names, stored, text_of
 
+DOUBLES = {"scaled", "restored"}  # of a quantizer
 GOOD, ALL = good_names(), sorted(path.stem for path in FOLDER.glob("secagg_*.json"))
 VERIFIER = [ROOT / "tests" / f"secagg_{name}.py" for name in ("verifier", "number_verifier")]
 FRACTIONS = [(0.15, 0.3), (0.12, 0.25), (0.2, 0.2), (0.0, 0.0)]
@@ -145,14 +146,27 @@ def test_the_files_are_what_the_verifier_makes() -> None:
         assert (FOLDER / f"{name}.json").read_text() == text_of(case), name
 
 
+def same(found: Case, made: Case) -> bool:
+    """Whether both hold the same, doubles within 1e-12 of the largest."""
+    if found.keys() != made.keys():
+        return False
+    close = {
+        key: np.allclose(found[key], made[key], 0.0, 1e-12 * (1.0 + np.abs(made[key]).max()))
+        for key in (DOUBLES if made.keys() >= DOUBLES else ())
+    }
+    return all(close.get(key, found[key] == made[key]) for key in made)
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_our_code_makes_the_same(name: str) -> None:
-    """Everything of every file: streams, shares, whole messages, doubles to the last bit."""
+    """Everything of every file: streams, shares, whole messages; doubles but for their last bits.
+
+    Those depend on the order of additions, which a machine's library of matrices chooses.
+    """
     case = stored(name)
     found = answer(name, case)
-    for key, value in case["output"].items():
-        assert found[key] == value, key
     assert list(found) == list(case["output"])
+    assert same(found, case["output"])
 
 
 def test_what_a_file_is_for_is_in_it() -> None:
@@ -192,7 +206,7 @@ def test_a_round_on_a_sparse_circle_is_confirmed() -> None:
 def test_any_vector_becomes_the_same_numbers(
     vector: list[float], scale: float, turned: bool, way: str
 ) -> None:
-    """And the same vector again, to the last bit."""
+    """And the same vector again, but for last bits."""
     reach = max(float(np.linalg.norm(vector)), 1e-3)
     case = {
         "parameters": {"clipping_norm": reach, "scale": scale},
@@ -202,7 +216,7 @@ def test_any_vector_becomes_the_same_numbers(
             "stream_key": hashed(vector),
         },
     }
-    assert answer(f"a_{way}", case) == secagg_answers.answer(f"a_{way}", case)
+    assert same(answer(f"a_{way}", case), secagg_answers.answer(f"a_{way}", case))
 
 
 def next_place(x: int) -> int:
