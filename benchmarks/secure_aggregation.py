@@ -61,18 +61,20 @@ def main() -> None:
         took, stages[name] = timed(
             lambda name=name, vector=vector: group.ready[name].mask(context, vector)
         )
-        masking.append(took)
+        sealing, _ = timed(lambda name=name: stages[name].upload)
+        masking.append(took + sealing)
         total += vector * (name not in lost)
     adding, server = timed(lambda: group.collected(context, stages, lost))
     member_cost = []
     for member in server.collected.graph.committee:
-        if member not in lost:
+        if member not in lost and not server.complete:
             took, answer = timed(lambda m=member: stages[m].unmask(server.request(m))[1])
             server.add(answer)
             member_cost.append(took)
     finishing, found = timed(server.finish)
     parameters = server.collected.graph.parameters
-    shares = sum(map(len, next(iter(stages.values())).upload.ciphertexts.values()))
+    upload = next(iter(stages.values())).upload
+    shares = len(upload.commitments) + sum(map(len, upload.ciphertexts.values()))
     bare = keystream(parameters.degree + 1, 4 * asked.dimension)
     print(json.dumps({
         "clients": asked.clients, "dimension": asked.dimension, "degree": parameters.degree,
@@ -81,6 +83,7 @@ def main() -> None:
         "client_keystream_ms": round(bare, 1),
         "server_collect_ms": round(adding, 1),
         "member_ms": round(statistics.median(member_cost), 1),
+        "members_asked": len(member_cost),
         "server_unmask_ms": round(finishing, 1),
         "upload_of_float32": round(packed_bytes(asked.dimension, BITS) / (4 * asked.dimension), 3),
         "shares_of_upload": round(shares / packed_bytes(asked.dimension, BITS), 4),

@@ -28,12 +28,12 @@ from shared.secagg.keys import KeyBook
 from shared.secagg.packing import (
     answer_to_bytes,
     context_from_bytes,
+    context_to_bytes,
     fields,
     joined,
     keys_from_bytes,
     keys_to_bytes,
     request_from_bytes,
-    upload_from_bytes,
     upload_to_bytes,
 )
 from shared.secagg.refusal import Refusal
@@ -88,8 +88,8 @@ class SecureClient:
         Raises:
             AggregationRefused: the context is not one that this client may answer.
         """
-        keys, content = fields(instruction.aggregation, 2)
-        context = context_from_bytes(content)
+        keys, told = fields(instruction.aggregation, 2)
+        context = context_from_bytes(told)
         said = (context.model, context.kind, context.round_number, context.attempt)
         digest = instruction.digest()
         if said != (digest, instruction.kind, instruction.round_number, instruction.attempt):
@@ -108,8 +108,7 @@ class SecureClient:
             )
         masked = ready.mask(context, encoded(encoding, digest))
         sent = _packed(masked)
-        length = str(encoding.length).encode()
-        self._store(masked.ready.announced, masked.ready, joined(content, length, sent))
+        self._store(masked.ready.announced, masked.ready, _pending(masked))
         return sent
 
     def unmask(self, content: bytes) -> bytes:
@@ -173,15 +172,20 @@ class SecureClient:
 
 
 def _packed(masked: Masked) -> bytes:
-    return upload_to_bytes(masked.upload, masked.graph.committee, masked.context.bits)
+    sealed = () if masked.graph.parameters.helped else masked.graph.sealed
+    return upload_to_bytes(masked.upload, sealed)
+
+
+def _pending(masked: Masked) -> bytes:
+    """What makes the very same upload again, in a fraction of its size."""
+    context, length = context_to_bytes(masked.context), str(masked.dimension).encode()
+    return joined(context, length, masked.own, masked.masked)
 
 
 def _masked(ready: Ready, pending: bytes) -> Masked:
-    content, length, sent = fields(pending, 3)
+    content, length, own, masked = fields(pending, 4)
     context = context_from_bytes(content)
-    graph = ready.graph(context)
-    upload = upload_from_bytes(sent, graph.committee, context.bits, int(length))
-    return Masked(ready, context, graph, upload)
+    return Masked(ready, context, ready.graph(context), int(length), own, masked)
 
 
 def _bytes(stored: ConfigRecord, name: str) -> bytes:

@@ -41,12 +41,16 @@ def membership(site: ThisSite, plan: PrivacyPlan) -> Membership:
         )
     if enrolled.get(site.client_id) != identity.public_key().public_bytes_raw():
         raise ConfigurationError(f"expected {site.client_id!r} with its own key in the roster")
+    helpers = plan.aggregation.helper_names
+    if unknown := sorted(set(helpers) - enrolled.keys()):
+        raise ConfigurationError(f"expected aggregation.helpers of the roster, got {unknown}")
     return Membership(
         client_id=site.client_id,
         identity=identity,
         enrolled=enrolled,
         corrupt_fraction=plan.aggregation.corrupt_fraction,
         dropped_fraction=plan.aggregation.dropped_fraction,
+        helpers=helpers,
     )
 
 

@@ -14,10 +14,12 @@ Source: Bonawitz et al. 2017 (eprint 2017/281), Bell et al. 2020 (2020/704), Ma 
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from client.seeds import Attempt
 from shared.errors import AggregationRefused, ConfigurationError
 from shared.secagg.exchange import (
     MaskedUpdate,
@@ -25,26 +27,16 @@ from shared.secagg.exchange import (
     SignedHeader,
     UnmaskAnswer,
     UnmaskRequest,
-    ciphertexts_digest,
     header_content,
     masked_digest,
+    shares_digest,
 )
 from shared.secagg.graph import RoundGraph, round_graph
-from shared.secagg.keys import (
-    KeyBook,
-    SignedKey,
-    check_signature,
-    opened,
-    pair_seed,
-    sealed,
-    shared_secret,
-    signed_key,
-)
+from shared.secagg.keys import KeyBook, SignedKey, check_signature, shared_secret, signed_key
 from shared.secagg.parameters import parameters_for
-from shared.secagg.prg import add_masks
 from shared.secagg.refusal import Refusal
-from shared.secagg.ring import Integers, to_ring
-from shared.secagg.shamir import in_field, split
+from shared.secagg.ring import Integers, pack, to_ring
+from shared.secagg.shamir import in_field
 from shared.secagg.transcript import KEY_BYTES
 
 
@@ -58,6 +50,7 @@ class Membership:
         enrolled: Identity of each client of the roster, from a channel the server cannot rewrite.
         corrupt_fraction: γ, share of the roster that may work with the server.
         dropped_fraction: δ, share of a cohort that may be lost.
+        helpers: Who undoes masks instead of a committee, ascending; empty: a committee.
     """
 
     client_id: str
@@ -65,6 +58,7 @@ class Membership:
     enrolled: Mapping[str, bytes] = field(repr=False)
     corrupt_fraction: float
     dropped_fraction: float
+    helpers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,24 +119,19 @@ class Ready:
             AggregationRefused: the context is not one that this client may answer.
         """
         self.check(context)
-        me, bits = self.announced.membership.client_id, context.bits
-        bound = context.digest
         graph = self.graph(context)
-        seeds = {
-            other: pair_seed(self.secret(other), bound, me, other) for other in graph.neighbours(me)
-        }
         own = in_field(secrets.token_bytes(KEY_BYTES))
-        masked = to_ring(vector, bits)
-        # Guarantee: the earlier name adds what the later one subtracts.
-        added = [own, *(seed for other, seed in seeds.items() if me < other)]
-        add_masks(masked, added, [seed for other, seed in seeds.items() if other < me])
-        masked &= masked.dtype.type((1 << bits) - 1)
-        ciphertexts = self._ciphertexts(graph, bound, [own, *seeds.values()])
-        header = self._header(bound, masked_digest(masked, bits), ciphertexts_digest(ciphertexts))
-        upload = MaskedUpdate(header=header, masked=masked, ciphertexts=ciphertexts)
+        words = to_ring(vector, context.bits)
+        self.attempt(context, graph).add_masks(words, own)
+        words &= words.dtype.type((1 << context.bits) - 1)
         now = (context.round_number, context.attempt)
         ready = replace(self, last={**self.last, context.kind: now})
-        return Masked(ready, context, graph, upload)
+        return Masked(ready, context, graph, len(words), own, pack(words, context.bits))
+
+    def attempt(self, context: RoundContext, graph: RoundGraph) -> Attempt:
+        """This client's seeds in `context`."""
+        me = self.announced.membership.client_id
+        return Attempt(me, context.digest, graph, self.secret)
 
     def graph(self, context: RoundContext) -> RoundGraph:
         """The circle and committee of `context`.
@@ -152,12 +141,19 @@ class Ready:
         """
         me = self.announced.membership
         fractions = (me.corrupt_fraction, me.dropped_fraction)
+        if not set(me.helpers) <= set(context.cohort):
+            raise AggregationRefused(
+                Refusal.HELPER_MISSING,
+                f"of round {context.round_number}, got not all of the plan's",
+            )
         try:
             # Guarantee: the roster is the enrolled one, which the server cannot make smaller.
-            parameters = parameters_for(len(context.cohort), len(me.enrolled), *fractions)
+            parameters = parameters_for(
+                len(context.cohort), len(me.enrolled), *fractions, len(me.helpers)
+            )
         except ConfigurationError as error:
             raise AggregationRefused(Refusal.COHORT_TOO_SMALL, str(error)) from error
-        return round_graph(context.cohort, context.digest, parameters)
+        return round_graph(context.cohort, context.digest, parameters, me.helpers)
 
     def secret(self, other: str) -> bytes:
         """The secret with another client for the whole run."""
@@ -185,31 +181,8 @@ class Ready:
                     reason, f"of round {context.round_number}, attempt {context.attempt}"
                 )
 
-    def _ciphertexts(self, graph: RoundGraph, bound: bytes, seeds: list[bytes]) -> dict[str, bytes]:
-        parameters = graph.parameters
-        shares = split(seeds, parameters.committee_size, parameters.threshold)
-        # Its own shares too, if it is a member, under the secret that it has with itself.
-        return {
-            member: self._sealed(bound, member, held)
-            for member, held in zip(graph.committee, shares, strict=True)
-        }
 
-    def _sealed(self, bound: bytes, member: str, content: bytes) -> bytes:
-        me = self.announced.membership.client_id
-        return sealed(self.secret(member), bound, me, member, content)
-
-    def _header(self, bound: bytes, masked: bytes, ciphertexts: bytes) -> SignedHeader:
-        me = self.announced.membership
-        content = header_content(bound, me.client_id, masked, ciphertexts)
-        return SignedHeader(
-            client_id=me.client_id,
-            masked=masked,
-            ciphertexts=ciphertexts,
-            signature=me.identity.sign(content),
-        )
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Masked:
     """Its update is uploaded; it answers one request to unmask, if it is of the committee.
 
@@ -217,13 +190,34 @@ class Masked:
         ready: What it was before, with this attempt noted.
         context: Of the attempt.
         graph: Of the attempt.
-        upload: As it was sent, and is sent again if it is asked for again.
+        dimension: Length of the vector.
+        own: Its own seed.
+        masked: The packed vector under its masks.
     """
 
     ready: Ready
     context: RoundContext
     graph: RoundGraph = field(repr=False)
-    upload: MaskedUpdate = field(repr=False)
+    dimension: int
+    own: bytes = field(repr=False)
+    masked: bytes = field(repr=False)
+
+    @cached_property
+    def upload(self) -> MaskedUpdate:
+        """What is sent, and sent again if it is asked for again: the same bytes each time."""
+        commitments, ciphertexts = self._attempt.shared(self.own)
+        me = self.ready.announced.membership
+        hashes = masked_digest(self.masked), shares_digest(commitments, ciphertexts)
+        content = header_content(self.context.digest, me.client_id, *hashes)
+        header = SignedHeader(
+            client_id=me.client_id,
+            masked=hashes[0],
+            shares=hashes[1],
+            signature=me.identity.sign(content),
+        )
+        return MaskedUpdate(
+            header=header, masked=self.masked, commitments=commitments, ciphertexts=ciphertexts
+        )
 
     def mask(self, context: RoundContext, vector: Integers) -> "Masked":
         """The stage of another attempt; of the very same context this one, bytes and all.
@@ -235,28 +229,18 @@ class Masked:
         return self if context == self.context else self.ready.mask(context, vector)
 
     def unmask(self, request: UnmaskRequest) -> tuple[Ready, UnmaskAnswer]:
-        """This member's shares, once; the next stage has forgotten the round.
-
-        Own seeds of survivors, and their seeds with dropped neighbours; never both of one client.
+        """What this member tells, once; the next stage has forgotten the round.
 
         Raises:
             AggregationRefused: the request is not one that this member may answer.
         """
         survivors = self._checked(request)
-        member = self.ready.announced.membership.client_id
-        own: dict[str, bytes] = {}
-        pairs: dict[tuple[str, str], bytes] = {}
-        for survivor in survivors:
-            shares = self._shares(survivor, request.ciphertexts.get(survivor, b""))
-            own[survivor] = shares[:KEY_BYTES]
-            for number, other in enumerate(self.graph.neighbours(survivor), start=1):
-                # Secrecy: of two survivors' common seed nothing is ever said.
-                if other not in survivors:
-                    start = number * KEY_BYTES
-                    pairs[survivor, other] = shares[start : start + KEY_BYTES]
-        return self.ready, UnmaskAnswer(
-            context=request.context, member=member, own=own, pairs=pairs
-        )
+        told = self._attempt.told(request, survivors, self.dimension, self.context.bits)
+        return self.ready, told
+
+    @property
+    def _attempt(self) -> Attempt:
+        return self.ready.attempt(self.context, self.graph)
 
     def _checked(self, request: UnmaskRequest) -> frozenset[str]:
         me, bound = self.ready.announced.membership, self.context.digest
@@ -276,13 +260,3 @@ class Masked:
             content = header.signed(bound)
             check_signature(me.enrolled[header.client_id], header.signature, content)
         return survivors
-
-    def _shares(self, survivor: str, ciphertext: bytes) -> bytes:
-        me = self.ready.announced.membership.client_id
-        content = opened(self.ready.secret(survivor), self.context.digest, survivor, me, ciphertext)
-        count = 1 + self.graph.parameters.degree
-        if len(content) != count * KEY_BYTES:
-            raise AggregationRefused(
-                Refusal.CIPHERTEXT_OF_ANOTHER_CONTEXT, f"expected {count} shares of {survivor!r}"
-            )
-        return content

@@ -54,6 +54,7 @@ MEANINGS = {
     "aggregation.bits": "of each number sent: 16, 20, 24, 32; 0: the fewest that cost little",
     "aggregation.update_bound": "L2 bound of an update without its own noise; 0: by the plan",
     "aggregation.noise_family": "of distributed noise: discrete_gaussian, skellam",
+    "aggregation.helpers": "fixed clients who undo masks, a,b,c; empty: a committee",
     "evaluation.private_every": "rounds between evaluations on the sites' data; 0: never",
     "evaluation.noise_multiplier": "noise on those scores",
     "evaluation.loss_bound": "a larger loss counts as this",

@@ -79,10 +79,10 @@ class UpdateCollector:
         def encoding_of(cohort_size: int) -> Encoding:
             return update_encoding(self._plan, len(instruction.parameters), cohort_size)
 
-        def upload(position: int, reply: Message) -> bytes:
+        def upload(client: str, reply: Message) -> bytes:
             answer = decoded(reply)
             total.check(answer)
-            self._keep_head(cohort[position], answer)
+            self._keep_head(client, answer)
             return answer.masked
 
         found = sums.ask(instruction, cohort, encoding_of, "train", upload)

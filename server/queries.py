@@ -155,8 +155,8 @@ class PrivateQueries:
         def encoding_of(cohort_size: int) -> Encoding:
             return query_encoding(self._plan, query, cohort_size)
 
-        def upload(position: int, reply: Message) -> bytes:
-            del position
+        def upload(client: str, reply: Message) -> bytes:
+            del client
             return _answer(reply, instruction).masked
 
         kind = MESSAGE_TYPES[instruction.kind]

@@ -17,7 +17,7 @@ from server.unmasking import Collecting, Unmasking
 from shared.aggregation_messages import UNMASK, UnmaskMessage
 from shared.dp.clipping import Vector
 from shared.dp.plan import PrivacyPlan
-from shared.errors import ProtocolError, TooFewSurvivors
+from shared.errors import ProtocolError, SpoiledSum, TooFewSurvivors
 from shared.messages import TrainInstruction
 from shared.query_messages import QueryInstruction
 from shared.secagg.encoding import Encoding, parameters_of
@@ -33,12 +33,13 @@ from shared.secagg.packing import (
     request_to_bytes,
     upload_from_bytes,
 )
+from shared.secagg.ring import Integers
 
 _ASKED_AT_ONCE = 40  # members of a committee: bounds memory; small federations ask all at once
 _LOGGER = logging.getLogger("murmura.server")
 Instruction = TrainInstruction | QueryInstruction
-# The upload in a client's reply; raises ProtocolError where it answers something else.
-Upload = Callable[[int, Message], bytes]
+# The upload in the reply of a client; raises ProtocolError where it answers something else.
+Upload = Callable[[str, Message], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,9 @@ class SecureSums:
         self._keys = tuple(self._announced(client) for client in roster.client_ids)
         self._packed = keys_to_bytes(self._keys)
         self._informed: set[str] = set()
+        self._barred: set[str] = set()
+        aggregation = plan.aggregation
+        self._helpers = () if aggregation is None else aggregation.helper_names
         # Refused as a client refuses it, before anybody trains in vain. Identities are those that
         # the clients brought: only they know the roster, and only they need it.
         self._book = KeyBook.checked(self._keys, self._identities, run_id, plan.digest())
@@ -101,16 +105,20 @@ class SecureSums:
             cohort: Ascending.
             encoding_of: Of their vectors, by the cohort's size.
             message_type: Of the first exchange.
-            upload: Reads the masked upload out of the reply of the client at a position.
+            upload: Reads the masked upload out of the reply of a client.
 
         Raises:
             TooFewSurvivors: too few uploads or answers, or a cohort too small to hide anybody.
         """
+        cohort = tuple(client for client in cohort if client not in self._barred)
         try:
             parameters = parameters_of(self._plan, len(cohort))
         except ValueError as error:
             raise TooFewSurvivors(f"expected a cohort that hides each in it: {error}") from error
         encoding = encoding_of(len(cohort))
+        helpers = set(self._helpers)
+        if not helpers <= set(cohort):
+            raise TooFewSurvivors(f"expected all helpers, got {len(helpers & set(cohort))}")
         context = RoundContext(
             run_id=self._run_id,
             plan=self._plan.digest(),
@@ -122,12 +130,12 @@ class SecureSums:
             cohort=cohort,
             bits=encoding.bits,
         )
-        collecting = Collecting.of(context, encoding.length, self._identities, parameters)
+        collecting = Collecting.of(
+            context, encoding.length, self._identities, parameters, self._helpers
+        )
         messages = self._instructions(instruction, context, message_type)
         self._collect(collecting, messages, upload)
-        unmasking = collecting.close()
-        self._unmask(unmasking)
-        total = encoding.decode(unmasking.finish(), context.model)
+        total = encoding.decode(self._unmasked(collecting.close()), context.model)
         return SecureSum(total=total, survivors=len(collecting.headers), encoding=encoding)
 
     def _announced(self, client: str) -> SignedKey:
@@ -158,15 +166,15 @@ class SecureSums:
         ]
 
     def _collect(self, collecting: Collecting, messages: Sequence[Message], upload: Upload) -> None:
-        context, committee = collecting.context, collecting.graph.committee
-        length = len(collecting.total)
+        context = collecting.context
+        helped, sealed = collecting.graph.parameters.helped, collecting.graph.sealed
         silent = set(context.cohort)
         for position, reply in exchange(self._grid, messages, self._timeout_s):
             client = context.cohort[position]
             silent.discard(client)
             try:
-                content = upload(position, reply)
-                found = upload_from_bytes(content, committee, context.bits, length)
+                content = upload(client, reply)
+                found = upload_from_bytes(content, () if helped else sealed)
                 if found.header.client_id != client:
                     raise ProtocolError(f"expected the upload of {client!r}, got another's")
                 collecting.add(found)
@@ -176,23 +184,38 @@ class SecureSums:
         for client in sorted(silent):
             _left_out(context, client, "no answer in time")
 
-    def _unmask(self, unmasking: Unmasking) -> None:
-        """Ask the committee, whoever uploaded first, until enough have answered."""
+    def _unmasked(self, unmasking: Unmasking) -> Integers:
+        """Ask the committee until enough have told the truth.
+
+        Those who uploaded are asked first, and of them those to whom no shares need be sent.
+
+        Raises:
+            TooFewSurvivors: too few answered.
+            SpoiledSum: what some client shared is false; it is not asked again in this run.
+        """
         collected = unmasking.collected
         context, survivors = collected.context, collected.headers.keys()
-        members = sorted(
-            collected.graph.committee, key=lambda member: (member not in survivors, member)
-        )
+        members = sorted(collected.graph.committee, key=lambda member: member not in survivors)
+        spoiled: SpoiledSum | None = None
         for start in range(0, len(members), _ASKED_AT_ONCE):
             asked = members[start : start + _ASKED_AT_ONCE]
             messages = [self._request(unmasking, member) for member in asked]
             for position, reply in exchange(self._grid, messages, self._timeout_s):
                 try:
-                    unmasking.add(_answer(reply, unmasking, asked[position]))
+                    unmasking.add(_answer(reply, asked[position]))
                 except ProtocolError as error:
                     _left_out(context, asked[position], cut(error))
-                if unmasking.complete:
-                    return
+                try:
+                    if unmasking.complete:
+                        return unmasking.finish()
+                except SpoiledSum as error:
+                    spoiled = error
+        if spoiled is None:
+            return unmasking.finish()
+        self._barred.update(spoiled.guilty)
+        for client in spoiled.guilty:
+            _LOGGER.warning("%s sealed false shares; it is not asked again in this run", client)
+        raise spoiled
 
     def _request(self, unmasking: Unmasking, member: str) -> Message:
         context = unmasking.collected.context
@@ -210,11 +233,11 @@ class SecureSums:
         )
 
 
-def _answer(reply: Message, unmasking: Unmasking, member: str) -> UnmaskAnswer:
+def _answer(reply: Message, member: str) -> UnmaskAnswer:
     if reply.has_error():
         raise ProtocolError(reason_of(reply))
     content = UnmaskMessage.from_record(reply.content).content
-    answer = answer_from_bytes(content, unmasking.collected.headers, unmasking.pairs)
+    answer = answer_from_bytes(content)
     if answer.member != member:
         raise ProtocolError(f"expected the answer of {member!r}, got another's")
     return answer

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from shared.domains import fraction, non_negative, one_of, positive, within
+from shared.domains import fraction, names_or_none, non_negative, one_of, positive, within
 from shared.errors import ConfigurationError
 
 
@@ -152,6 +152,8 @@ class AggregationConfig:
         bits: Of each number that a client sends: 16, 20, 24 or 32; 0 = the fewest that cost little.
         update_bound: L2 bound of a client's update without its own noise; 0 = by the plan.
         noise_family: Of distributed noise.
+        helpers: Names of fixed clients that undo the masks instead of a committee, a,b,c; all of
+            them must answer, and one must be honest. Empty: a committee.
     """
 
     corrupt_fraction: float = field(default=0.1, metadata=within(0.0, 0.5, open_right=True))
@@ -161,6 +163,7 @@ class AggregationConfig:
     noise_family: str = field(
         default="discrete_gaussian", metadata=one_of("discrete_gaussian", "skellam")
     )
+    helpers: str = field(default="", metadata=names_or_none(3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,17 @@ def one_of(*names: str | int) -> dict[str, _Check]:
     return {"domain": (f"one of {', '.join(map(str, names))}", lambda value: value in names)}
 
 
+def names_or_none(least: int) -> dict[str, _Check]:
+    """Empty, or at least `least` different names in ascending order, with commas between them."""
+
+    def holds(value: str) -> bool:
+        found = value.split(",")
+        several = len(found) >= least and all(found) and found == sorted(set(found))
+        return not value or several
+
+    return {"domain": (f"empty, or at least {least} names, ascending, a,b,c", holds)}
+
+
 def check_domains(section: type[Any], values: Mapping[str, Any], prefix: str) -> None:
     """Raise ConfigurationError for the first of `values` outside its field's domain."""
     for spec in fields(section):

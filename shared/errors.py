@@ -6,11 +6,14 @@ FederationError
 ├── ProtocolError                    a peer's message is wrong; the peer is left out of the round
 │   ├── MessageError                 cannot be decoded: version, length, type
 │   └── TooFewSurvivors              below the run's minimum: the round is void
+│       └── SpoiledSum               clients whose seeds cannot be put together: likewise
 ├── StateError                       saved state is missing, corrupt, or of another run or version
 └── PrivacyError                     the promised guarantee would not hold; caught at the edge only
     ├── BudgetExhausted              the plan, or the next round, would overspend the budget
     └── AggregationRefused           answering would let the server see more than one sum
 """
+
+from collections.abc import Sequence
 
 
 class FederationError(Exception):
@@ -35,6 +38,22 @@ class MessageError(ProtocolError):
 
 class TooFewSurvivors(ProtocolError):  # noqa: N818 - the field's word for it
     """Fewer clients answered than the run's minimum; the round is void."""
+
+
+class SpoiledSum(TooFewSurvivors):
+    """Shares do not give back the seeds that undo the masks; the round is void.
+
+    Args:
+        count: Clients whose seeds could not be put together.
+        guilty: Those of them who sealed false shares, as more members say than can be corrupt.
+    """
+
+    def __init__(self, count: int, guilty: Sequence[str]) -> None:
+        named = f"; sealed by {', '.join(map(repr, guilty))}" if guilty else ""
+        super().__init__(
+            f"expected shares that give back each seed, got false ones of {count}{named}"
+        )
+        self.guilty = tuple(guilty)
 
 
 class StateError(FederationError):

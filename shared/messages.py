@@ -1,7 +1,7 @@
 """The wire contract: typed messages <-> Flower RecordDict.
 
 Whatever leaves a client is one of the reply classes below, and nothing else: no data set size, no
-loss, no metric. The exchanges of protocol version 3:
+loss, no metric. The exchanges of protocol version 4:
 
 query.enrol  {} -> {protocol_version, client_id, announcement}
 train        {.., round_number, attempt, plan, plan_digest, clipping_norm, parameters,

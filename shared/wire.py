@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shared.errors import MessageError
 from shared.parameters import FlatVector
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 _HEADER = "murmura"
 _VECTORS = "murmura.vectors"
 _VERSION = "protocol_version"

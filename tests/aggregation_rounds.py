@@ -12,7 +12,7 @@ from client.masking import Announced, Masked, Membership, Ready
 from server.unmasking import Collecting, Unmasking
 from shared.secagg.exchange import RoundContext
 from shared.secagg.keys import SignedKey
-from shared.secagg.parameters import parameters_for
+from shared.secagg.parameters import AggregationParameters, parameters_for
 from shared.secagg.ring import Integers
 
 PLAN, RUN = "plan", "run"
@@ -39,6 +39,7 @@ class Clients:
     keys: tuple[SignedKey, ...]
     enrolled: Mapping[str, bytes]
     fractions: tuple[float, float]
+    helpers: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,6 +62,11 @@ class Clients:
         }
         return RoundContext(**(values | changed))
 
+    def parameters(self, cohort_size: int) -> AggregationParameters:
+        """Of a cohort of this size."""
+        enrolled, helpers = len(self.enrolled), len(self.helpers)
+        return parameters_for(cohort_size, enrolled, *self.fractions, helpers)
+
     def masked(self, context: RoundContext, vectors: Mapping[str, Integers]) -> dict[str, Masked]:
         """Every client of the cohort after its upload."""
         return {name: self.ready[name].mask(context, vectors[name]) for name in context.cohort}
@@ -69,9 +75,9 @@ class Clients:
         self, context: RoundContext, masked: Mapping[str, Masked], dropped: Collection[str] = ()
     ) -> Unmasking:
         """The server after all uploads but those of `dropped`."""
-        dimension = len(next(iter(masked.values())).upload.masked)
-        parameters = parameters_for(len(context.cohort), len(self.enrolled), *self.fractions)
-        server = Collecting.of(context, dimension, self.enrolled, parameters)
+        dimension = next(iter(masked.values())).dimension
+        parameters = self.parameters(len(context.cohort))
+        server = Collecting.of(context, dimension, self.enrolled, parameters, self.helpers)
         for name, stage in masked.items():
             if name not in dropped:
                 server.add(stage.upload)
@@ -79,9 +85,13 @@ class Clients:
 
 
 def clients(
-    count: int, *, run_id: str = RUN, fractions: tuple[float, float] = (0.1, 0.1)
+    count: int,
+    *,
+    run_id: str = RUN,
+    fractions: tuple[float, float] = (0.1, 0.1),
+    helpers: int = 0,
 ) -> Clients:
-    """`count` clients that know one another's keys."""
+    """`count` clients that know one another's keys; the first `helpers` of them undo masks."""
     names = [f"client-{number:03d}" for number in range(count)]
     enrolled = {name: public(name) for name in names}
     announced = {
@@ -92,6 +102,7 @@ def clients(
                 enrolled=enrolled,
                 corrupt_fraction=fractions[0],
                 dropped_fraction=fractions[1],
+                helpers=tuple(names[:helpers]),
             ),
             run_id,
             PLAN,
@@ -100,7 +111,7 @@ def clients(
     }
     keys = tuple(stage.announcement() for stage in announced.values())
     ready = {name: stage.admit(keys) for name, stage in announced.items()}
-    return Clients(ready, keys, enrolled, fractions)
+    return Clients(ready, keys, enrolled, fractions, tuple(names[:helpers]))
 
 
 def vectors(names: Iterable[str], dimension: int, seed: int = 0) -> dict[str, Integers]:

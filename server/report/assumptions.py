@@ -127,6 +127,21 @@ def _of_shares(aggregation: AggregationPlan, *, simulated: bool) -> tuple[Assump
             status="assumed",
             evidence="AES-256, ChaCha20-Poly1305, Ed25519, X25519, SHA-256",
         ),
+        *_of_helpers(aggregation),
+    )
+
+
+def _of_helpers(aggregation: AggregationPlan) -> tuple[Assumption, ...]:
+    if not aggregation.helpers:
+        return ()
+    return (
+        Assumption(
+            id="honest_helper",
+            text=f"one of the helpers {', '.join(aggregation.helper_names)} does not work with the "
+            "server",
+            status="assumed",
+            evidence="each client masks with all of them; nothing can measure it",
+        ),
     )
 
 

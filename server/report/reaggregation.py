@@ -28,6 +28,7 @@ def aggregation(config: Mapping[str, Any]) -> dict[str, Any] | None:
         "coordinate_noise": own,
         "unit_bound": _unit(config) if is_distributed(config) else 0.0,
         "family": config["aggregation.noise_family"],
+        "helpers": config["aggregation.helpers"],
     }
 
 

@@ -75,6 +75,7 @@ def assumptions(again: Recomputation) -> list[Json]:
     assumed = ["client_code"] if plan.unit == "record" or plan.distributed else []
     if plan.distributed:
         assumed += ["honest_fraction", "roster", "noise_shares", "masks"]
+        assumed += ["honest_helper"] if again.config["aggregation.helpers"] else []
     elif plan.unit == "client":
         assumed += ["trusted_server"]
     found = [

@@ -127,6 +127,10 @@ def _texts(again: Recomputation, report: Mapping[str, Any]) -> Iterator[Finding]
         if assumption["id"] == "fixed_plan" and again.plan.digest not in assumption["evidence"]:
             where = f"assumptions[{place}].evidence"
             yield Finding(where, again.plan.digest, _short(assumption["evidence"]))
+        if assumption["id"] == "honest_helper":
+            named = ", ".join(again.config["aggregation.helpers"].split(","))
+            if named not in assumption["text"]:
+                yield Finding(f"assumptions[{place}].text", named, _short(assumption["text"]))
         if assumption["id"] == "honest_fraction":
             where, told = f"assumptions[{place}].text", assumption["text"]
             yield from _numbers(where, retold.honest_fraction(again), told)

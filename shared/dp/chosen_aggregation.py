@@ -22,7 +22,9 @@ def aggregation_of(config: RunConfig) -> AggregationPlan | None:
         return None
     wanted, population = config.aggregation, config.population.size
     # Whether any cohort could be summed; a smaller one is refused when it is drawn.
-    parameters_for(population, population, wanted.corrupt_fraction, wanted.dropped_fraction)
+    helpers = len(wanted.helpers.split(",")) if wanted.helpers else 0
+    fractions = (wanted.corrupt_fraction, wanted.dropped_fraction)
+    parameters_for(population, population, *fractions, helpers)
     _check_supported(config)
     signal, own = _bounds(config)
     return AggregationPlan(
@@ -33,6 +35,7 @@ def aggregation_of(config: RunConfig) -> AggregationPlan | None:
         coordinate_noise=own,
         unit_bound=_unit_bound(config) if is_distributed(config) else 0.0,
         family=wanted.noise_family,
+        helpers=wanted.helpers,
     )
 
 
@@ -61,6 +64,11 @@ def _check_supported(config: RunConfig) -> None:
         raise ConfigurationError(
             "secure aggregation needs privacy.clipping = 'fixed' and privacy.correlation = 'none', "
             f"got {privacy.clipping!r} and {privacy.correlation!r}"
+        )
+    if config.aggregation.helpers and config.cohort.sample_rate != 1.0:
+        raise ConfigurationError(
+            "aggregation.helpers needs cohort.sample_rate = 1.0: helpers take part in every round, "
+            f"got {config.cohort.sample_rate!r}"
         )
     if not is_distributed(config):
         return

@@ -232,9 +232,8 @@ def parameters_of(plan: PrivacyPlan, cohort_size: int) -> AggregationParameters:
         ConfigurationError: the cohort is too small, or the plan has no secure aggregation.
     """
     wanted = _required(plan)
-    return parameters_for(
-        cohort_size, plan.population, wanted.corrupt_fraction, wanted.dropped_fraction
-    )
+    fractions = (wanted.corrupt_fraction, wanted.dropped_fraction)
+    return parameters_for(cohort_size, plan.population, *fractions, len(wanted.helper_names))
 
 
 def _required(plan: PrivacyPlan) -> AggregationPlan:

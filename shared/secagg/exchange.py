@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from shared.secagg.ring import Words, pack
 from shared.secagg.transcript import digest
 
 
@@ -64,32 +63,36 @@ class SignedHeader:
     Attributes:
         client_id: Whose.
         masked: SHA-256 of the packed masked vector.
-        ciphertexts: SHA-256 of all its ciphertexts.
+        shares: SHA-256 of its commitments and ciphertexts.
         signature: Ed25519 over the context and both.
     """
 
     client_id: str
     masked: bytes
-    ciphertexts: bytes
+    shares: bytes
     signature: bytes
 
     def signed(self, context: bytes) -> bytes:
         """What the signature is of."""
-        return header_content(context, self.client_id, self.masked, self.ciphertexts)
+        return header_content(context, self.client_id, self.masked, self.shares)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskedUpdate:
-    """What a client uploads: its vector under masks, and shares of their seeds under seal.
+    """What a client uploads: its vector under masks, and what undoes them if it is lost or stays.
 
     Attributes:
         header: Signed.
-        masked: Shape (d,), of one of the ring's words; uniform to whoever lacks a seed.
-        ciphertexts: For each member of the committee: the shares, for its eyes alone.
+        masked: d numbers of b bits, packed; uniform to whoever lacks a seed.
+        commitments: To its own seed and to that with each neighbour, 32 bytes each; none where
+            helpers undo the masks.
+        ciphertexts: For each member of the committee that cannot derive them: its shares, for its
+            eyes alone.
     """
 
     header: SignedHeader
-    masked: Words = field(repr=False)
+    masked: bytes = field(repr=False)
+    commitments: bytes = field(repr=False)
     ciphertexts: Mapping[str, bytes] = field(repr=False)
 
 
@@ -100,7 +103,7 @@ class UnmaskRequest:
     Attributes:
         context: Digest of the round's context.
         headers: Of every survivor.
-        ciphertexts: Of every survivor, for this member.
+        ciphertexts: Of every survivor, for this member; none where it derives its shares.
     """
 
     context: bytes
@@ -110,31 +113,36 @@ class UnmaskRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnmaskAnswer:
-    """One member's shares: of each survivor's own seed, and of its seeds with dropped clients.
+    """What one member tells: shares, or where helpers undo the masks a sum of masks.
 
     Attributes:
         context: Digest of the round's context.
         member: Who answers.
-        own: Share of the own seed by survivor.
-        pairs: Share of the seed of (survivor, dropped).
+        unopened: Survivors whose shares this member could not read; nothing is told of them.
+        own: Share of each other survivor's own seed, survivors ascending, 32 bytes each.
+        pairs: Share of the seed of each of them with each dropped neighbour, ascending.
+        masks: The packed sum of all survivors' masks with this helper; empty in a committee.
     """
 
     context: bytes
     member: str
-    own: Mapping[str, bytes] = field(repr=False)
-    pairs: Mapping[tuple[str, str], bytes] = field(repr=False)
+    unopened: tuple[str, ...] = ()
+    own: bytes = field(default=b"", repr=False)
+    pairs: bytes = field(default=b"", repr=False)
+    masks: bytes = field(default=b"", repr=False)
 
 
-def header_content(context: bytes, client_id: str, masked: bytes, ciphertexts: bytes) -> bytes:
+def header_content(context: bytes, client_id: str, masked: bytes, shares: bytes) -> bytes:
     """The bytes that a header's signature is of."""
-    return digest("header", context, client_id, masked, ciphertexts)
+    return digest("header", context, client_id, masked, shares)
 
 
-def masked_digest(masked: Words, bits: int) -> bytes:
-    """SHA-256 of the vector as it is packed."""
-    return digest("masked", pack(masked, bits))
+def masked_digest(masked: bytes) -> bytes:
+    """SHA-256 of the packed vector."""
+    return digest("masked", masked)
 
 
-def ciphertexts_digest(ciphertexts: Mapping[str, bytes]) -> bytes:
-    """SHA-256 of all ciphertexts with their receivers, whatever their order."""
-    return digest("ciphertexts", [(name, ciphertexts[name]) for name in sorted(ciphertexts)])
+def shares_digest(commitments: bytes, ciphertexts: Mapping[str, bytes]) -> bytes:
+    """SHA-256 of commitments and of all ciphertexts with their receivers, whatever their order."""
+    sealed = [(name, ciphertexts[name]) for name in sorted(ciphertexts)]
+    return digest("shares", commitments, sealed)

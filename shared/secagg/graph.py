@@ -40,6 +40,33 @@ class RoundGraph:
         offsets = [*(-step for step in reversed(steps)), *steps]
         return tuple(self.order[(place + offset) % size] for offset in offsets)
 
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """Members whose shares are derived and not sent: all below the threshold."""
+        return self.committee[: self.parameters.threshold - 1]
+
+    @property
+    def sealed(self) -> tuple[str, ...]:
+        """Members whose shares are sent to them under seal."""
+        return self.committee[self.parameters.threshold - 1 :]
+
+    def number(self, client: str, other: str) -> int:
+        """Place of a neighbour in `neighbours(client)`."""
+        here, there, size = self.places[client], self.places[other], len(self.order)
+        if self.parameters.complete:
+            return there - (there > here)
+        span, ahead = self.parameters.span, (there - here) % size
+        return span + ahead - 1 if ahead <= span else span - (size - ahead)
+
+    def undone(self, survivors: Collection[str]) -> dict[str, list[str]]:
+        """Each survivor's neighbours that are none, ascending: whose masks are left in the sum."""
+        found: dict[str, list[str]] = {survivor: [] for survivor in sorted(survivors)}
+        for dropped in sorted(self.places.keys() - found.keys()):
+            for survivor in self.neighbours(dropped):
+                if survivor in found:
+                    found[survivor].append(dropped)
+        return found
+
     def connected(self, survivors: Collection[str]) -> bool:
         """Whether each `span` clients in a row hold enough survivors for an honest one."""
         if self.parameters.complete:
@@ -56,14 +83,17 @@ class RoundGraph:
 
 @lru_cache(maxsize=4)
 def round_graph(
-    cohort: tuple[str, ...], context: bytes, parameters: AggregationParameters
+    cohort: tuple[str, ...],
+    context: bytes,
+    parameters: AggregationParameters,
+    helpers: tuple[str, ...] = (),
 ) -> RoundGraph:
-    """The graph of this context: the same for every party."""
+    """The graph of this context: the same for every party; `helpers` are the committee, if any."""
     order = sorted(cohort, key=lambda client: digest("circle", context, client))
     ranked = sorted(cohort, key=lambda client: digest("committee", context, client))
     return RoundGraph(
         parameters,
         tuple(order),
-        tuple(ranked[: parameters.committee_size]),
+        helpers or tuple(ranked[: parameters.committee_size]),
         {client: place for place, client in enumerate(order)},
     )

@@ -17,11 +17,13 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from shared.errors import AggregationRefused
 from shared.secagg.parameters import SMALLEST
+from shared.secagg.prg import stream
 from shared.secagg.refusal import Refusal
-from shared.secagg.shamir import in_field
-from shared.secagg.transcript import canonical, derive, digest
+from shared.secagg.shamir import all_in_field, in_field
+from shared.secagg.transcript import KEY_BYTES, canonical, derive, digest
 
 _NONCE = bytes(12)
+SEAL_BYTES = 16  # that a ciphertext is longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +162,31 @@ def shared_secret(own: X25519PrivateKey, other: bytes) -> bytes:
 
 
 def pair_seed(secret: bytes, context: bytes, one: str, other: str) -> bytes:
-    """Seed of the mask of two clients in one attempt at one round; the same for both."""
+    """Seed of two clients in one attempt at one round, in the field; the same for both."""
     first, second = sorted((one, other))
     return in_field(derive(secret, "pair", context, first, second))
+
+
+def helper_seed(secret: bytes, context: bytes, client: str, helper: str) -> bytes:
+    """Seed of a client with a helper in one attempt; another than the helper's own with it."""
+    return derive(secret, "helper", context, client, helper)
+
+
+def mask_key(seed: bytes) -> bytes:
+    """Key of the mask that a seed stands for."""
+    return derive(seed, "mask")
+
+
+def commitment(seed: bytes) -> bytes:
+    """Tells a seed that was put together rightly from another; 32 bytes, says nothing of it."""
+    return derive(seed, "commitment")
+
+
+def derived_shares(secret: bytes, context: bytes, sender: str, receiver: str, count: int) -> bytes:
+    """Shares that both make alike and nobody sends: `count` numbers of the field, 32 bytes each."""
+    # Secrecy: one key for each context, sender and receiver; to all others they are uniform.
+    key = derive(secret, "derived shares", context, sender, receiver)
+    return all_in_field(stream(key, count * KEY_BYTES))
 
 
 def sealed(secret: bytes, context: bytes, sender: str, receiver: str, content: bytes) -> bytes:

@@ -5,13 +5,13 @@ Everything of one length lies in one field: 900 signatures are one field of 57,6
 
     keys          names · public keys · signatures
     context       run · plan · roster · model · kind · numbers · cohort
-    upload        name · masked · hash of ciphertexts · signature · vector · ciphertexts by member
-    request       context · names · masked · hashes of ciphertexts · signatures · ciphertexts
-    answer        context · name · shares of own seeds · shares of seeds of pairs
+    upload        name · hash of vector · hash of shares · signature · vector · commitments · sealed
+    request       context · names · hashes of vectors · of shares · signatures · sealed
+    answer        context · name · names unopened · own shares · shares of pairs · sum of masks
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from shared.errors import MessageError
 from shared.secagg.exchange import (
@@ -22,12 +22,10 @@ from shared.secagg.exchange import (
     UnmaskRequest,
 )
 from shared.secagg.keys import SignedKey
-from shared.secagg.ring import pack, unpack
 from shared.secagg.transcript import KEY_BYTES
 
 _LENGTH = 8
 _HASH, _SIGNATURE = 32, 64
-Pairs = Sequence[tuple[str, str]]
 
 
 def fields(content: bytes, count: int) -> list[bytes]:
@@ -102,51 +100,48 @@ def context_from_bytes(content: bytes) -> RoundContext:
     )
 
 
-def upload_to_bytes(upload: MaskedUpdate, committee: Sequence[str], bits: int) -> bytes:
-    """One client's upload; its ciphertexts in the order of the committee."""
+def upload_to_bytes(upload: MaskedUpdate, sealed: Sequence[str]) -> bytes:
+    """One client's upload; its ciphertexts in the order of the members they are `sealed` for."""
     header = upload.header
     return joined(
         header.client_id.encode(),
         header.masked,
-        header.ciphertexts,
+        header.shares,
         header.signature,
-        pack(upload.masked, bits),
-        b"".join(upload.ciphertexts[member] for member in committee),
+        upload.masked,
+        upload.commitments,
+        b"".join(upload.ciphertexts[member] for member in sealed),
     )
 
 
-def upload_from_bytes(
-    content: bytes, committee: Sequence[str], bits: int, length: int
-) -> MaskedUpdate:
-    """Inverse of `upload_to_bytes`, for a vector of `length`. Raises MessageError on others."""
-    name, masked, hashed, signature, vector, sealed = fields(content, 6)
-    header = SignedHeader(
-        client_id=_text(name), masked=masked, ciphertexts=hashed, signature=signature
-    )
-    each = _equal(sealed, len(committee))
+def upload_from_bytes(content: bytes, sealed: Sequence[str]) -> MaskedUpdate:
+    """Inverse of `upload_to_bytes`. Raises MessageError on anything else."""
+    name, masked, shares, signature, vector, commitments, sent = fields(content, 7)
+    header = SignedHeader(client_id=_text(name), masked=masked, shares=shares, signature=signature)
     return MaskedUpdate(
         header=header,
-        masked=unpack(vector, length, bits),
-        ciphertexts=dict(zip(committee, each, strict=True)),
+        masked=vector,
+        commitments=commitments,
+        ciphertexts=dict(zip(sealed, _equal(sent, len(sealed)), strict=True)),
     )
 
 
 def request_to_bytes(request: UnmaskRequest) -> bytes:
     """What one member is asked."""
-    headers = request.headers
+    headers, sent = request.headers, request.ciphertexts
     return joined(
         request.context,
         _names([header.client_id for header in headers]),
         b"".join(header.masked for header in headers),
-        b"".join(header.ciphertexts for header in headers),
+        b"".join(header.shares for header in headers),
         b"".join(header.signature for header in headers),
-        b"".join(request.ciphertexts[header.client_id] for header in headers),
+        b"".join(sent[header.client_id] for header in headers) if sent else b"",
     )
 
 
 def request_from_bytes(content: bytes) -> UnmaskRequest:
     """Inverse of `request_to_bytes`. Raises MessageError on anything else."""
-    context, listed, masked, hashed, signatures, sealed = fields(content, 6)
+    context, listed, masked, hashed, signatures, sent = fields(content, 6)
     names = _read_names(listed)
     rows = zip(
         names,
@@ -156,31 +151,36 @@ def request_from_bytes(content: bytes) -> UnmaskRequest:
         strict=True,
     )
     headers = tuple(
-        SignedHeader(client_id=name, masked=vector, ciphertexts=content, signature=signature)
-        for name, vector, content, signature in rows
+        SignedHeader(client_id=name, masked=vector, shares=shares, signature=signature)
+        for name, vector, shares, signature in rows
     )
-    ciphertexts = dict(zip(names, _equal(sealed, len(names)), strict=True))
+    ciphertexts = dict(zip(names, _equal(sent, len(names)), strict=True)) if sent else {}
     return UnmaskRequest(context=context, headers=headers, ciphertexts=ciphertexts)
 
 
 def answer_to_bytes(answer: UnmaskAnswer) -> bytes:
-    """One member's shares, survivors and pairs ascending."""
+    """What one member tells."""
     return joined(
         answer.context,
         answer.member.encode(),
-        b"".join(answer.own[name] for name in sorted(answer.own)),
-        b"".join(answer.pairs[pair] for pair in sorted(answer.pairs)),
+        _names(answer.unopened),
+        answer.own,
+        answer.pairs,
+        answer.masks,
     )
 
 
-def answer_from_bytes(content: bytes, survivors: Collection[str], pairs: Pairs) -> UnmaskAnswer:
-    """Inverse of `answer_to_bytes`, for the shares asked for. Raises MessageError on others."""
-    context, member, own, undone = fields(content, 4)
-    mine: Mapping[str, bytes] = dict(
-        zip(sorted(survivors), _rows(own, KEY_BYTES, len(survivors)), strict=True)
+def answer_from_bytes(content: bytes) -> UnmaskAnswer:
+    """Inverse of `answer_to_bytes`. Raises MessageError on anything else."""
+    context, member, unopened, own, pairs, masks = fields(content, 6)
+    return UnmaskAnswer(
+        context=context,
+        member=_text(member),
+        unopened=_read_names(unopened),
+        own=own,
+        pairs=pairs,
+        masks=masks,
     )
-    theirs = dict(zip(sorted(pairs), _rows(undone, KEY_BYTES, len(pairs)), strict=True))
-    return UnmaskAnswer(context=context, member=_text(member), own=mine, pairs=theirs)
 
 
 def _size(part: bytes) -> bytes:
@@ -223,11 +223,11 @@ def _text(content: bytes) -> str:
 def _rows(content: bytes, width: int, count: int) -> list[bytes]:
     if len(content) != width * count:
         raise MessageError(f"expected {count} entries of {width} bytes, got {len(content)} bytes")
-    return [content[start : start + width] for start in range(0, len(content), width)]
+    return [content[place * width : (place + 1) * width] for place in range(count)]
 
 
 def _equal(content: bytes, count: int) -> list[bytes]:
     """`content` cut into `count` parts of one length."""
-    if count == 0 or len(content) % count:
+    if len(content) % max(count, 1) or (content and not count):
         raise MessageError(f"expected {count} parts of one length, got {len(content)} bytes")
-    return _rows(content, len(content) // count, count)
+    return _rows(content, len(content) // max(count, 1), count)

@@ -36,9 +36,10 @@ class AggregationParameters:
         dropped: Clients that may fail to answer.
         span: Neighbours on each side of the circle; each client masks with 2·span, or with all.
         present: Survivors that each `span` in a row must hold; 0 where all mask with all.
-        committee_size: L, clients who hold shares.
+        committee_size: L, clients who hold shares; or the helpers, all of whom must answer.
         threshold: l, shares that give a secret back.
         survivors: Fewest that may be summed.
+        helped: Whether clients mask with helpers, and not with one another.
     """
 
     cohort_size: int
@@ -49,6 +50,7 @@ class AggregationParameters:
     committee_size: int
     threshold: int
     survivors: int
+    helped: bool = False
 
     @property
     def complete(self) -> bool:
@@ -58,12 +60,18 @@ class AggregationParameters:
     @property
     def degree(self) -> int:
         """Clients that each one masks with."""
+        if self.helped:
+            return self.committee_size
         return self.cohort_size - 1 if self.complete else 2 * self.span
 
 
 @lru_cache(maxsize=64)
 def parameters_for(
-    cohort_size: int, roster_size: int, corrupt_fraction: float, dropped_fraction: float
+    cohort_size: int,
+    roster_size: int,
+    corrupt_fraction: float,
+    dropped_fraction: float,
+    helpers: int = 0,
 ) -> AggregationParameters:
     """The cheapest parameters that reach the stated levels.
 
@@ -72,10 +80,12 @@ def parameters_for(
         roster_size: Clients that are enrolled, whether or not they are asked.
         corrupt_fraction: γ in [0, 1), of the roster.
         dropped_fraction: δ in [0, 1), of the cohort.
+        helpers: Fixed clients that each one masks with, all of whom must answer and one of whom
+            must be honest, whatever γ is; 0: a committee that is drawn for each round.
 
     Raises:
-        ConfigurationError: no parameters reach them, or fewer than two honest survivors could be
-            left to be summed.
+        ConfigurationError: fewer than SMALLEST helpers; no parameters reach them, or fewer than
+            two honest survivors could be left to be summed.
     """
     n = cohort_size
     if not SMALLEST <= n <= roster_size or not (
@@ -93,8 +103,12 @@ def parameters_for(
             f"a sum of fewer than 2 honest clients hides nobody: got {n} with {corrupt} corrupt "
             f"and {dropped} dropped"
         )
-    committee, threshold = _committee(n, corrupt, dropped)
-    span, present = _span(n, corrupt, dropped)
+    if helpers and not SMALLEST <= helpers <= n:
+        raise ConfigurationError(
+            f"expected from {SMALLEST} helpers to the {n} clients that are asked, got {helpers}"
+        )
+    committee, threshold = (helpers, helpers) if helpers else _committee(n, corrupt, dropped)
+    span, present = (0, 0) if helpers else _span(n, corrupt, dropped)
     return AggregationParameters(
         cohort_size=n,
         corrupt=corrupt,
@@ -104,6 +118,7 @@ def parameters_for(
         committee_size=committee,
         threshold=threshold,
         survivors=n - dropped,
+        helped=helpers > 0,
     )
 
 

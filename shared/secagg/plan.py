@@ -2,8 +2,9 @@
 
 from dataclasses import asdict, dataclass, field
 
-from shared.domains import check_domains, non_negative, one_of, positive, within
+from shared.domains import check_domains, names_or_none, non_negative, one_of, positive, within
 from shared.dp.concentrated import FAMILIES
+from shared.secagg.parameters import SMALLEST
 from shared.secagg.ring import BITS
 
 
@@ -21,6 +22,7 @@ class AggregationPlan:
             update; 0 where it adds none of its own.
         unit_bound: Largest L2 norm by which one unit moves an update; 0 where no noise is shared.
         family: Of the shared noise.
+        helpers: Names of those who undo the masks instead of a committee, a,b,c; or empty.
     """
 
     corrupt_fraction: float = field(metadata=within(0.0, 0.5, open_right=True))
@@ -30,7 +32,13 @@ class AggregationPlan:
     coordinate_noise: float = field(metadata=non_negative())
     unit_bound: float = field(metadata=non_negative())
     family: str = field(metadata=one_of(*FAMILIES))
+    helpers: str = field(default="", metadata=names_or_none(SMALLEST))
 
     def __post_init__(self) -> None:
         """Refuse what is outside its domain."""
         check_domains(type(self), asdict(self), "aggregation.")
+
+    @property
+    def helper_names(self) -> tuple[str, ...]:
+        """Ascending; none where there is a committee."""
+        return tuple(self.helpers.split(",")) if self.helpers else ()

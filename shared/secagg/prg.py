@@ -52,6 +52,11 @@ def add_masks(words: Words, added: Sequence[bytes], subtracted: Sequence[bytes] 
             part -= stream[: len(part)]
 
 
+def stream(seed: bytes, length: int) -> bytes:
+    """The first bytes of a seed's keystream."""
+    return _keystream(seed).update(bytes(length))
+
+
 def mask(seed: bytes, dimension: int, word: type[np.unsignedinteger]) -> Words:
     """The mask of one seed alone, shape (dimension,)."""
     words: Words = np.zeros(dimension, dtype=word)

@@ -18,6 +18,7 @@ class Refusal(StrEnum):
     ATTEMPT_REUSED = "attempt_reused"
     COHORT_TOO_SMALL = "cohort_too_small"
     COHORT_MALFORMED = "cohort_malformed"
+    HELPER_MISSING = "helper_missing"
     NOT_IN_COHORT = "not_in_cohort"
     NOT_IN_COMMITTEE = "not_in_committee"
     CONTEXT_CHANGED = "context_changed"

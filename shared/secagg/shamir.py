@@ -1,14 +1,17 @@
 """Secrets in shares: any `threshold` of them give it back, fewer say nothing about it.
 
 Over the prime field of 2²⁵⁶ - 189, in which a seed of 32 bytes lies once it is reduced. Share x is
-the polynomial's value at x = 1, 2, ..; the secret its value at 0. Shares are made for all secrets
-and holders at once, in limbs of 16 bits; they are put together in Python's whole numbers.
+the polynomial's value at x = 1, 2, ..; the secret its value at 0. The first threshold - 1 shares
+are given and not drawn here: they may be derived from keys that the sharer has with their holders,
+and then need not be sent. They fix the polynomial together with the secret.
 
-Source: Shamir 1979.
+Source: Shamir 1979. We deviate: the polynomial is chosen by its values instead of its coefficients,
+which is the same choice. A matrix of weights brings values from some places to others, in limbs
+of 16 bits whose products floats add up exactly.
 """
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,7 @@ _FOLD = 189  # 2²⁵⁶ modulo the prime
 PRIME = 2**256 - _FOLD
 _BYTES = 32
 _LIMBS = 16
+_BLOCK = 512  # columns at once: stays in the cache
 
 
 def in_field(seed: bytes) -> bytes:
@@ -26,37 +30,113 @@ def in_field(seed: bytes) -> bytes:
     return (int.from_bytes(seed, "big") % PRIME).to_bytes(_BYTES, "big")
 
 
-def split(values: Sequence[bytes], holders: int, threshold: int) -> list[bytes]:
-    """What each holder gets: its share of every value, 32 bytes each, one after the other.
+def all_in_field(content: bytes) -> bytes:
+    """`in_field` of each 32 bytes of `content`."""
+    if is_shares(content, len(content) // _BYTES):
+        return content
+    rows = (content[start : start + _BYTES] for start in range(0, len(content), _BYTES))
+    return b"".join(map(in_field, rows))
+
+
+def is_shares(content: bytes, count: int) -> bool:
+    """Whether `content` can be `count` shares: each 32 bytes below the prime."""
+    if len(content) != count * _BYTES:
+        return False
+    words = np.frombuffer(content, dtype=">u8").reshape(count, 4)
+    # Above the prime all bits but the lowest 64 are set.
+    above = (words[:, :3] == 2**64 - 1).all(axis=1) & (words[:, 3] > 2**64 - 1 - _FOLD)
+    return not above.any()
+
+
+def completed(values: bytes, given: Sequence[bytes], holders: int) -> list[bytes]:
+    """The shares of the holders from the threshold on: len(given) + 1, .., holders.
 
     Args:
-        values: Secrets of 32 bytes in the field; each has a polynomial of its own.
-        holders: How many; the share of holder x, from 1, is the polynomial's value at x.
-        threshold: Shares that give a secret back.
+        values: Secrets of 32 bytes in the field, one after the other.
+        given: What each of the first holders has: its share of every value. One more than these
+            are the threshold. Uniform and independent of the values, or nothing is secret.
+        holders: How many in all.
 
     Raises:
-        ConfigurationError: a secret is not in the field, or not 1 <= threshold <= holders.
+        ConfigurationError: a number that is not in the field, or more given than holders.
     """
-    if not all(len(value) == _BYTES and int.from_bytes(value, "big") < PRIME for value in values):
-        raise ConfigurationError("expected secrets of 32 bytes in the field")
-    if not 1 <= threshold <= holders:
+    rows = [values, *given]
+    if not all(is_shares(row, len(values) // _BYTES) for row in rows):
+        raise ConfigurationError("expected secrets and shares of 32 bytes in the field")
+    if len(rows) > holders:
         raise ConfigurationError(
-            f"expected a threshold from 1 to {holders} shares, got {threshold}"
+            f"expected a threshold from 1 to {holders} shares, got {len(rows)}"
         )
-    # Secrecy: coefficients of the operating system, used once. They are reduced with the rest:
-    # uniform in the field but for 2⁻²⁴⁸.
-    drawn = os.urandom(_BYTES * (threshold - 1) * len(values))
-    terms = _limbs(drawn + b"".join(values), (threshold, len(values)))
-    places = np.arange(1, holders + 1, dtype=np.int64)[:, None]
-    shares = np.zeros((_LIMBS, holders, len(values)), dtype=np.int64)
-    # A limb is below 2²⁴ when it is reduced, and each step multiplies it by `holders` at most.
-    between = (61 - 24) // holders.bit_length()
-    for step, term in enumerate(terms, start=1):
-        shares *= places
-        shares += term[:, None, :]
-        if step % between == 0:
-            _carry(shares)
-    return _in_bytes(shares)
+    return interpolated(tuple(range(len(rows))), tuple(range(len(rows), holders + 1)), rows)
+
+
+def interpolated(
+    places: tuple[int, ...], at: tuple[int, ...], rows: Sequence[bytes]
+) -> list[bytes]:
+    """The values at `at` of the polynomials of lowest degree with the values `rows` at `places`.
+
+    Args:
+        places: Different places, 0 or higher; the secret is at 0.
+        at: Other places than these.
+        rows: For each of `places` the same number of values of 32 bytes.
+
+    Returns:
+        For each of `at` as many values.
+
+    Raises:
+        ProtocolError: a place twice or below 0, or rows that do not fit.
+    """
+    lengths = {len(row) for row in rows}
+    if len(rows) != len(places) or len(lengths) != 1 or lengths.pop() % _BYTES:
+        raise ProtocolError("expected equally many values of 32 bytes at each place")
+    if len({*places, *at}) != len(places) + len(at) or min(places) < 0:
+        raise ProtocolError("expected different places")
+    weights = _weights(places, at)
+    size = _BLOCK * _BYTES
+    blocks = [
+        _combined(weights, [row[start : start + size] for row in rows])
+        for start in range(0, len(rows[0]), size)
+    ]
+    return [b"".join(parts) for parts in zip(*blocks, strict=True)] if blocks else [b""] * len(at)
+
+
+def _combined(weights: NDArray[np.float64], rows: Sequence[bytes]) -> list[bytes]:
+    count = len(rows[0]) // _BYTES
+    limbs = _limbs(b"".join(rows), (len(rows), count)).astype(np.float64)
+    flat = limbs.reshape(len(rows), _LIMBS * count)
+    # Exact: each number is a sum of at most 16·len(rows) products below 2³².
+    product = weights.reshape(-1, len(rows)) @ flat
+    parts = product.reshape(_LIMBS, -1, _LIMBS, count)
+    sums = np.zeros((parts.shape[1], 2 * _LIMBS, count))
+    for place in range(_LIMBS):
+        sums[:, place : place + _LIMBS] += parts[place]
+    whole = sums.astype(np.int64).transpose(1, 0, 2)
+    return _in_bytes(whole[:_LIMBS] + _FOLD * whole[_LIMBS:])
+
+
+@lru_cache(maxsize=32)
+def _weights(places: tuple[int, ...], at: tuple[int, ...]) -> NDArray[np.float64]:
+    """Lagrange's weight of each place at each of `at`, by limb: (_LIMBS, len(at), len(places))."""
+    found: list[int] = []
+    scales = [pow(_product(x, places), -1, PRIME) for x in places]
+    for target in at:
+        everything = _product(target, places)
+        found += [
+            everything * pow(target - x, -1, PRIME) * scale % PRIME
+            for x, scale in zip(places, scales, strict=True)
+        ]
+    content = b"".join(weight.to_bytes(_BYTES, "big") for weight in found)
+    return np.ascontiguousarray(
+        _limbs(content, (len(at), len(places))).transpose(1, 0, 2), dtype=np.float64
+    )
+
+
+def _product(x: int, places: tuple[int, ...]) -> int:
+    product = 1
+    for other in places:
+        if other != x:
+            product = product * (x - other) % PRIME
+    return product
 
 
 def _limbs(content: bytes, shape: tuple[int, int]) -> NDArray[np.int64]:
@@ -84,47 +164,3 @@ def _in_bytes(numbers: NDArray[np.int64]) -> list[bytes]:
     numbers -= above * _limbs(PRIME.to_bytes(_BYTES, "big"), (1, 1))[0][:, :, None]
     words = numbers[::-1].transpose(1, 2, 0).astype(">u2")
     return [bytes(row.tobytes()) for row in words]
-
-
-def is_share(content: bytes) -> bool:
-    """Whether `content` can be a share: 32 bytes below the prime."""
-    return len(content) == _BYTES and int.from_bytes(content, "big") < PRIME
-
-
-class Reconstruction:
-    """Gives back secrets that the same holders hold; its coefficients are made once.
-
-    Args:
-        places: x of each holder whose shares are used, as many as the threshold.
-
-    Raises:
-        ProtocolError: a place twice, or one below 1.
-    """
-
-    def __init__(self, places: Sequence[int]) -> None:
-        if len(set(places)) != len(places) or min(places, default=0) < 1:
-            raise ProtocolError("expected shares of different holders")
-        self._weights: Mapping[int, int] = {x: _weight(x, places) for x in places}
-
-    def secret(self, shares: Mapping[int, bytes]) -> bytes:
-        """The secret, 32 bytes, of the share of each place.
-
-        Raises:
-            ProtocolError: a share is missing, or none of the field.
-        """
-        total = 0
-        for x, weight in self._weights.items():
-            share = shares.get(x, b"")
-            if not is_share(share):
-                raise ProtocolError(f"expected a share of 32 bytes in the field of holder {x}")
-            total += weight * int.from_bytes(share, "big")
-        return (total % PRIME).to_bytes(_BYTES, "big")
-
-
-def _weight(x: int, places: Sequence[int]) -> int:
-    numerator = denominator = 1
-    for other in places:
-        if other != x:
-            numerator = numerator * other % PRIME
-            denominator = denominator * (other - x) % PRIME
-    return numerator * pow(denominator, -1, PRIME) % PRIME

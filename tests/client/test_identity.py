@@ -98,3 +98,16 @@ def test_a_key_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "key").write_bytes(content)
     with pytest.raises(StateError):
         read_identity(tmp_path / "key")
+
+
+def test_helpers_are_of_the_roster(tmp_path: Path) -> None:
+    """A plan that names a stranger is not taken part in."""
+    wanted = {"secure_aggregation": "on", "population.size": 3}
+    for helpers, known in (("a,b,c", True), ("a,b,x", False)):
+        config = RunConfig.from_run_config(wanted | {"aggregation.helpers": helpers})
+        plan = PrivacyPlan.from_config(config)
+        if known:
+            assert membership(site(tmp_path), plan).helpers == ("a", "b", "c")
+        else:
+            with pytest.raises(ConfigurationError, match=r"helpers of the roster, got \['x'\]"):
+                membership(site(tmp_path), plan)

@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -15,13 +15,15 @@ from client.masking import Masked, Ready
 from server.unmasking import Unmasking
 from shared.errors import AggregationRefused
 from shared.secagg.exchange import RoundContext, UnmaskAnswer, UnmaskRequest
-from shared.secagg.keys import sealed
+from shared.secagg.keys import helper_seed, sealed
 from shared.secagg.parameters import parameters_for
 from shared.secagg.refusal import Refusal
+from shared.secagg.ring import unpack
 from tests.aggregation_rounds import Clients, answered, clients, vectors
 
 SEVEN = clients(7, fractions=(0.15, 0.3))
 SIXTY = clients(60)
+HELPED = clients(7, fractions=(0.15, 0.3), helpers=3)
 ONE, TWO = SEVEN.names[:2]
 VECTOR = np.arange(4)
 SCRIPTS = 200
@@ -100,9 +102,11 @@ def test_another_attempt_draws_everything_anew() -> None:
     """Its mask, its shares and their seals have nothing in common with those before."""
     stage = masked_once(bits=32)
     later = stage.mask(SEVEN.context(round_number=3, attempt=3, bits=32), VECTOR)
-    assert not (later.upload.masked == stage.upload.masked).any()
-    for member, content in later.upload.ciphertexts.items():
-        assert content != stage.upload.ciphertexts[member]
+    words = [unpack(found.masked, len(VECTOR), 32) for found in (later, stage)]
+    assert not (words[0] == words[1]).any()
+    assert later.upload.commitments != stage.upload.commitments
+    one, other = (set(found.upload.ciphertexts.values()) for found in (later, stage))
+    assert not one & other
 
 
 def round_of(group: Clients = SEVEN, **changed: Any) -> tuple[Unmasking, dict[str, Masked]]:
@@ -138,30 +142,33 @@ def test_a_request_that_would_bare_somebody_is_refused() -> None:
             replace(honest, headers=(foreign.headers[0], *honest.headers[1:])),
             Refusal.FOREIGN_SIGNATURE,
         ),
-        (replace(honest, ciphertexts={}), Refusal.CIPHERTEXT_OF_ANOTHER_CONTEXT),
-        (
-            replace(honest, ciphertexts=foreign.ciphertexts),
-            Refusal.CIPHERTEXT_OF_ANOTHER_CONTEXT,
-        ),
-        (
-            replace(honest, ciphertexts=server.request(TWO).ciphertexts),
-            Refusal.CIPHERTEXT_OF_ANOTHER_CONTEXT,
-        ),
     ):
         refused(partial(stage.unmask, request), reason)
     assert others[ONE].context != stage.context
     assert stage.unmask(honest)[1].member == ONE
 
 
-def test_shares_of_another_number_are_refused() -> None:
-    """A client that seals one share too few is found out by the member that it sealed them for."""
+def test_of_shares_that_were_sealed_for_something_else_nothing_is_told() -> None:
+    """Of another round, member or length, or none at all: named, and everybody else's are told."""
     server, masked = round_of()
-    stage = masked[ONE]
-    bound = stage.context.digest
-    short = sealed(masked[TWO].ready.secret(ONE), bound, TWO, ONE, bytes(32))
-    honest = server.request(ONE)
-    request = replace(honest, ciphertexts={**honest.ciphertexts, TWO: short})
-    refused(lambda: stage.unmask(request), Refusal.CIPHERTEXT_OF_ANOTHER_CONTEXT)
+    member, other = server.collected.graph.sealed[:2]
+    stage, honest = masked[member], server.request(member)
+    full = stage.unmask(honest)[1]
+    assert (full.unopened, len(full.own)) == ((), 32 * len(SEVEN.names))
+    stale = next(iter(round_of(round_number=2)[0].collected.ciphertexts[TWO].values()))
+    short = sealed(masked[TWO].ready.secret(member), honest.context, TWO, member, bytes(32))
+    for bad in (
+        stale, server.request(other).ciphertexts[TWO], short, b"", b"x" * 272
+    ):  # fmt: skip
+        request = replace(honest, ciphertexts={**honest.ciphertexts, TWO: bad})
+        found = stage.unmask(request)[1]
+        place = 32 * SEVEN.names.index(TWO)
+        assert found.unopened == (TWO,)
+        assert found.own == full.own[:place] + full.own[place + 32 :]
+    # Members that derive their shares need none, and look at none.
+    member = server.collected.graph.derived[0]
+    asked = replace(server.request(member), ciphertexts=honest.ciphertexts)
+    assert masked[member].unmask(asked) == masked[member].unmask(server.request(member))
 
 
 def test_a_member_answers_once() -> None:
@@ -180,6 +187,30 @@ def test_who_is_not_of_the_committee_says_nothing() -> None:
     outsider = next(name for name in SIXTY.names if name not in committee)
     request = replace(server.request(committee[0]))
     refused(lambda: masked[outsider].unmask(request), Refusal.NOT_IN_COMMITTEE)
+
+
+def test_helpers_that_the_server_would_rather_have_are_asked_in_vain() -> None:
+    """The plan names them: all must be asked to train, and no other tells masks; each once."""
+    context = HELPED.context(HELPED.names[1:])
+    refused(lambda: HELPED.ready[HELPED.names[3]].mask(context, VECTOR), Refusal.HELPER_MISSING)
+    server, masked = round_of(HELPED)
+    request = server.request(HELPED.helpers[0])
+    refused(lambda: masked[HELPED.names[3]].unmask(request), Refusal.NOT_IN_COMMITTEE)
+    few = without(request, *HELPED.names[4:])
+    refused(lambda: masked[HELPED.helpers[0]].unmask(few), Refusal.TOO_FEW_SURVIVORS)
+    after, _ = masked[HELPED.helpers[0]].unmask(request)
+    assert not hasattr(after, "unmask")
+
+
+def test_a_helper_and_its_client_do_not_use_one_seed_twice() -> None:
+    """Two helpers mask for one another: with different keys, which other attempts do not have."""
+    one, two = HELPED.helpers[:2]
+    seeds = {
+        helper_seed(HELPED.ready[one].secret(two), context, *names)
+        for context in (b"a", b"b")
+        for names in ((one, two), (two, one))
+    }
+    assert len(seeds) == 4
 
 
 def test_a_client_whose_neighbours_are_all_called_dropped_stays_hidden() -> None:
@@ -204,7 +235,26 @@ def test_a_swapped_roster_or_a_missing_key_of_ones_own_is_refused() -> None:
     refused(lambda: stage.grow(other.keys), Refusal.FOREIGN_SIGNATURE)
 
 
-def scripted(number: int) -> tuple[Unmasking, list[UnmaskAnswer], str, set[str]]:
+@dataclass(frozen=True)
+class Told:
+    """What one answer told of whom."""
+
+    member: str
+    own: frozenset[str]
+    pairs: frozenset[tuple[str, str]]
+
+
+def told(server: Unmasking, request: UnmaskRequest, answer: UnmaskAnswer) -> Told:
+    """By the survivors that were asked for, but for those whose shares were not read."""
+    survivors = {header.client_id for header in request.headers}
+    undone = server.collected.graph.undone(survivors)
+    own = frozenset(survivors - set(answer.unopened))
+    pairs = frozenset((name, other) for name in own for other in undone[name])
+    assert (len(answer.own), len(answer.pairs)) == (32 * len(own), 32 * len(pairs))
+    return Told(answer.member, own, pairs)
+
+
+def scripted(number: int) -> tuple[Unmasking, list[Told], str, set[str]]:
     """One hostile script: members are asked for different sets, and for malformed ones.
 
     Returns:
@@ -214,7 +264,7 @@ def scripted(number: int) -> tuple[Unmasking, list[UnmaskAnswer], str, set[str]]
     server, masked = round_of(round_number=number + 1)
     stale, _ = round_of(round_number=number + 300)
     corrupt, *lost = dice.sample(SEVEN.names, 4)
-    answers, reasons = list[UnmaskAnswer](), set[str]()
+    answers, reasons = list[Told](), set[str]()
     stages: dict[str, Masked | Ready] = dict(masked)
     for _ in range(60):
         member = dice.choice(SEVEN.names)
@@ -229,7 +279,7 @@ def scripted(number: int) -> tuple[Unmasking, list[UnmaskAnswer], str, set[str]]
         except AggregationRefused as refusal:
             reasons.add(refusal.reason)
         else:
-            answers.append(answer)
+            answers.append(told(server, request, answer))
     return server, answers, corrupt, reasons
 
 
@@ -249,7 +299,7 @@ def hostile(dice: random.Random, request: UnmaskRequest, stale: UnmaskRequest) -
     )
 
 
-def bared(server: Unmasking, answers: list[UnmaskAnswer], corrupt: str) -> list[str]:
+def bared(server: Unmasking, answers: list[Told], corrupt: str) -> list[str]:
     """Honest clients of whose masks nothing but pairs with the corrupt one is left."""
     needed = server.collected.graph.parameters.threshold - 1  # the corrupt member knows its shares
     own = Counter(name for answer in answers for name in answer.own)
@@ -264,9 +314,9 @@ def bared(server: Unmasking, answers: list[UnmaskAnswer], corrupt: str) -> list[
     return [name for name in honest if len(hidden[name]) < 4 and own[name] >= needed]
 
 
-def sums(answers: list[UnmaskAnswer], threshold: int) -> list[frozenset[str]]:
+def sums(answers: list[Told], threshold: int) -> list[frozenset[str]]:
     """Sets of survivors for which the server, with the corrupt member, has enough answers."""
-    asked = {(frozenset(answer.own), answer.member) for answer in answers}
+    asked = {(answer.own, answer.member) for answer in answers}
     counted = Counter(survivors for survivors, _ in asked)
     return [survivors for survivors, count in counted.items() if count + 1 >= threshold]
 

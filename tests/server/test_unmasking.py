@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from client.masking import Masked
 from server.unmasking import Collecting, Unmasking
 from shared.errors import ProtocolError, TooFewSurvivors
 from shared.secagg.exchange import MaskedUpdate
 from shared.secagg.parameters import parameters_for
-from shared.secagg.ring import BITS, Integers, from_ring, to_ring
+from shared.secagg.ring import BITS, Integers, from_ring, to_ring, unpack
 from tests.aggregation_rounds import Clients, answered, clients, vectors
+from tests.significance import ALPHA
 
 SEVEN = clients(7, fractions=(0.15, 0.3))
 HUNDRED = clients(60)
@@ -56,6 +58,60 @@ def test_a_sparse_graph_gives_the_same_sum(seed: int) -> None:
     assert np.array_equal(server.finish(), total(found, kept))
 
 
+HELPED = clients(7, fractions=(0.15, 0.3), helpers=3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_helpers_unmask_the_same_sum(data: st.DataObject) -> None:
+    """Whoever else is lost, in every ring; each tells one sum of masks, and nothing is shared."""
+    bits, length = data.draw(st.sampled_from(BITS)), data.draw(st.integers(1, 20))
+    others = [name for name in HELPED.names if name not in HELPED.helpers]
+    dropped = data.draw(st.lists(st.sampled_from(others), max_size=2, unique=True))
+    context = HELPED.context(bits=bits, round_number=data.draw(st.integers(1, 9)))
+    found = vectors(HELPED.names, length)
+    masked = HELPED.masked(context, found)
+    assert not any(stage.upload.ciphertexts for stage in masked.values())
+    server = HELPED.collected(context, masked, dropped)
+    answered(server, masked)
+    kept = [name for name in HELPED.names if name not in dropped]
+    assert np.array_equal(server.finish(), total(found, kept))
+
+
+def test_without_one_helper_there_is_no_sum() -> None:
+    """What two of three tell leaves every vector under the third's masks."""
+    context = HELPED.context(bits=32)
+    masked = HELPED.masked(context, dict.fromkeys(HELPED.names, np.zeros(50_000, dtype=np.int64)))
+    server = HELPED.collected(context, masked)
+    answered(server, masked, silent=HELPED.helpers[2:])
+    with pytest.raises(TooFewSurvivors, match="3 answers, got 2"):
+        server.finish()
+    left = server.collected.total.copy()
+    for answer in server.answers.values():
+        left -= unpack(answer.masks, 50_000, 32)
+    counts = np.bincount(left.view(np.uint8), minlength=256)
+    assert stats.chisquare(counts).pvalue > ALPHA
+    # The test sees what is no mask: of a sum that is unmasked nothing is left.
+    server.add(masked[HELPED.helpers[2]].unmask(server.request(HELPED.helpers[2]))[1])
+    assert not server.finish().any()
+
+
+def test_what_a_helper_tells_is_a_sum_of_masks_and_nothing_else() -> None:
+    """Another length, or shares beside it, is left out."""
+    context = HELPED.context()
+    masked = HELPED.masked(context, vectors(HELPED.names, 3))
+    server = HELPED.collected(context, masked)
+    _, answer = masked[HELPED.helpers[0]].unmask(server.request(HELPED.helpers[0]))
+    for bad in (
+        replace(answer, masks=answer.masks[1:]),
+        replace(answer, own=bytes(32)),
+        replace(answer, pairs=bytes(32)),
+        replace(answer, unopened=HELPED.names[:1]),
+    ):
+        with pytest.raises(ProtocolError, match="asked for"):
+            server.add(bad)
+
+
 def test_a_sum_wraps_at_the_ring_and_nowhere_else() -> None:
     """At its last number it is right; one more is the lowest of the ring."""
     for bits in BITS:
@@ -91,10 +147,11 @@ def test_before_the_answers_the_server_holds_nothing_of_anybody() -> None:
     first = SEVEN.masked(SEVEN.context(bits=32), zeros)
     second = SEVEN.masked(SEVEN.context(bits=32, attempt=2), zeros)
     for name in SEVEN.names:
-        one, other = first[name].upload.masked, second[name].upload.masked
+        one, other = (unpack(stage[name].masked, 50_000, 32) for stage in (first, second))
         assert (one == other).sum() <= 1
         assert abs(np.corrcoef(one, other)[0, 1]) < 0.03
-    summed = np.stack([from_ring(stage.upload.masked, 32) for stage in first.values()]).sum(axis=0)
+    words = [unpack(stage.masked, 50_000, 32) for stage in first.values()]
+    summed = np.stack([from_ring(word, 32) for word in words]).sum(axis=0)
     assert np.abs(from_ring(to_ring(summed, 32), 32)).min() > 0
 
 
@@ -125,26 +182,32 @@ def test_an_upload_counts_once() -> None:
     ("bad", "why"),
     [
         ("bad_client", "of the cohort"),
-        ("bad_length", "got"),
-        ("bad_word", "uint16"),
+        ("bad_length", "bytes of"),
         ("bad_member", "each member"),
+        ("bad_seal", "each member"),
+        ("bad_commitments", "each seed"),
         ("bad_vector", "signed for"),
         ("bad_ciphertext", "signed for"),
+        ("bad_commitment", "signed for"),
         ("bad_signature", "signed by"),
     ],
 )
 def test_an_upload_that_is_wrong_is_left_out(bad: str, why: str) -> None:
     """Each in one place; nothing is added."""
     server, uploads = collecting()
-    name, other = SEVEN.names[:2]
+    name, other = SEVEN.names[0], server.graph.sealed[0]
     one = uploads[name]
     changed = {
         "bad_client": replace(one, header=replace(one.header, client_id="nobody")),
         "bad_length": replace(one, masked=one.masked[:2]),
-        "bad_word": replace(one, masked=one.masked.astype(np.uint16)),
-        "bad_member": replace(one, ciphertexts={other: b""}),
-        "bad_vector": replace(one, masked=one.masked ^ np.uint32(1)),
-        "bad_ciphertext": replace(one, ciphertexts={**one.ciphertexts, other: b"x"}),
+        "bad_member": replace(one, ciphertexts={other: one.ciphertexts[other]}),
+        "bad_seal": replace(one, ciphertexts={**one.ciphertexts, other: b"x"}),
+        "bad_commitments": replace(one, commitments=one.commitments[32:]),
+        "bad_commitment": replace(one, commitments=bytes(len(one.commitments))),
+        "bad_vector": replace(one, masked=bytes([one.masked[0] ^ 1]) + one.masked[1:]),
+        "bad_ciphertext": replace(
+            one, ciphertexts={**one.ciphertexts, other: bytes(len(one.ciphertexts[other]))}
+        ),
         "bad_signature": replace(one, header=replace(one.header, signature=bytes(64))),
     }[bad]
     with pytest.raises(ProtocolError, match=why):
@@ -200,7 +263,7 @@ def test_fewer_answers_than_the_threshold_give_nothing() -> None:
 def test_an_answer_that_is_wrong_is_left_out() -> None:
     """Of nobody, twice, of another context, of others' shares, and with a share that is none.
 
-    The sum is then formed without that member; a false share that got in would end the round.
+    The sum is then formed without that member.
     """
     server, masked = unmasking()
     member = server.collected.graph.committee[0]
@@ -208,18 +271,17 @@ def test_an_answer_that_is_wrong_is_left_out() -> None:
     for bad in (
         replace(answer, member="nobody"),
         replace(answer, context=b"another"),
-        replace(answer, own={}),
-        replace(answer, pairs={("a", "b"): b""}),
-        replace(answer, own=dict.fromkeys(answer.own, b"\xff" * 32)),
-        replace(answer, own=dict.fromkeys(answer.own, b"short")),
+        replace(answer, own=b""),
+        replace(answer, own=answer.own[32:]),
+        replace(answer, pairs=bytes(32)),
+        replace(answer, masks=bytes(32)),
+        replace(answer, unopened=("stranger",), own=answer.own[32:]),
+        replace(answer, unopened=(SEVEN.names[1], SEVEN.names[1]), own=answer.own[64:]),
+        replace(answer, own=b"\xff" * len(answer.own)),
+        replace(answer, own=b"short"),
     ):
         with pytest.raises(ProtocolError):
             server.add(bad)
     server.add(answer)
     with pytest.raises(ProtocolError, match="one answer"):
         server.add(answer)
-    server.answers[member] = replace(answer, own=dict.fromkeys(answer.own, b"\xff" * 32))
-    for other in set(SEVEN.names) - {member}:
-        server.add(masked[other].unmask(server.request(other))[1])
-    with pytest.raises(ProtocolError, match="share"):
-        server.finish()

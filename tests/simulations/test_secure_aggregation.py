@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from scipy import stats
 
 from client.app import app
+from client.seeds import Attempt
 from server.app import app as server_app
 from server.report.verify import verify
 from shared.aggregation_messages import UNMASK, UnmaskMessage
@@ -142,6 +143,53 @@ def test_fifty_clients_mask_with_some_and_trust_a_committee(tmp_path: Path) -> N
     assert 0.0 < np.abs(found[0] - found[1]).max() < 1e-3
 
 
+HELPED: dict[str, Scalar] = {"aggregation.helpers": "site-000000,site-000002,site-000005"}
+
+
+@pytest.mark.parametrize("parts", [{}, CLIENT], ids=["record", "client"])
+def test_helpers_give_the_model_that_a_committee_gives(
+    tmp_path: Path, parts: dict[str, Scalar]
+) -> None:
+    """To the last bit, where noise is shared and a client is lost; the report names them."""
+    wanted = SHARED | parts | {"aggregation.bits": 20}
+    lost = {(1, "train", "1"): Fault.RAISES}
+    one = run(tmp_path / "committee", wanted, faults=Scripted(lost))
+    two = run(tmp_path / "helpers", wanted | HELPED, faults=Scripted(lost))
+    assert (model(one) == model(two)).all()
+    report = json.loads((two / "report.json").read_text())
+    found = {entry["id"]: entry for entry in report["assumptions"]}
+    assert found["honest_helper"]["status"] == "assumed"
+    assert "site-000002" in found["honest_helper"]["text"]
+
+
+def test_without_one_helper_there_is_no_round(tmp_path: Path) -> None:
+    """Whether it is lost in training or after it; the next attempt stands."""
+    for kind in ("train", UNMASK):
+        script = {(2, kind, "1"): Fault.UNAVAILABLE}
+        config = SHARED | HELPED | {"cohort.attempts": 2}
+        folder = run(tmp_path / kind, config, faults=Scripted(script, times=1))
+        assert charges(folder) == [("train", 1, 1), ("train", 1, 2), ("train", 2, 1)]
+
+
+def test_a_client_that_seals_false_shares_is_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The round is void and it is named; the next attempt goes on without it."""
+    true = Attempt.shared
+
+    def false(self: Attempt, own: bytes) -> tuple[bytes, dict[str, bytes]]:
+        commitments, sealed = true(self, own)
+        cheat = self.client_id == "site-000003"
+        return commitments, {
+            name: bytes(len(content)) for name, content in sealed.items()
+        } if cheat else sealed
+
+    monkeypatch.setattr(Attempt, "shared", false)
+    folder = run(tmp_path, SHARED, {"cohort.attempts": 2})
+    assert charges(folder) == [("train", 1, 1), ("train", 1, 2), ("train", 2, 1)]
+    assert "site-000003 sealed false shares; it is not asked again in this run" in caplog.text
+
+
 def test_a_void_round_is_charged_and_tried_again(tmp_path: Path) -> None:
     """Too few uploads once: the second attempt has fresh masks, and both are paid for."""
     script = {(i, "train", "1"): Fault.UNAVAILABLE for i in range(3)}
@@ -220,7 +268,7 @@ def test_no_update_in_clear_is_in_any_reply(tmp_path: Path) -> None:
     assert len(uploads) == 12
     for upload in uploads:
         assert upload.update.size == 0
-        packed = np.frombuffer(fields(upload.masked, 6)[4], dtype=np.uint8)
+        packed = np.frombuffer(fields(upload.masked, 7)[4], dtype=np.uint8)
         assert stats.chisquare(np.bincount(packed, minlength=256)).pvalue > ALPHA / 12
 
 

@@ -91,3 +91,47 @@ def test_the_same_context_gives_the_same_graph() -> None:
     """And another context another."""
     assert graph(b"a").order == graph(b"a").order != graph(b"b").order
     assert graph(b"a").committee != graph(b"b").committee
+
+
+@pytest.mark.parametrize("count", [3, 40, 41, 100])
+def test_a_neighbours_number_is_its_place_among_the_neighbours(count: int) -> None:
+    """Both sides find a share by it."""
+    found = graph(count=count)
+    for client in found.order:
+        around = found.neighbours(client)
+        assert [found.number(client, other) for other in around] == list(range(len(around)))
+
+
+@pytest.mark.parametrize("count", [3, 40, 41, 100])
+def test_what_is_undone_is_between_survivors_and_dropped_neighbours(count: int) -> None:
+    """All of it, ascending, and nothing between two survivors or two dropped ones."""
+    found = graph(count=count)
+    survivors = set(NAMES[: count - count // 3])
+    expected = {
+        survivor: sorted(set(found.neighbours(survivor)) - survivors)
+        for survivor in sorted(survivors)
+    }
+    undone = found.undone(survivors)
+    assert undone == expected
+    assert list(undone) == sorted(survivors)
+
+
+def test_members_below_the_threshold_derive_their_shares() -> None:
+    """The others are sent theirs; together they are the committee."""
+    found = graph()
+    assert len(found.derived) == found.parameters.threshold - 1
+    assert found.derived + found.sealed == found.committee
+
+
+def test_helpers_are_the_committee_and_all_must_answer() -> None:
+    """Those of the plan, whatever the context."""
+    helped = parameters_for(100, 100, 0.1, 0.1, 3)
+    found = round_graph(NAMES, b"a", helped, NAMES[4:7])
+    assert found.committee == NAMES[4:7]
+    assert (helped.helped, helped.threshold, helped.committee_size, helped.degree) == (
+        True,
+        3,
+        3,
+        3,
+    )
+    assert not SPARSE.helped

@@ -12,7 +12,8 @@ FIVE: Clients = clients(5)
 CONTEXT = FIVE.context()
 MASKED = FIVE.masked(CONTEXT, vectors(FIVE.names, 7))
 SERVER = FIVE.collected(CONTEXT, MASKED, FIVE.names[:0])
-COMMITTEE = SERVER.collected.graph.committee
+SEALED = SERVER.collected.graph.sealed
+HELPED: Clients = clients(5, helpers=3)
 
 
 @given(st.lists(st.binary(max_size=40), max_size=5))
@@ -35,16 +36,27 @@ def test_every_message_comes_back() -> None:
     assert packing.keys_from_bytes(packing.keys_to_bytes(FIVE.keys)) == FIVE.keys
     assert packing.context_from_bytes(packing.context_to_bytes(CONTEXT)) == CONTEXT
     upload = MASKED[FIVE.names[0]].upload
-    sent = packing.upload_to_bytes(upload, COMMITTEE, CONTEXT.bits)
-    found = packing.upload_from_bytes(sent, COMMITTEE, CONTEXT.bits, 7)
-    assert (found.header, found.ciphertexts) == (upload.header, upload.ciphertexts)
-    assert (found.masked == upload.masked).all()
-    request = SERVER.request(COMMITTEE[0])
-    assert packing.request_from_bytes(packing.request_to_bytes(request)) == request
+    sent = packing.upload_to_bytes(upload, SEALED)
+    assert packing.upload_from_bytes(sent, SEALED) == upload
+    for member in SERVER.collected.graph.committee:
+        request = SERVER.request(member)
+        assert bool(request.ciphertexts) is (member in SEALED)
+        assert packing.request_from_bytes(packing.request_to_bytes(request)) == request
     answered(SERVER, MASKED)
-    answer = SERVER.answers[COMMITTEE[0]]
-    content = packing.answer_to_bytes(answer)
-    assert packing.answer_from_bytes(content, FIVE.names, SERVER.pairs) == answer
+    for answer in SERVER.answers.values():
+        assert packing.answer_from_bytes(packing.answer_to_bytes(answer)) == answer
+
+
+def test_messages_of_helpers_come_back() -> None:
+    """An upload without ciphertexts, and an answer that is a sum of masks."""
+    masked = HELPED.masked(HELPED.context(), vectors(HELPED.names, 7))
+    upload = masked[HELPED.names[0]].upload
+    assert packing.upload_from_bytes(packing.upload_to_bytes(upload, ()), ()) == upload
+    server = HELPED.collected(HELPED.context(), masked)
+    member = HELPED.helpers[0]
+    _, answer = masked[member].unmask(server.request(member))
+    assert answer.masks
+    assert packing.answer_from_bytes(packing.answer_to_bytes(answer)) == answer
 
 
 @pytest.mark.parametrize(
@@ -79,10 +91,10 @@ def test_entries_of_another_length_are_refused() -> None:
     names, public, signatures = packing.fields(packing.keys_to_bytes(FIVE.keys), 3)
     with pytest.raises(MessageError):
         packing.keys_from_bytes(packing.joined(names, public[:-1], signatures))
-    sent = packing.upload_to_bytes(MASKED[FIVE.names[0]].upload, COMMITTEE, CONTEXT.bits)
-    parts = packing.fields(sent, 6)
-    content = packing.joined(*parts[:5], parts[5] + b"x")
+    sent = packing.upload_to_bytes(MASKED[FIVE.names[0]].upload, SEALED)
+    parts = packing.fields(sent, 7)
+    content = packing.joined(*parts[:6], parts[6] + b"x")
     with pytest.raises(MessageError):
-        packing.upload_from_bytes(content, COMMITTEE, CONTEXT.bits, 7)
+        packing.upload_from_bytes(content, SEALED)
     with pytest.raises(MessageError):
-        packing.upload_from_bytes(sent, (), CONTEXT.bits, 7)
+        packing.upload_from_bytes(sent, ())

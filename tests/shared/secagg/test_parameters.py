@@ -104,3 +104,11 @@ def test_the_corrupt_are_counted_over_the_roster() -> None:
         parameters_for(10, 1000, 0.1, 0.0)
     with pytest.raises(ConfigurationError, match="of the roster"):
         parameters_for(11, 10, 0.1, 0.1)
+
+
+@pytest.mark.parametrize("helpers", [1, 2, 6])
+def test_helpers_are_three_at_least_and_of_those_asked(helpers: int) -> None:
+    """With fewer, one honest one is not much to ask for."""
+    with pytest.raises(ConfigurationError, match="helpers"):
+        parameters_for(5, 5, 0.1, 0.1, helpers)
+    assert parameters_for(5, 5, 0.1, 0.1, 3).survivors == 5
