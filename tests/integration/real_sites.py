@@ -27,10 +27,21 @@ class RealSite:
     name: str
     folder: Path
 
-    def supernode(self, **environment: str) -> SuperNode:
-        """Its node, as documented."""
+    @property
+    def options(self) -> dict[str, str]:
+        """Of flower-supernode, as documented."""
         (command,) = _documented("flower-supernode", self)
-        options = dict(zip(command[1::2], command[2::2], strict=True))
+        return dict(zip(command[1::2], command[2::2], strict=True))
+
+    @property
+    def node_config(self) -> dict[str, Value]:
+        """Key by key."""
+        parts = (part.partition("=") for part in shlex.split(self.options["--node-config"]))
+        return {key: value for key, _, value in parts}
+
+    def supernode(self, **environment: str) -> SuperNode:
+        """Its node, with a new key towards the SuperLink."""
+        options = self.options
         key = Path(options["--auth-supernode-private-key"])
         node_key(key)
         return SuperNode(config=options["--node-config"], key=key, environment=environment)
