@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from flwr.app import Context, Message, RecordDict
 
@@ -110,16 +111,10 @@ class Scene:
 
     def second_key(self, index: int, run_id: str = "") -> SignedKey:
         """Another key of a corrupt client, signed as well as its first."""
-        config = RunConfig.from_run_config(self.raw)
-        plan = PrivacyPlan.from_config(config)
-        node: dict[str, Scalar] = {
-            "partition-id": index,
-            "num-partitions": config.population.size,
-            "allow-seeded-runs": True,
-        }
-        identity = membership(this_site(node, config), plan).identity
+        plan = PrivacyPlan.from_config(RunConfig.from_run_config(self.raw)).digest()
         fresh, run = X25519PrivateKey.generate(), run_id or self.context.run_id
-        return signed_key(identity, fresh, demonstration_name(index), run, plan.digest())
+        name = demonstration_name(index)
+        return signed_key(identity_of(self.raw, index), fresh, name, run, plan)
 
     def asked(
         self,
@@ -203,6 +198,17 @@ class Attacker:
             if moment == (*place_of(message), when):
                 scene = Scene(self.raw, message, self.first, self.foreign)
                 self.replies[name] = self.grid.deliver(made(scene))
+
+
+def identity_of(raw: Mapping[str, Scalar], index: int) -> Ed25519PrivateKey:
+    """What a corrupt client of a demonstration tells the server."""
+    config = RunConfig.from_run_config(raw)
+    node: dict[str, Scalar] = {
+        "partition-id": index,
+        "num-partitions": config.population.size,
+        "allow-seeded-runs": True,
+    }
+    return membership(this_site(node, config), PrivacyPlan.from_config(config)).identity
 
 
 def node_of(client: str) -> int:
