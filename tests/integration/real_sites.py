@@ -47,9 +47,14 @@ class RealSite:
         return SuperNode(config=options["--node-config"], key=key, environment=environment)
 
     @property
+    def ledger(self) -> Ledger:
+        """As it stands on disk."""
+        return Ledger(self.folder / "ledger")
+
+    @property
     def charges(self) -> list[tuple[str, int, int]]:
         """Kind, round and attempt of all that its ledger was charged for."""
-        found = Ledger(self.folder / "ledger").reservations
+        found = self.ledger.reservations
         return [(kind, number, attempt) for _, _, kind, number, attempt in found]
 
     def trust(self, roster: dict[str, str]) -> None:

@@ -59,8 +59,10 @@ def test_sites_with_keys_of_their_own_sum_under_masks(three: Sites) -> None:
     (roster,) = [entry for entry in report["assumptions"] if entry["id"] == "roster"]
     assert (roster["status"], roster["evidence"]) == ("assumed", "the enrolment's")
     assert {claim["adversary"] for claim in report["claims"]} >= {"server_secagg_sum"}
+    heads = {told["client"]: told["ledger_head"] for told in report["clients"]["per_client"]}
     for site in three.sites:
         assert site.charges == [("train", 1, 1), ("train", 2, 1)]
+        assert heads[site.name] in {entry["hash"] for entry in site.ledger.entries}
     assert not verify(run)
 
 
