@@ -16,7 +16,7 @@ import numpy as np
 from shared.dp.integer_noise import WIDEST_SKELLAM, discrete_gaussian, skellam
 from shared.dp.randomness import RandomStream
 
-SIGMAS = (1, 10, 100, 300, 3_000, 30_000, 1_000_000)
+SIGMAS = (1, 10, 100, 300, 3_000, 4_096, 30_000, 1_000_000)
 
 
 def rate(draw: Callable[[], object], count: int, repeat: int) -> float:

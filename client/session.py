@@ -29,6 +29,7 @@ from shared.device import choose_device
 from shared.dp.clipping import Vector
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import randomness_for
+from shared.dp.witness import Place
 from shared.errors import PrivacyError
 from shared.messages import Enrolled, TrainInstruction, TrainReply
 from shared.normalisation import Normalisation
@@ -37,6 +38,7 @@ from shared.query_messages import QueryInstruction, QueryReply
 from shared.secagg.encoding import Encoding, query_encoding, update_encoding
 from shared.secagg.packing import request_from_bytes
 from shared.secagg.ring import Integers
+from shared.secagg.witnessed import encode_witnessed
 from shared.task import Examples, Task, TaskSettings
 from shared.tasks import load_task, task_settings
 
@@ -198,14 +200,17 @@ class Session:
             return _Found(vector=clear, masked=b"", head=head)
         labels = (instruction.kind, site.client_id, instruction.round_number, instruction.attempt)
         heads: list[LedgerHead | None] = [None]
+        place = _place(site, instruction)
 
         def encoded(encoding: Encoding, digest: bytes) -> Integers:
             def whole() -> Integers:
-                return encoding.encode(
+                return encode_witnessed(
+                    encoding,
                     answer().astype(np.float64),
                     digest,
                     self._randomness.stream("rounding", *labels),
                     self._randomness.stream("noise_share", *labels),
+                    place=place,
                 )
 
             integers, heads[0] = self._charging.answered(site, instruction, node.run_id, whole)
@@ -271,6 +276,14 @@ class Session:
     def _read_training(self, site: ThisSite, normalisation: Normalisation | None) -> Examples:
         examples = training_part(self._examples(site), self._config.evaluation)
         return examples if normalisation is None else normalisation.apply(examples)
+
+
+def _place(site: ThisSite, instruction: TrainInstruction | QueryInstruction) -> Place | None:
+    """Of an update, for the witness of a simulation; it takes part in no query."""
+    if isinstance(instruction, QueryInstruction):
+        return None
+    number, attempt = instruction.round_number, instruction.attempt
+    return Place(client_id=site.client_id, round_number=number, step=1, attempt=attempt)
 
 
 def session(run_config: Mapping[str, Scalar]) -> Session:

@@ -52,7 +52,12 @@ class Turn:
 
     def place(self, step: int) -> Place:
         """One step of it."""
-        return Place(client_id=self.client_id, round_number=self.round_number, step=step)
+        return Place(
+            client_id=self.client_id,
+            round_number=self.round_number,
+            step=step,
+            attempt=self.attempt,
+        )
 
 
 class LocalTraining:

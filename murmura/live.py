@@ -131,6 +131,8 @@ def _started_lines(board: Board, event: RunStarted) -> tuple[str, ...]:
         f"{event.dimension:,} parameters, {board.device}, {event.rounds} rounds",
         _promise(event),
     ]
+    if event.aggregation:
+        lines.append(event.aggregation)
     if event.seeded:
         lines.append("seeded randomness: a simulation, no guarantee holds for real data")
     if event.first_round > 1:

@@ -79,6 +79,8 @@ def _header(started: RunStarted, device: str, signs: Signs) -> RenderableType:
         ]
     )
     lines: list[Text] = [facts, _promise(started, signs)]
+    if started.aggregation:
+        lines.append(Text(started.aggregation, style="dim"))
     if started.seeded:
         lines.append(
             Text("seeded randomness: a simulation, no guarantee holds for real data", "yellow")

@@ -32,6 +32,9 @@ def parameters(  # noqa: PLR0913 - one for each option
     dropped: Annotated[float, typer.Option(help="Share of those asked that may be lost.")] = 0.1,
     model_size: Annotated[float, typer.Option(help="Numbers in an update, such as 1e6.")] = 1e6,
     bits: Annotated[int, typer.Option(help="Of each number sent: 16, 20, 24 or 32.")] = 20,
+    helpers: Annotated[
+        int, typer.Option(help="Fixed clients who undo the masks; 0: a committee.")
+    ] = 0,
     machine: _Machine = False,
 ) -> None:
     """Neighbours, committee, thresholds, upload and time of a round.
@@ -48,9 +51,12 @@ def parameters(  # noqa: PLR0913 - one for each option
     if not model_size >= 1 or model_size != int(model_size):
         raise ConfigurationError(f"--model-size must be a whole number, got {model_size!r}")
     word(bits)
-    found = parameters_for(clients, roster or clients, corrupt, dropped)
+    found = parameters_for(clients, roster or clients, corrupt, dropped, helpers)
     padded = 1 << (int(model_size) - 1).bit_length()
-    per_member = (1 + found.degree) * _SHARE_BYTES + _SEAL_BYTES
+    seeds = 0 if helpers else (1 + found.degree) * _SHARE_BYTES
+    # Commitments once; shares for those alone that cannot derive theirs.
+    sealed = found.committee_size - found.threshold + 1
+    share_bytes = seeds + sealed * (seeds + _SEAL_BYTES) if seeds else 0
     content = {
         "clients": clients,
         "roster": roster or clients,
@@ -62,8 +68,9 @@ def parameters(  # noqa: PLR0913 - one for each option
         "survivors": found.survivors,
         "bits": bits,
         "vector_bytes": packed_bytes(padded, bits),
-        "share_bytes": found.committee_size * per_member,
+        "share_bytes": share_bytes,
         "float32_bytes": 4 * int(model_size),
+        "helped": found.helped,
         "mask_seconds": _mask_seconds(found, padded, bits),
     }
     if machine:
@@ -132,13 +139,13 @@ def _table(content: dict[str, float], found: "AggregationParameters") -> Table:
     share = content["share_bytes"] / content["vector_bytes"]
     saved = content["vector_bytes"] / content["float32_bytes"]
     graph = "all with all" if found.complete else f"{content['neighbours']} neighbours each"
+    graph = f"with {found.committee_size} helpers" if found.helped else graph
     table = Table(show_header=False, box=None)
     table.add_row("withstands", f"{content['corrupt']} corrupt of {content['roster']} enrolled")
     table.add_row("survives", f"{content['dropped']} lost of {content['clients']} asked")
     table.add_row("masks", graph)
-    table.add_row(
-        "committee", f"{content['committee']}, of whom {content['threshold']} must answer"
-    )
+    who = "helpers" if found.helped else "committee"
+    table.add_row(who, f"{content['committee']}, of whom {content['threshold']} must answer")
     table.add_row("summed at least", f"{content['survivors']} clients")
     table.add_row("ring", f"{content['bits']} bits a number")
     table.add_row("upload", f"{content['vector_bytes'] / 1e6:.2f} MB, {saved:.2f} of float32")

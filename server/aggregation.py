@@ -136,7 +136,8 @@ class RoundSum:
     def _noisy(self, total: Vector, stddev: float, stream: RandomStream) -> Vector:
         """Sum + noise, with what the witness of a simulation adds and sees."""
         noise = gaussian_noise(len(total), stddev, stream=stream)
-        place = Place(client_id="", round_number=self._expected[0], step=0)
+        number, attempt = self._expected
+        place = Place(client_id="", round_number=number, step=0, attempt=attempt)
         witness = installed()
         added = None if witness is None else witness.contribution(place, len(total))
         if witness is None or added is None:

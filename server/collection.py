@@ -12,9 +12,11 @@ from server.roster import Roster
 from server.secure_sum import SecureSums
 from shared.config import RunConfig
 from shared.dp.plan import PrivacyPlan
+from shared.dp.witness import Place
 from shared.errors import ProtocolError, TooFewSurvivors
 from shared.messages import TrainInstruction, TrainReply
 from shared.secagg.encoding import Encoding, update_encoding
+from shared.secagg.witnessed import show_sum
 
 
 class UpdateCollector:
@@ -86,6 +88,9 @@ class UpdateCollector:
             return answer.masked
 
         found = sums.ask(instruction, cohort, encoding_of, "train", upload)
+        number, attempt = instruction.round_number, instruction.attempt
+        place = Place(client_id="", round_number=number, step=0, attempt=attempt)
+        show_sum(found.encoding, found.total, found.clients, place=place)
         total.settle(found.total, found.survivors, inflation=found.encoding.inflation)
 
     def _one_by_one(

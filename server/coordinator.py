@@ -17,6 +17,7 @@ from server.progress import RunStarted, tell
 from server.recording import log_file
 from server.report.results import SUMMARY
 from server.run_folder import RunFolder, new_run_id
+from server.secure_plan import described
 from shared.config import RunConfig
 from shared.dp.claims import check_budget
 from shared.dp.plan import PrivacyPlan
@@ -60,6 +61,7 @@ def run(config: RunConfig, grid: Grid) -> Path:
                     planned_claims=planned,
                     seeded=config.seeded,
                     first_round=federation.rounds_done + 1,
+                    aggregation=described(plan, len(federation.parameters)),
                 ),
             )
             federation.prepare_inputs()

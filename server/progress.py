@@ -17,7 +17,10 @@ LOGGER = logging.getLogger("murmura.progress")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
-    """All checks have passed; the first round comes next."""
+    """All checks have passed; the first round comes next.
+
+    `aggregation` says how updates are summed under masks; empty where they are not.
+    """
 
     run_id: str
     folder: Path
@@ -29,6 +32,7 @@ class RunStarted:
     planned_claims: Sequence[Claim]
     seeded: bool
     first_round: int
+    aggregation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

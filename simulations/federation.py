@@ -14,18 +14,26 @@ from shared.config import RunConfig, Scalar
 from shared.dp.witness import watched_by
 from simulations.audits.canaries import Canaries
 from simulations.audits.recording import audited_claim, record_audits
+from simulations.audits.shared_canaries import SharedNoiseCanaries
 from simulations.faults import Faults
 from simulations.grid import InProcessGrid
 
 _LEDGERS = "ledgers"
 
 
-def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) -> Path:
+def simulate(
+    raw_config: Mapping[str, Scalar],
+    *,
+    faults: Faults | None = None,
+    arrivals: Mapping[int, int] | None = None,
+) -> Path:
     """Run one federation to its end, and return its run folder.
 
     Args:
         raw_config: Flat, dotted run config; keys left out have their defaults.
         faults: Who fails to answer, and how; None: nobody.
+        arrivals: Round at whose start a client is first online, by its number; None: all are
+            there from the beginning.
 
     Raises:
         FederationError: as the server or the configuration raises it.
@@ -34,7 +42,9 @@ def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) 
     flat["output.run_id"] = flat["output.run_id"] or new_run_id(str(flat["task"]))
     population = int(flat["population.size"])
     folder = Path(str(flat["output.dir"])) / str(flat["output.run_id"])
-    grid = InProcessGrid(client_app, population, flat, faults=faults, ledgers=folder / _LEDGERS)
+    grid = InProcessGrid(
+        client_app, population, flat, faults=faults, ledgers=folder / _LEDGERS, arrivals=arrivals
+    )
     context = Context(
         run_id=grid.run.run_id,
         node_id=SUPERLINK_NODE_ID,
@@ -55,10 +65,10 @@ def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) 
 def _canaries(config: RunConfig) -> Canaries | None:
     privacy = config.privacy
     # Correlated noise is one mechanism over all rounds, which canaries of single rounds misread.
-    # A share of the noise alone is no mechanism, and the noisy sum exists under masks only.
-    whole = privacy.noise == "whole"
-    fit = privacy.unit != "none" and privacy.correlation == "none" and whole
-    return Canaries(config) if fit and config.audit.canaries else None
+    fit = privacy.unit != "none" and privacy.correlation == "none"
+    if not (fit and config.audit.canaries):
+        return None
+    return SharedNoiseCanaries(config) if privacy.noise == "distributed" else Canaries(config)
 
 
 def _finish(folder: Path, canaries: Canaries) -> None:

@@ -123,7 +123,11 @@ def _texts(again: Recomputation, report: Mapping[str, Any]) -> Iterator[Finding]
         yield from _numbers(f"claims[{place}].statement", numbers, claim["statement"])
         reason = retold.rationale(again)
         yield from _numbers(f"claims[{place}].delta_rationale", reason, claim["delta_rationale"])
-    for place, assumption in enumerate(report["assumptions"]):
+    yield from _assumed(again, report["assumptions"])
+
+
+def _assumed(again: Recomputation, found: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    for place, assumption in enumerate(found):
         if assumption["id"] == "fixed_plan" and again.plan.digest not in assumption["evidence"]:
             where = f"assumptions[{place}].evidence"
             yield Finding(where, again.plan.digest, _short(assumption["evidence"]))

@@ -9,6 +9,7 @@ sums of discrete Gaussians on a lattice.
 """
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 from shared.dp.inversion import Integers, InversionTable
@@ -38,12 +39,11 @@ def discrete_gaussian(variance: int, count: int, stream: RandomStream) -> Intege
         ConfigurationError: another variance.
     """
     _check(variance, WIDEST_GAUSSIAN)
-    if variance <= _DIRECT:
-        return _gaussian_table(variance).sample(count, stream)
-    step, narrow, wide = _split(variance)
-    low = discrete_gaussian(narrow, count, stream)
-    low += step * discrete_gaussian(wide, count, stream)
-    return low
+    (_, narrowest), *others = _parts(variance)
+    total = _gaussian_table(narrowest).sample(count, stream)
+    for step, part in others:
+        _gaussian_table(part).add_to(total, step, stream)
+    return total
 
 
 def skellam(variance: int, count: int, stream: RandomStream) -> Integers:
@@ -66,6 +66,17 @@ def _check(variance: int, most: int) -> None:
         raise ConfigurationError(
             f"expected a whole variance from 1 to {most}, got {variance!r}: no noise is no privacy"
         )
+
+
+def _parts(variance: int) -> Iterator[tuple[int, int]]:
+    """(m, variance) of narrow ones: the sum of m times each has `variance`; the first has m = 1."""
+    if variance <= _DIRECT:
+        yield 1, variance
+        return
+    step, narrow, wide = _split(variance)
+    yield from _parts(narrow)
+    for further, part in _parts(wide):
+        yield step * further, part
 
 
 def _split(variance: int) -> tuple[int, int, int]:

@@ -24,6 +24,7 @@ from shared.errors import ConfigurationError
 
 KEY_BYTES = 32
 _CHUNK = 1 << 16  # numbers made at once: bounds memory, stays in cache
+_ZEROS = memoryview(bytes(1 << 17))  # a keystream is the cipher of these, in place
 Label = str | int
 Policy = Literal["os_csprng", "seeded_simulation"]
 
@@ -50,9 +51,14 @@ class RandomStream:
         """The class alone: a key is never printed."""
         return "RandomStream()"
 
-    def take(self, count: int) -> bytes:
+    def take(self, count: int) -> bytearray:
         """The next `count` bytes of the keystream."""
-        return self._keystream.update(bytes(count))
+        out = bytearray(count)
+        with memoryview(out) as view:
+            for start in range(0, count, len(_ZEROS)):
+                part = view[start : start + len(_ZEROS)]
+                self._keystream.update_into(_ZEROS[: len(part)], part)
+        return out
 
     def _words(self, count: int) -> NDArray[np.uint64]:
         return np.frombuffer(self.take(8 * count), dtype="<u8").astype(np.uint64, copy=False)
@@ -60,6 +66,11 @@ class RandomStream:
     def uniform(self, count: int) -> NDArray[np.float64]:
         """Shape (count,), each uniform on the multiples of 2⁻⁵³ in [0, 1)."""
         return (self._words(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+    def thresholds(self, count: int) -> NDArray[np.float64]:
+        """Shape (count,), each uniform on the multiples of 2⁻³² in [0, 1): half the bytes."""
+        words = np.frombuffer(self.take(4 * count), dtype="<u4")
+        return words * 2.0**-32
 
     def gaussian(self, count: int) -> NDArray[np.float64]:
         """Shape (count,), independent standard normal numbers (Box-Muller, double precision).

@@ -1,13 +1,15 @@
 """A hook at the noisy sums, for audits in a simulation; nothing installs one in deployment.
 
 A witness may add known contributions to a sum before its noise, and sees what the noise made of
-them. Contributions are bounded by the clip like everybody's: ±C at a coordinate of its own.
+them. Contributions are bounded by the clip like everybody's: ±C at a coordinate of its own. Where
+clients share the noise of a sum, it adds to what each of them gives, is told of that, and sees the
+sum once it is unmasked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ class Place:
     client_id: str
     round_number: int
     step: int
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,29 @@ class Witness(Protocol):
 
         Both in units of the clipping norm, shape (m,). Whoever attacks differential privacy may
         know everybody else's contribution.
+        """
+
+
+@runtime_checkable
+class SumWitness(Witness, Protocol):
+    """Takes part in sums whose noise is shared; no other witness does."""
+
+    def told(self, place: Place, others: NDArray[np.float64]) -> None:
+        """What one client gives to a sum with shared noise, shape (d,), before that and rounding.
+
+        In units of the bound on one unit, and without the contribution.
+        """
+
+    def saw_sum(
+        self,
+        place: Place,
+        clients: Collection[str],
+        noisy: NDArray[np.float64],
+        noise_multiplier: float,
+    ) -> None:
+        """The sum of what `clients` gave and all their shares of the noise, shape (d,).
+
+        In units of the bound on one unit; so is the standard deviation, `noise_multiplier`.
         """
 
 

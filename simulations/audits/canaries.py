@@ -4,7 +4,8 @@ Record level: every site gets canary records; client level: the federation gets 
 Each is in the data with probability 1/2, drawn once for the run, takes part in a sum with the
 plan's own sampling rate, and adds ±C at a coordinate of its own to the sum before the noise. The
 attacker sees every noisy sum and knows everybody else's contribution, as differential privacy
-allows; so what momentum or the server's optimizer do afterwards does not matter.
+allows; so what momentum or the server's optimizer do afterwards does not matter. Where all clients
+are told who is asked, no draw of clients amplifies the claim, and canary clients are in every sum.
 """
 
 import math
@@ -38,7 +39,7 @@ _ESTIMATE_SEED = 0
 
 
 @dataclass(slots=True)
-class _Group:
+class Group:
     """The canaries of one sum."""
 
     indices: NDArray[np.int64]
@@ -55,6 +56,9 @@ class Canaries:
         randomness: Where inclusion, coordinates and draws come from.
     """
 
+    _seen = "noisy sum"
+    _inserted = "after the clip, before the noise"
+
     def __init__(self, config: RunConfig, randomness: Randomness | None = None) -> None:
         self._plan = PrivacyPlan.from_config(config)
         mechanism = self._plan.mechanism
@@ -63,6 +67,10 @@ class Canaries:
                 f"canaries need independent noise in every sum, got {mechanism.kind!r}"
             )
         self._mechanism = mechanism
+        # Guarantee: by no other draw than the one that the claim is amplified by.
+        told = isinstance(mechanism, ClientPrivacy) and mechanism.cohort_is_told
+        self._rate = 1.0 if told else mechanism.sample_rate
+        self._sums = self._plan.population if isinstance(mechanism, RecordPrivacy) else 1
         # The noise that the sums get; with an adaptive clip the count takes its share of z.
         self._noise_multiplier = (
             mechanism.noise_multiplier
@@ -71,7 +79,7 @@ class Canaries:
         )
         self._asked = config.audit.canaries
         self._randomness = randomness or randomness_for(config.seed)
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, Group] = {}
         self._rounds: set[int] = set()
         self.seconds = 0.0
 
@@ -79,9 +87,7 @@ class Canaries:
         """±1 for each canary that is included and drawn here, 0 for the others."""
         started = time.perf_counter()
         group = self._group(place.client_id, dimension)
-        labels = (place.client_id, place.round_number, place.step)
-        uniform = self._randomness.stream("canary_sampling", *labels).uniform(len(group.indices))
-        drawn = (uniform < self._mechanism.sample_rate) & group.included
+        drawn = self._drawn(place, len(group.indices)) & group.included
         self.seconds += time.perf_counter() - started
         return Contribution(group.indices, group.signs * drawn) if len(drawn) else None
 
@@ -89,19 +95,31 @@ class Canaries:
         """Add each canary's log likelihood ratio of having been included."""
         started = time.perf_counter()
         group = self._groups[place.client_id]
-        q, z = self._mechanism.sample_rate, self._noise_multiplier
-        ratio = (group.signs * (noisy - others) - 0.5) / z**2
-        missed = math.log1p(-q) if q < 1.0 else -math.inf
-        group.scores += np.logaddexp(missed, math.log(q) + ratio)
+        group.scores += self._gained(group.signs * (noisy - others), self._noise_multiplier)
         self._rounds.add(place.round_number)
         self.seconds += time.perf_counter() - started
 
-    def _group(self, client_id: str, dimension: int) -> _Group:
+    def _drawn(self, place: Place, count: int) -> NDArray[np.bool_]:
+        """Which of a sum's canaries take part in it, if they are in the data."""
+        # A second attempt is a release of its own, and so has a draw of its own.
+        again = (place.attempt,) if place.attempt > 1 else ()
+        labels = (place.client_id, place.round_number, place.step, *again)
+        stream = self._randomness.stream("canary_sampling", *labels)
+        return stream.uniform(count) < self._rate
+
+    def _gained(self, signal: Scores, noise_multiplier: float) -> Scores:
+        """Log likelihood ratio of 1, if drawn, against 0 under normal noise."""
+        q = self._rate
+        missed = math.log1p(-q) if q < 1.0 else -math.inf
+        gained: Scores = np.logaddexp(missed, math.log(q) + (signal - 0.5) / noise_multiplier**2)
+        return gained
+
+    def _group(self, client_id: str, dimension: int) -> Group:
         if client_id not in self._groups:
             count = self._count(dimension)
             stream = self._randomness.stream("canaries", client_id)
             uniform = stream.uniform(2 * count)
-            self._groups[client_id] = _Group(
+            self._groups[client_id] = Group(
                 indices=np.sort(stream.permutation(dimension)[:count]),
                 signs=np.where(uniform[:count] < 0.5, -1.0, 1.0),
                 included=uniform[count:] < 0.5,
@@ -111,7 +129,7 @@ class Canaries:
 
     def _count(self, dimension: int) -> int:
         """m <= 0.02 z²d leaves the model be: the canaries' norm is a tenth of the noise's."""
-        sums = self._plan.population if isinstance(self._mechanism, RecordPrivacy) else 1
+        sums = self._sums
         if self._asked != AUTOMATIC:
             return min(dimension, math.ceil(self._asked / sums))
         by_noise = math.floor(0.02 * self._mechanism.noise_multiplier**2 * dimension)
@@ -141,8 +159,9 @@ class Canaries:
             ANY: one_run(scores, included, delta, gaussian=False),
             GAUSSIAN: one_run(scores, included, delta, gaussian=True),
         }
-        # Guarantee: a sampled mechanism has no Gaussian trade-off: what rests on one is no bound.
-        exact = self._mechanism.sample_rate == 1.0
+        # Guarantee: a sampled mechanism has no Gaussian trade-off, and integer noise has a bound on
+        # its Rényi divergence alone: what rests on that trade-off is no bound of theirs.
+        exact = self._rate == 1.0 and not self._mechanism.distributed
         shared = self._described(len(scores), claim_id)
         found = [
             shared
@@ -184,8 +203,8 @@ class Canaries:
     def _described(self, count: int, claim_id: str) -> dict[str, Any]:
         first, last = min(self._rounds), max(self._rounds)
         return {
-            "threat_model": f"sees every noisy sum of rounds {first} to {last} and knows everybody "
-            "else's contribution; canaries are inserted after the clip, before the noise",
+            "threat_model": f"sees every {self._seen} of rounds {first} to {last} and knows "
+            f"everybody else's contribution; canaries are inserted {self._inserted}",
             "unit": self._mechanism.unit,
             "canaries": count,
             "delta": self._plan.delta,

@@ -99,7 +99,8 @@ def real_sites(folder: Path, count: int) -> tuple[list[RealSite], dict[str, str]
 def _documented(command: str, site: RealSite | None = None) -> list[list[str]]:
     """The words of each line of docs/secure-aggregation.md that starts with `command`."""
     text = (ROOT / "docs/secure-aggregation.md").read_text()
-    section = text[text.index("## Who must hold what") : text.index("## Not there yet")]
+    start = text.index("## Who must hold what")
+    section = text[start : text.index("\n## ", start)]
     if site is not None:
         section = section.replace(_PLACE, str(site.folder)).replace(_NAME, site.name)
     lines = "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL)).splitlines()

@@ -60,6 +60,7 @@ def test_a_pipe_gets_one_plain_line_an_event() -> None:
     [
         ({"seeded": True}, "seeded randomness: a simulation, no guarantee holds for real data"),
         ({"first_round": 12}, "resumed at round 12"),
+        ({"aggregation": "secure aggregation of 20: .."}, "secure aggregation of 20: .."),
         ({"planned_claims": (NO_CLAIM,)}, "no privacy guarantee is planned"),
         (
             {"planned_claims": (PlannedClaim(unit="client"), TRUSTED_SERVER)},

@@ -98,11 +98,13 @@ def test_a_long_round_is_told_in_minutes() -> None:
 def test_a_run_without_a_guarantee_says_so_and_has_no_bar_for_it() -> None:
     """An infinite epsilon is no share of a budget."""
     board = Board("cpu")
-    board.take(started(planned_claims=(NO_CLAIM,), seeded=True))
+    aggregation = "secure aggregation of 20: .."
+    board.take(started(planned_claims=(NO_CLAIM,), seeded=True, aggregation=aggregation))
     board.take(round_finished(1, epsilon=math.inf))
     text = drawn(board)
     assert "not private: no observer's knowledge is bounded" in text
     assert "seeded randomness" in text
+    assert aggregation in text
     assert "∞" in text
     assert "privacy " not in text
 

@@ -31,6 +31,16 @@ def test_a_small_federation_masks_all_with_all(capsys: pytest.CaptureFixture[str
     assert "all with all" in capsys.readouterr().out
 
 
+def test_with_helpers_nothing_is_shared(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each client masks with three, and sends no shares."""
+    arguments = "secagg parameters --clients 20 --helpers 3 --model-size 100"
+    assert main([*arguments.split(), "--json"]) == ExitCode.OK
+    found = json.loads(capsys.readouterr().out)
+    assert (found["helped"], found["neighbours"], found["share_bytes"]) == (True, 3, 0)
+    assert main(arguments.split()) == ExitCode.OK
+    assert "with 3 helpers" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "arguments", ["--clients 2", "--clients 10 --model-size 1.5", "--clients 10 --bits 12"]
 )

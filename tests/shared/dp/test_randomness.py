@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 
 from shared.dp.noise import gaussian_noise
 from shared.dp.randomness import (
@@ -14,7 +15,7 @@ from shared.dp.randomness import (
     randomness_for,
 )
 from shared.errors import ConfigurationError
-from tests.significance import NOISE_SAMPLES, has_rate, is_normal
+from tests.significance import ALPHA, NOISE_SAMPLES, has_rate, is_normal
 from tests.strategies import seeds
 
 labels = st.lists(st.one_of(st.integers(0, 99), st.text(max_size=4)), max_size=4)
@@ -154,3 +155,12 @@ def test_uniform_numbers_and_integers_are_in_range() -> None:
     assert 0.0 <= values.min() < 0.01
     assert 0.99 < values.max() < 1.0
     assert all(0 <= stream.integer() < 2**63 for _ in range(100))
+
+
+def test_thresholds_are_uniform_multiples_of_a_small_step() -> None:
+    """Of 2⁻³², in [0, 1); the test rejects steps so coarse that rounding would be biased."""
+    values = SeededRandomness(5).stream("t").thresholds(20_000)
+    scaled = values * 2.0**32
+    assert (scaled == np.floor(scaled)).all()
+    assert stats.kstest(values, "uniform").pvalue > ALPHA
+    assert stats.kstest(np.floor(values * 16) / 16, "uniform").pvalue < ALPHA
