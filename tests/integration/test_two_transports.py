@@ -30,7 +30,7 @@ def both_ways(config: dict[str, Scalar], folder: Path) -> tuple[Path, Path]:
     nodes = demonstration(int(config["population.size"]))
     with deployment(ROOT, folder, nodes) as federation:
         overrides = config | {"output.dir": str(folder / "deployed")}
-        status = federation.run(overrides, timeout_s=180)
+        status = federation.run(overrides, timeout_s=600)
         logs = "\n".join(log.read_text()[-3000:] for log in sorted(folder.glob("*.log")))
         assert status == "finished:completed", logs
     model = "model.safetensors"
