@@ -127,6 +127,9 @@ def test_the_second_implementation_makes_no_sum_of_it_either(wrong: str) -> None
 
 
 def test_most_checks_have_a_file() -> None:
-    """All but those that need more than one message, or a sparse circle."""
+    """All but one that needs a sparse circle, and one that needs a site's ledger.
+
+    The second is in tests/client/test_ledger.py and tests/simulations/test_lost_context.py.
+    """
     named = {stored(name)["output"]["refusal"] for name in BAD} - {""}
-    assert set(map(str, Refusal)) - named == {"survivors_isolated"}
+    assert set(map(str, Refusal)) - named == {"survivors_isolated", "answered_before"}
