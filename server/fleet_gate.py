@@ -22,10 +22,11 @@ _SMALL, _NAMES = 1 << 16, 1 << 20
 # Flower's own window, 300 s and 5 s of tolerance, with some room.
 WINDOW_S = 320.0
 _OTHER_OBJECTS = 256  # of a reply beside its arrays' parts
+ACTIVATE = "/v1/fleet/activate-node"
 PUSH_MESSAGES, PUSH_OBJECT = "/v1/fleet/push-messages", "/v1/fleet/push-object"
 # Guarantee: registering and unregistering nodes is not among them.
 FLEET_PATHS: Final[Mapping[str, int]] = {
-    "/v1/fleet/activate-node": _SMALL,
+    ACTIVATE: _SMALL,
     "/v1/fleet/deactivate-node": _SMALL,
     "/v1/fleet/send-node-heartbeat": _SMALL,
     "/v1/fleet/pull-messages": _SMALL,

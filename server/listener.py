@@ -59,7 +59,8 @@ def bound(addresses: Sequence[str], port: int) -> list[socket.socket]:
         parsed = address_of(address)
         family = socket.AF_INET6 if parsed and parsed.version == 6 else socket.AF_INET
         try:
-            listener = socket.socket(family, socket.SOCK_STREAM)
+            # The protocol is named, since asyncio sends small answers at once only where it is.
+            listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         except OSError:
             continue
         with suppress(OSError):
@@ -117,11 +118,10 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
         self._keys = itertools.count()
 
-    def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Accept on `sockets` from now on; the running event loop serves."""
+    def start(self, sockets: Sequence[socket.socket]) -> list[asyncio.Task[None]]:
+        """Accept on `sockets` from now on; returns what ends only if that fails."""
         self._sockets = list(sockets)
-        for listener in self._sockets:
-            self._spawn(self._accept(listener))
+        return [self._spawn(self._accept(listener)) for listener in self._sockets]
 
     async def stop(self) -> None:
         """Accept no more; requests under way have `STOP_S` to end."""
@@ -164,16 +164,23 @@ class Listener:
     def _greet(self, accepted: socket.socket) -> None:
         key = next(self._keys)
         protocol = _Connection(self._config, self._state, self._connections, key)
-        task = self._spawn(self._handshake(accepted, protocol, key))
+        task = self._spawn(self._handshake(accepted, protocol))
 
         def close() -> None:
             task.cancel()
             if protocol.transport is not None:
                 protocol.transport.abort()
 
+        def failed(_ended: asyncio.Task[None]) -> None:
+            # Also where it was given up before it began.
+            if protocol.transport is None:
+                self._connections.leave(key, None)
+                accepted.close()
+
+        task.add_done_callback(failed)
         self._connections.arrive(key, close)
 
-    async def _handshake(self, accepted: socket.socket, protocol: "_Connection", key: int) -> None:
+    async def _handshake(self, accepted: socket.socket, protocol: "_Connection") -> None:
         encrypted = {"ssl_handshake_timeout": HANDSHAKE_S} if self._context else {}
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
@@ -181,10 +188,6 @@ class Listener:
             )
         except OSError as error:  # every ssl.SSLError is one
             _LOGGER.info("a handshake failed: %s", type(error).__name__)
-        finally:
-            if protocol.transport is None:
-                self._connections.leave(key, None)
-                accepted.close()
 
 
 class _Connection(H11Protocol):

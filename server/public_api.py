@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from server.enrolment import LARGEST_REQUEST, Enrolment, Recorder, unrecorded
-from server.fleet_gate import FLEET_PATHS, FleetGate
+from server.fleet_gate import ACTIVATE, FLEET_PATHS, FleetGate
 from server.limits import (
     Allowance,
     Allowances,
@@ -38,6 +38,8 @@ _BURST = 10.0
 _STRANGER_RATE, _STRANGER_BURST = 2.0, 40.0  # requests to enrol, of one address
 _ENROLMENTS_AT_ONCE = 4
 _LARGE, _LARGE_AT_ONCE = 1 << 16, 2
+# After these nothing more is wanted of the connection, or not all of the request was read.
+_HANG_UP = {"certificate_refused", "too_large", "too_slow", "too_many_requests"}
 _RECORDED_A_SECOND, _RECORDED_AT_ONCE = 1.0, 60.0
 Changed = Callable[[], Awaitable[None]]
 
@@ -73,6 +75,7 @@ class PublicApi:
         self.refused: dict[str, int] = {}
         self.record: Recorder = unrecorded
         self.changed: Changed | None = None
+        self.returning: Callable[[str], None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -84,7 +87,7 @@ class PublicApi:
         except Refused as refusal:
             self._note(refusal, peer, scope)
             content = {"error": refusal.code, "text": refusal.text}
-            await respond(send, refusal.status, content, close=True)
+            await respond(send, refusal.status, content, close=refusal.code in _HANG_UP)
         except Disconnected:
             return
 
@@ -123,6 +126,8 @@ class PublicApi:
         else:
             body = await self._fleet_body(site.name, scope, receive)
             self._gate.check(site, scope, body)
+            if route[1] == ACTIVATE and self.returning is not None:
+                await asyncio.to_thread(self.returning, site.node_key)
             forwarded = {**scope, "state": {}}
             await self._flower(forwarded, replayed(body, receive), send)
 

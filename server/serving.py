@@ -66,6 +66,7 @@ class Serving:
             self._superlink.app, enrolment, self._sites, self._gate, self._settings.limits
         )
         self._public.record, self._public.changed = record, self.reconcile
+        self._public.returning = self._superlink.returning
         self._since = time.time()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -76,12 +77,11 @@ class Serving:
         async with self._superlink.lifespan():
             own = await _bound_soon(("127.0.0.1",), self._settings.internal_port)
             outside = await _bound_soon(self._settings.listen, self._settings.port)
-            internal.start(own)
-            public.start(outside)
+            accepting = internal.start(own) + public.start(outside)
             self._tell(own[0].getsockname()[1], [found.getsockname()[:2] for found in outside])
             watching = asyncio.create_task(self._watch())
             try:
-                await _first(stop.wait(), watching)
+                await _first(stop.wait(), watching, *accepting)
             finally:
                 watching.cancel()
                 await asyncio.gather(public.stop(), internal.stop())

@@ -37,6 +37,7 @@ from flwr.supercore.inflatable.inflatable_object import get_object_id, iterate_o
 from flwr.supercore.inflatable.inflatable_utils import validate_object_content
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
+from flwr.supercore.utils import uint64_to_int64
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig, get_federation_manager
@@ -48,6 +49,14 @@ PUBLIC_KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.encode()
 SIGNATURE_HEADER = FLEET_HTTP_SIGNATURE_HEADER.encode()
 _NONCE_BYTES = 12
 _LONGEST_REASON = 2000
+_LET_IN = (
+    f"UPDATE node SET status = '{NodeStatus.OFFLINE}' "  # noqa: S608 - a constant of Flower's
+    f"WHERE node_id = :node AND status = '{NodeStatus.ONLINE}'"
+)
+_ASK_AGAIN = (
+    "UPDATE message_ins SET delivered_at = '' WHERE dst_node_id = :node AND message_id NOT IN "
+    "(SELECT reply_to_message_id FROM message_res)"
+)
 _KEPT = (NodeStatus.REGISTERED, NodeStatus.ONLINE, NodeStatus.OFFLINE)
 
 
@@ -159,6 +168,22 @@ class SuperLink:
     def unregister(self, node: Node) -> None:
         """From now on the node is no part of any run; its key is never accepted again."""
         self._state.delete_node(NOOP_FLWR_AID, node.node_id)
+
+    def returning(self, node_key: str) -> None:
+        """A site starts anew: it is let in at once, and asked again what it has not answered.
+
+        Flower refuses a node that died as long as it takes it for alive, up to a minute, and what
+        that node was asked before would wait until the round's deadline.
+        """
+        node_id = self._state.get_node_id_by_public_key(node_key.encode())
+        if node_id is None:
+            return
+        values = {"node": uint64_to_int64(node_id)}
+        # Both tables lie in the store's database too. The time until which the node counts as
+        # alive stays: a server that looks meanwhile must not take it for lost.
+        with self._store.session():
+            self._store.query(_LET_IN, values)
+            self._store.query(_ASK_AGAIN, values)
 
     def forget_objects(self) -> None:
         """Drop every object: those of a key that nobody has any more."""
