@@ -15,14 +15,14 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from server.authority import Authority, days_left
 from server.enrolment import Enrolment, Recorder, unrecorded
 from server.fleet_gate import FleetGate
-from server.home import LISTENING, ServerHome, Watched, write_json
+from server.home import LISTENING, ServerHome, Watched, read_json, write_json
 from server.invitations import Invitations
 from server.listener import Listener, bound, tls_context
 from server.local_api import LocalApi
@@ -74,9 +74,18 @@ class Serving:
         internal = Listener(LocalApi(self._superlink.app, self.status), admit=opened_by_owner)
         public = Listener(self._public, context=self._context, connections=self._connections)
         await self.reconcile()
-        async with self._superlink.lifespan():
-            own = await _bound_soon(("127.0.0.1",), self._settings.internal_port)
-            outside = await _bound_soon(self._settings.listen, self._settings.port)
+        async with AsyncExitStack() as stack:
+            stack.callback(self._superlink.close)
+            await stack.enter_async_context(self._superlink.lifespan())
+            before = read_json(self._home.state / LISTENING)
+            own = await _bound_soon(
+                ("127.0.0.1",), self._settings.internal_port, before.get("internal", 0)
+            )
+            stack.callback(own[0].close)
+            ports = [port for _, port in before.get("public", [])]
+            outside = await _bound_soon(
+                self._settings.listen, self._settings.port, *(ports or [0])[:1]
+            )
             accepting = internal.start(own) + public.start(outside)
             self._tell(own[0].getsockname()[1], [found.getsockname()[:2] for found in outside])
             watching = asyncio.create_task(self._watch())
@@ -167,15 +176,20 @@ def _superlink(home: ServerHome, object_key: bytes) -> SuperLink:
     return link
 
 
-async def _bound_soon(addresses: Sequence[str], port: int) -> list[Any]:
-    """Listening sockets; a port that the process before this one still holds is waited for."""
+async def _bound_soon(addresses: Sequence[str], port: int, before: int) -> list[Any]:
+    """Listening sockets; a port that the process before this one still holds is waited for.
+
+    Where any port will do, it is that of before: whoever was told it finds the server again.
+    """
     deadline = time.monotonic() + _BIND_FOR_S
     while True:
         try:
-            return bound(addresses, port)
+            return bound(addresses, port or before)
         except OSError:
             if time.monotonic() > deadline:
-                raise
+                if port:
+                    raise
+                return bound(addresses, 0)
             await asyncio.sleep(0.2)
 
 
@@ -187,7 +201,9 @@ async def _first(*awaited: Any) -> None:
 
 
 def _stop_at_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    sys.stdin.buffer.read()
+    # Not by Python's own reader: its lock, held here, would abort the end of the process.
+    while os.read(0, 4096):
+        pass
     with suppress(RuntimeError):  # the loop is closed already
         loop.call_soon_threadsafe(stop.set)
 

@@ -214,6 +214,13 @@ class SuperLink:
             for run in self._state.get_run_info()
         ]
 
+    def close(self) -> None:
+        """Let go of the database."""
+        for holder in (self._store, self._state):
+            engine = getattr(holder, "_engine", None)
+            if engine is not None:
+                engine.dispose()
+
     def _vacuum(self) -> None:
         """Give back the room of what was dropped, in the write-ahead log too."""
         try:

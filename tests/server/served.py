@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -104,13 +104,14 @@ def serving_in_a_thread(home: ServerHome, key: bytes = b"") -> Iterator[tuple[Se
     with ThreadPoolExecutor(1) as threads:
         ended = threads.submit(loop.run_until_complete, serving.run(stop))
         deadline = time.monotonic() + 30
-        while not (home.state / LISTENING).exists():
-            assert not ended.done(), ended.exception()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
         try:
-            yield serving, events
+            while not (home.state / LISTENING).exists() and not ended.done():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            if not ended.done():
+                yield serving, events
         finally:
             loop.call_soon_threadsafe(stop.set)
-            ended.result(30)
+            wait([ended], 30)
             loop.close()
+            ended.result(0)
