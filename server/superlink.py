@@ -1,12 +1,10 @@
 """Flower's SuperLink as an object: its application, its nodes, and what it keeps on disk.
 
-Flower's private modules are used in this file and in no other; tests/server/test_superlink.py
-pins what is used. What sites send is kept on disk only under a key that is never on disk: as
-Flower writes it, each update would stay in its database in clear, also after the run.
+Flower's private modules are used here and in server/sealed_objects.py, and by the server's
+processes nowhere else; tests/server/test_superlink.py pins what is used.
 """
 
 import logging
-import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, closing
@@ -14,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fastapi import FastAPI
 from flwr.common.constant import (
     HEARTBEAT_DEFAULT_INTERVAL,
@@ -33,10 +29,8 @@ from flwr.supercore.constant import (
     FLWR_IN_MEMORY_DB_NAME,
     NodeStatus,
 )
-from flwr.supercore.inflatable.inflatable_object import get_object_id, iterate_object_tree
-from flwr.supercore.inflatable.inflatable_utils import validate_object_content
+from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.object_store import ObjectStoreFactory
-from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.supercore.utils import uint64_to_int64
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
@@ -44,10 +38,11 @@ from flwr.superlink.config_loader import SuperLinkLifespanConfig, get_federation
 from flwr.superlink.main import create_app
 from google.protobuf.message import DecodeError
 
+from server.sealed_objects import SealedObjectStore
+
 _LOGGER = logging.getLogger("murmura.server")
 PUBLIC_KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.encode()
 SIGNATURE_HEADER = FLEET_HTTP_SIGNATURE_HEADER.encode()
-_NONCE_BYTES = 12
 _LONGEST_REASON = 2000
 _LET_IN = (
     f"UPDATE node SET status = '{NodeStatus.OFFLINE}' "  # noqa: S608 - a constant of Flower's
@@ -73,42 +68,6 @@ class Node:
     node_id: int
     name: str
     online: bool
-
-
-class SealedObjectStore(SqlObjectStore):
-    """Flower's store of objects, each sealed before it is written.
-
-    Args:
-        database: SQLite file.
-        key: 32 bytes that nobody writes to disk; AES-256-GCM, a fresh nonce for each object.
-    """
-
-    def __init__(self, database: Path, key: bytes) -> None:
-        super().__init__(str(database), verify=False)
-        self._cipher = AESGCM(key)
-
-    def put(self, object_id: str, object_content: bytes) -> None:
-        """Check and keep an object, as Flower does; ValueError if it is another one."""
-        if get_object_id(object_content) != object_id:
-            raise ValueError("expected the content of the object's name, got another")
-        validate_object_content(content=object_content)
-        nonce = os.urandom(_NONCE_BYTES)
-        # Secrecy: what is deleted later stays on disk, as what nobody can open.
-        sealed = self._cipher.encrypt(nonce, object_content, object_id.encode())
-        super().put(object_id, nonce + sealed)
-
-    def get(self, object_id: str) -> bytes | None:
-        """The object; empty where it has not come yet, None where nobody announced it."""
-        sealed = super().get(object_id)
-        if not sealed:
-            return sealed
-        try:
-            return self._cipher.decrypt(
-                sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], object_id.encode()
-            )
-        except InvalidTag:
-            _LOGGER.warning("an object was sealed under another key; it counts as missing")
-            return None
 
 
 class SuperLink:

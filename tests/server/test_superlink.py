@@ -13,15 +13,8 @@ from flwr.proto.error_pb2 import Error
 from flwr.proto.fleet_pb2 import PushMessagesRequest
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.server.superlink.linkstate import LinkState
-from flwr.supercore.inflatable.inflatable_object import (
-    UnexpectedObjectContentError,
-    get_all_nested_objects,
-    get_object_id,
-    get_object_tree,
-)
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
-from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.superlink.main import create_app
@@ -29,7 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server import superlink as adapter
-from server.superlink import SealedObjectStore, SuperLink, flaw_of_push
+from server.sealed_objects import SealedObjectStore
+from server.superlink import SuperLink, flaw_of_push
 from tests.server.flower_run import PlayedRun, record_of
 from tests.server.site_client import SiteKeys
 
@@ -113,63 +107,6 @@ def test_an_update_is_never_on_disk_in_clear(link: SuperLink, tmp_path: Path) ->
     run.finish()
     assert message_id
     assert TRACE not in on_disk(tmp_path)
-
-
-def test_without_the_seal_it_would_be_found(tmp_path: Path) -> None:
-    """So the search of the test above can find one: Flower's own store leaves it there."""
-    store = SqlObjectStore(str(tmp_path / "state.db"))
-    store.initialize()
-    TaskIdentity.run_id = 1
-    record = record_of(UPDATE)
-    store.preregister(1, get_object_tree(record))
-    for name, entry in get_all_nested_objects(record).items():
-        store.put(name, entry.deflate())
-    assert TRACE in on_disk(tmp_path)
-    store.delete(record.object_id)
-    assert len(store) == 0
-    assert TRACE in on_disk(tmp_path)
-
-
-def test_objects_come_back_as_they_went(tmp_path: Path) -> None:
-    """Under their names; another content under a name is refused, as Flower refuses it."""
-    store = SealedObjectStore(tmp_path / "state.db", KEY)
-    store.initialize()
-    record = record_of(UPDATE)
-    tree = get_object_tree(record)
-    store.preregister(1, tree)
-    assert store.get(record.object_id) == b""
-    assert store.get(get_object_id(b"x")) is None
-    content = {name: entry.deflate() for name, entry in get_all_nested_objects(record).items()}
-    for name, whole in content.items():
-        store.put(name, whole)
-    assert {name: store.get(name) for name in content} == content
-    with pytest.raises(ValueError, match="expected the content"):
-        store.put(record.object_id, b"other")
-    with pytest.raises(UnexpectedObjectContentError):
-        store.put(get_object_id(b"no object of Flower"), b"no object of Flower")
-
-
-def test_a_sealed_object_does_not_pass_for_another(tmp_path: Path) -> None:
-    """Nor is it opened under another key: it counts as missing."""
-    import sqlite3
-
-    store = SealedObjectStore(tmp_path / "state.db", KEY)
-    store.initialize()
-    records = [record_of(UPDATE[:10]), record_of(UPDATE[10:20])]
-    for record in records:
-        store.preregister(1, get_object_tree(record))
-        for name, entry in get_all_nested_objects(record).items():
-            store.put(name, entry.deflate())
-    first, second = (record.object_id for record in records)
-    with sqlite3.connect(tmp_path / "state.db") as connection:
-        swap = "UPDATE objects SET content = (SELECT content FROM objects WHERE object_id = ?)"
-        connection.execute(f"{swap} WHERE object_id = ?", (first, second))
-    connection.close()
-    assert store.get(first)
-    assert store.get(second) is None
-    other = SealedObjectStore(tmp_path / "state.db", bytes(32))
-    other.initialize()
-    assert other.get(first) is None
 
 
 def test_nodes_are_those_that_were_registered_and_not_put_out(link: SuperLink) -> None:
