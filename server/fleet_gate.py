@@ -23,13 +23,14 @@ _SMALL, _NAMES = 1 << 16, 1 << 20
 WINDOW_S = 320.0
 _OTHER_OBJECTS = 256  # of a reply beside its arrays' parts
 ACTIVATE = "/v1/fleet/activate-node"
+PULL_MESSAGES = "/v1/fleet/pull-messages"
 PUSH_MESSAGES, PUSH_OBJECT = "/v1/fleet/push-messages", "/v1/fleet/push-object"
 # Guarantee: registering and unregistering nodes is not among them.
 FLEET_PATHS: Final[Mapping[str, int]] = {
     ACTIVATE: _SMALL,
     "/v1/fleet/deactivate-node": _SMALL,
     "/v1/fleet/send-node-heartbeat": _SMALL,
-    "/v1/fleet/pull-messages": _SMALL,
+    PULL_MESSAGES: _SMALL,
     PUSH_MESSAGES: _NAMES,
     "/v1/fleet/get-run": _SMALL,
     "/v1/fleet/get-fab": _SMALL,

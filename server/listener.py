@@ -24,6 +24,7 @@ from server.settings import address_of
 _LOGGER = logging.getLogger("murmura.server")
 HANDSHAKE_S, NEWCOMER_S, IDLE_S = 10.0, 30.0, 75.0
 STOP_S = 2.0
+_FULL_S = 0.02
 _LONGEST_HEAD = 1 << 16
 _BACKLOG = 512
 PEER = "murmura.peer"
@@ -149,6 +150,8 @@ class Listener:
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            while not self._connections.room():
+                await asyncio.sleep(_FULL_S)
             try:
                 accepted, _ = await loop.sock_accept(listener)
             except OSError as error:
@@ -160,6 +163,8 @@ class Listener:
                 accepted.close()
                 continue
             self._greet(accepted)
+            # Many may be waiting; what they need is done between them, not after them.
+            await asyncio.sleep(0)
 
     def _greet(self, accepted: socket.socket) -> None:
         key = next(self._keys)

@@ -1,11 +1,13 @@
 """Who is at the other end of a connection, and how many connections it may hold.
 
 Until a certificate is shown, a connection is a newcomer's: there are only so many of them, the
-oldest gives way to the newest, and none lives long. So strangers who open connections and say
-nothing keep nobody out. A site's oldest gives way likewise: after a network was cut, what is left
+oldest gives way to the newest once it had its time for a handshake, and none lives long. So
+strangers who open connections and say nothing keep nobody out, and many sites that come at once do
+not push each other out. A site's oldest gives way likewise: after a network was cut, what is left
 of its connections must not keep the new ones out.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from server.authority import serial_of
 
+GRACE_S = 0.5
 Close = Callable[[], None]
 
 
@@ -45,31 +48,45 @@ class Connections:
     Args:
         newcomers: Most that have shown no certificate.
         per_site: Most of one site.
+        clock: Seconds, never going back.
     """
 
-    def __init__(self, newcomers: int, per_site: int) -> None:
+    def __init__(
+        self, newcomers: int, per_site: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._most_newcomers = newcomers
         self._most_per_site = per_site
+        self._clock = clock
+        self._since: dict[int, float] = {}
         self._newcomers: dict[int, Close] = {}
         self._by_site: dict[str, dict[int, Close]] = {}
 
+    def room(self) -> bool:
+        """Whether one newcomer more may be accepted; the oldest may have given way for it."""
+        if len(self._newcomers) < self._most_newcomers:
+            return True
+        oldest = next(iter(self._newcomers))
+        if self._clock() - self._since[oldest] < GRACE_S:
+            return False
+        self._newcomers[oldest]()
+        self._forget(oldest)
+        return True
+
     def arrive(self, key: int, close: Close) -> None:
         """A connection was accepted; the handshake is still to come."""
-        while len(self._newcomers) >= self._most_newcomers:
-            self._oldest(self._newcomers)()
-        self._newcomers[key] = close
+        self._newcomers[key], self._since[key] = close, self._clock()
 
     def certified(self, key: int, name: str, close: Close) -> None:
         """The connection `key` has shown a certificate of `name`."""
-        self._newcomers.pop(key, None)
+        self._forget(key)
         own = self._by_site.setdefault(name, {})
         while len(own) >= self._most_per_site:
-            self._oldest(own)()
+            own.pop(next(iter(own)))()
         own[key] = close
 
     def leave(self, key: int, name: str | None) -> None:
         """The connection `key` is closed."""
-        self._newcomers.pop(key, None)
+        self._forget(key)
         own = self._by_site.get(name or "", {})
         own.pop(key, None)
         if not own:
@@ -91,6 +108,6 @@ class Connections:
         """Sites that hold a connection."""
         return set(self._by_site)
 
-    @staticmethod
-    def _oldest(connections: dict[int, Close]) -> Close:
-        return connections.pop(next(iter(connections)))
+    def _forget(self, key: int) -> None:
+        self._newcomers.pop(key, None)
+        self._since.pop(key, None)

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from server.enrolment import LARGEST_REQUEST, Enrolment, Recorder, unrecorded
-from server.fleet_gate import ACTIVATE, FLEET_PATHS, FleetGate
+from server.fleet_gate import ACTIVATE, FLEET_PATHS, PULL_MESSAGES, FleetGate
 from server.limits import (
     Allowance,
     Allowances,
@@ -28,6 +28,7 @@ from server.limits import (
     replayed,
 )
 from server.listener import PEER
+from server.mailbox import Mailbox
 from server.peers import Peer
 from server.refusals import Refused
 from server.settings import Limits
@@ -35,7 +36,7 @@ from server.sites import Sites
 
 _LOGGER = logging.getLogger("murmura.server")
 _BURST = 10.0
-_STRANGER_RATE, _STRANGER_BURST = 2.0, 40.0  # requests to enrol, of one address
+_STRANGER_RATE, _STRANGER_BURST = 20.0, 200.0  # requests to enrol, of one address
 _ENROLMENTS_AT_ONCE = 4
 _LARGE, _LARGE_AT_ONCE = 1 << 16, 2
 # After these nothing more is wanted of the connection, or not all of the request was read.
@@ -52,6 +53,7 @@ class PublicApi:
         enrolment: Joins, renewals, roster.
         sites: Who is let in, as of now.
         gate: Looks at what goes to Flower.
+        mailbox: Knows for whom there are messages.
         limits: What one site may take.
     """
 
@@ -61,10 +63,11 @@ class PublicApi:
         enrolment: Enrolment,
         sites: Sites,
         gate: FleetGate,
+        mailbox: Mailbox,
         limits: Limits,
     ) -> None:
         self._flower, self._enrolment = flower, enrolment
-        self._sites, self._gate = sites, gate
+        self._sites, self._gate, self._mailbox = sites, gate, mailbox
         rate = float(limits.requests_per_second)
         self._by_site = Allowances(rate, rate * _BURST)
         self._by_address = Allowances(_STRANGER_RATE, _STRANGER_BURST)
@@ -128,6 +131,9 @@ class PublicApi:
             self._gate.check(site, scope, body)
             if route[1] == ACTIVATE and self.returning is not None:
                 await asyncio.to_thread(self.returning, site.node_key)
+            if route[1] == PULL_MESSAGES and not await self._mailbox.wait(site.node_key):
+                await respond_protobuf(send, b"")  # Flower's answer without a message
+                return
             forwarded = {**scope, "state": {}}
             await self._flower(forwarded, replayed(body, receive), send)
 
@@ -165,6 +171,16 @@ class PublicApi:
             unrecorded_before=self._unrecorded,
         )
         self._unrecorded = 0
+
+
+async def respond_protobuf(send: Send, body: bytes) -> None:
+    """Send one answer in Flower's form."""
+    headers = [
+        (b"content-type", b"application/protobuf"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def respond(

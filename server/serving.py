@@ -27,6 +27,7 @@ from server.invitations import Invitations
 from server.listener import Listener, bound, tls_context
 from server.local_api import LocalApi
 from server.local_owner import opened_by_owner
+from server.mailbox import Mailbox
 from server.peers import Connections
 from server.public_api import PublicApi
 from server.sites import Sites
@@ -62,8 +63,14 @@ class Serving:
         enrolment = Enrolment(home, self._authority, self._sites, Invitations(home), record)
         headers = (PUBLIC_KEY_HEADER, SIGNATURE_HEADER)
         self._gate = FleetGate(self._settings.limits, headers, flaw_of_push)
+        self._mailbox = Mailbox(self._superlink.addressed)
         self._public = PublicApi(
-            self._superlink.app, enrolment, self._sites, self._gate, self._settings.limits
+            self._superlink.app,
+            enrolment,
+            self._sites,
+            self._gate,
+            self._mailbox,
+            self._settings.limits,
         )
         self._public.record, self._public.changed = record, self.reconcile
         self._public.returning = self._superlink.returning
@@ -88,11 +95,13 @@ class Serving:
             )
             accepting = internal.start(own) + public.start(outside)
             self._tell(own[0].getsockname()[1], [found.getsockname()[:2] for found in outside])
-            watching = asyncio.create_task(self._watch())
+            working = [asyncio.create_task(self._watch()), asyncio.create_task(self._mailbox.run())]
             try:
-                await _first(stop.wait(), watching, *accepting)
+                await _first(stop.wait(), *working, *accepting)
             finally:
-                watching.cancel()
+                for task in working:
+                    task.cancel()
+                self._mailbox.close()
                 await asyncio.gather(public.stop(), internal.stop())
 
     async def reconcile(self) -> None:

@@ -32,7 +32,7 @@ class Limits:
 
     body_mib: int = 8
     update_mib: int = 2048
-    newcomers: int = 128
+    newcomers: int = 64
     connections_per_site: int = 8
     requests_per_second: int = 200
 

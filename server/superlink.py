@@ -6,6 +6,7 @@ processes nowhere else; tests/server/test_superlink.py pins what is used.
 
 import logging
 import sqlite3
+import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ _LET_IN = (
 _ASK_AGAIN = (
     "UPDATE message_ins SET delivered_at = '' WHERE dst_node_id = :node AND message_id NOT IN "
     "(SELECT reply_to_message_id FROM message_res)"
+)
+_ADDRESSED = (
+    "SELECT DISTINCT node.public_key FROM message_ins JOIN node ON node_id = dst_node_id "
+    "WHERE delivered_at = '' AND created_at + ttl > :now"
 )
 _KEPT = (NodeStatus.REGISTERED, NodeStatus.ONLINE, NodeStatus.OFFLINE)
 
@@ -113,6 +118,11 @@ class SuperLink:
             )
             for info in found
         }
+
+    def addressed(self) -> set[str]:
+        """Public keys of the nodes for which a message waits that was not delivered."""
+        rows = self._store.query(_ADDRESSED, {"now": time.time()})
+        return {bytes(row["public_key"]).decode() for row in rows}
 
     def register(self, name: str, node_key: str) -> None:
         """What `flwr supernode register` does. Raises ValueError if the key was used before."""

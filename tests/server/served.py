@@ -100,6 +100,7 @@ def serving_in_a_thread(home: ServerHome, key: bytes = b"") -> Iterator[tuple[Se
 
     (home.state / LISTENING).unlink(missing_ok=True)
     serving = Serving(home, key or os.urandom(32), record)
+    serving._mailbox.wait_s = 0.1
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
     with ThreadPoolExecutor(1) as threads:
         ended = threads.submit(loop.run_until_complete, serving.run(stop))

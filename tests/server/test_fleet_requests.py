@@ -10,7 +10,11 @@ from flwr.proto.fleet_pb2 import (
     RegisterNodeFleetRequest,
     UnregisterNodeFleetRequest,
 )
-from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, PushObjectRequest
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    PullObjectRequest,
+    PushObjectRequest,
+)
 from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from hypothesis import HealthCheck, given, settings
@@ -97,8 +101,9 @@ def test_a_site_may_not_use_another_sites_node(server: Served, honest: FleetClie
                 "pull-messages", PullMessagesRequest(node=Node(node_id=node)), keys.headers()
             )
             assert error_of(answer) == (403, "key_mismatch")
-        answer = site.call("pull-messages", PullMessagesRequest(node=Node(node_id=node)))
-        assert answer.status_code == 401
+        for path in ("pull-object", "send-node-heartbeat"):
+            request = PullObjectRequest(node=Node(node_id=node), object_id="0" * 64)
+            assert site.call(path, request).status_code == 401
     plays_a_round(server, honest)
 
 

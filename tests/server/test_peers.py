@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.authority import serial_of
-from server.peers import Connections, Peer, peer_of
+from server.peers import GRACE_S, Connections, Peer, peer_of
 from tests.server.site_client import self_signed
 
 
@@ -17,11 +17,14 @@ class Book:
     """Connections, and which were closed."""
 
     def __init__(self, newcomers: int = 2, per_site: int = 2) -> None:
-        self.connections = Connections(newcomers, per_site)
+        self.now = 0.0
+        self.connections = Connections(newcomers, per_site, lambda: self.now)
         self.closed: list[int] = []
 
     def arrive(self, key: int) -> None:
-        """A stranger's connection."""
+        """A stranger's connection, once there is room."""
+        while not self.connections.room():
+            self.now += 0.1
         self.connections.arrive(key, lambda: self.closed.append(key))
 
     def certified(self, key: int, name: str) -> None:
@@ -37,6 +40,21 @@ def test_the_oldest_stranger_gives_way() -> None:
         book.arrive(key)
     assert book.closed == [0, 1, 2]
     assert book.connections.count() == {"newcomers": 2, "sites": 0}
+
+
+def test_nobody_gives_way_before_a_handshake_had_its_time() -> None:
+    """Many sites that come at once wait for each other, and do not push each other out."""
+    book = Book()
+    for key in range(2):
+        book.arrive(key)
+    assert not book.connections.room()
+    assert book.closed == []
+    book.connections.certified(0, "a", lambda: None)
+    assert book.connections.room()
+    book.arrive(2)
+    book.now += GRACE_S
+    assert book.connections.room()
+    assert book.closed == [1]
 
 
 def test_a_site_is_no_stranger_and_keeps_no_other_out() -> None:
