@@ -109,6 +109,7 @@ def invite(
     from server.authority import Authority  # noqa: PLC0415 - slow, and needed by no help
     from server.invitations import Invitations, invitation_line  # noqa: PLC0415 - likewise
     from server.local_client import facts_of, told_address  # noqa: PLC0415 - likewise
+    from server.recorder import recorder_of  # noqa: PLC0415 - likewise
     from server.sites import Sites  # noqa: PLC0415 - likewise
 
     place = _home(home)
@@ -118,6 +119,7 @@ def invite(
         if name in Sites(place).active():
             raise ConfigurationError(f"expected a new name, got {name!r}; revoke it first")
         token, expires = Invitations(place).invite(name, hours)
+        recorder_of(place)("invited", site=name, expires=int(expires))
     line = invitation_line(
         address=told,
         fingerprint=Authority.open(place).fingerprint,
@@ -183,6 +185,7 @@ def renew(
 
     from server.authority import Authority  # noqa: PLC0415 - slow
     from server.home import write_private  # noqa: PLC0415 - likewise
+    from server.recorder import recorder_of  # noqa: PLC0415 - likewise
 
     place = _home(home)
     place.check()
@@ -191,6 +194,7 @@ def renew(
         names = tuple(dict.fromkeys((*settings.names, *(name or []))))
         settings = replace(settings, names=names)
         issued = Authority.open(place).renew_server(names)
+        recorder_of(place)("renewed", serial=issued.serial, expires=int(issued.expires))
         write_private(place.settings_file, settings.to_toml().encode())
     content = {"names": list(names), "serial": issued.serial, "expires": int(issued.expires)}
     _tell(machine, content, f"names    {', '.join(names)}", f"expires  {_day(issued.expires)}")
@@ -204,12 +208,15 @@ def revoke(
     machine: Machine = False,
 ) -> None:
     """Put a site out, at once: its certificates, its node and its connections end."""
-    from server.sites import Sites  # noqa: PLC0415 - slow, and needed by no help
+    from server.recorder import recorder_of  # noqa: PLC0415 - slow, and needed by no help
+    from server.sites import Sites  # noqa: PLC0415 - likewise
 
     place = _home(home)
     place.check()
     with place.locked():
         site = Sites(place).revoke(name)
+        for serial in sorted(site.certificates):
+            recorder_of(place)("revoked", site=name, serial=serial)
     content = {"name": name, "serials": sorted(site.certificates)}
     _tell(machine, content, f"{name} is out; it can be invited again, with new keys")
 

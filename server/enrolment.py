@@ -4,31 +4,22 @@ What a site sends is its public halves alone: keys are made at the site and neve
 Each method is one request; what goes wrong is an `Refused`, and then nothing changed.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from server.app_key import public_hex, read_app_key, signature_of
 from server.authority import Authority, checked_request, key_digest
 from server.home import ServerHome
 from server.invitations import Invitations
+from server.recorder import Recorder, unrecorded
 from server.refusals import Refused
 from server.sites import EnrolledSite, Sites, checked_identity, checked_node_key
 
 ENROLMENT_VERSION = 1
 LARGEST_REQUEST = 1 << 14
-
-
-class Recorder(Protocol):
-    """Where what happened is kept: an audit log, or nowhere."""
-
-    def __call__(self, event: str, /, **detail: Any) -> None:
-        """Keep one event."""
-
-
-def unrecorded(event: str, /, **detail: Any) -> None:
-    """Keep nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +93,22 @@ class Enrolment:
             elif (repeated.node_key, repeated.identity) != (node_key, identity):
                 raise Refused("token_used", "expected a token that let nobody in yet")
             issued = self._authority.issue_site(request.name, request.csr)
+            # Before it counts: the log may tell more than happened, never less.
+            self._record(
+                "joined",
+                site=request.name,
+                serial=issued.serial,
+                expires=int(issued.expires),
+                node_key=hashlib.sha256(node_key.encode()).hexdigest(),
+                identity=identity,
+                again=repeated is not None,
+            )
             if repeated is None:
                 # Guarantee: the token is spent on disk before the certificate counts.
                 self._invitations.use(request.token)
                 self._sites.add(request.name, node_key, identity, issued)
             else:
                 self._sites.renew(request.name, issued)
-        self._record(
-            "joined",
-            site=request.name,
-            serial=issued.serial,
-            identity=identity,
-            again=repeated is not None,
-        )
         return {
             "certificate": issued.pem,
             "ca": self._authority.pem,
@@ -138,8 +132,9 @@ class Enrolment:
         with self._home.locked():
             if name not in self._sites.active():
                 raise Refused("certificate_refused", "expected a site that takes part")
+            expires = int(issued.expires)
+            self._record("renewed", site=name, serial=issued.serial, expires=expires)
             self._sites.renew(name, issued)
-        self._record("renewed", site=name, serial=issued.serial)
         return {"certificate": issued.pem}
 
     def roster(self) -> dict[str, Any]:

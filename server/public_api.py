@@ -12,10 +12,10 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from server.enrolment import LARGEST_REQUEST, Enrolment, Recorder, unrecorded
-from server.fleet_gate import ACTIVATE, FLEET_PATHS, PULL_MESSAGES, FleetGate
+from server.enrolment import LARGEST_REQUEST, Enrolment
+from server.fleet_gate import ACTIVATE, FLEET_PATHS, PULL_MESSAGES, PUSH_MESSAGES, FleetGate
 from server.limits import (
     Allowance,
     Allowances,
@@ -30,6 +30,7 @@ from server.limits import (
 from server.listener import PEER
 from server.mailbox import Mailbox
 from server.peers import Peer
+from server.recorder import Recorder, unrecorded
 from server.refusals import Refused
 from server.settings import Limits
 from server.sites import Sites
@@ -43,6 +44,16 @@ _LARGE, _LARGE_AT_ONCE = 1 << 16, 2
 _HANG_UP = {"certificate_refused", "too_large", "too_slow", "too_many_requests"}
 _RECORDED_A_SECOND, _RECORDED_AT_ONCE = 1.0, 60.0
 Changed = Callable[[], Awaitable[None]]
+
+
+class Nodes(Protocol):
+    """What Flower must be told beside the requests themselves."""
+
+    def returning(self, node_key: str) -> None:
+        """A site starts anew."""
+
+    def answered(self, node_key: str) -> None:
+        """A site has announced a reply."""
 
 
 class PublicApi:
@@ -74,11 +85,10 @@ class PublicApi:
         self._enrolling = asyncio.Semaphore(_ENROLMENTS_AT_ONCE)
         self._large: dict[str, asyncio.Semaphore] = {}
         self._refusals = Allowance(_RECORDED_A_SECOND, _RECORDED_AT_ONCE)
-        self._unrecorded = 0
         self.refused: dict[str, int] = {}
         self.record: Recorder = unrecorded
         self.changed: Changed | None = None
-        self.returning: Callable[[str], None] | None = None
+        self.nodes: Nodes | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -129,13 +139,14 @@ class PublicApi:
         else:
             body = await self._fleet_body(site.name, scope, receive)
             self._gate.check(site, scope, body)
-            if route[1] == ACTIVATE and self.returning is not None:
-                await asyncio.to_thread(self.returning, site.node_key)
             if route[1] == PULL_MESSAGES and not await self._mailbox.wait(site.node_key):
                 await respond_protobuf(send, b"")  # Flower's answer without a message
                 return
-            forwarded = {**scope, "state": {}}
-            await self._flower(forwarded, replayed(body, receive), send)
+            if route[1] == ACTIVATE and self.nodes is not None:
+                await asyncio.to_thread(self.nodes.returning, site.node_key)
+            await self._flower({**scope, "state": {}}, replayed(body, receive), send)
+            if route[1] == PUSH_MESSAGES and self.nodes is not None:
+                await asyncio.to_thread(self.nodes.answered, site.node_key)
 
     async def _fleet_body(self, name: str, scope: Scope, receive: Receive) -> bytes:
         largest = self._gate.largest_body(scope["path"])
@@ -159,18 +170,10 @@ class PublicApi:
         self.refused[refusal.code] = self.refused.get(refusal.code, 0) + 1
         _LOGGER.info("refused %s: %s", scope["path"], refusal)
         # Cost: strangers must not be able to fill the disk with what was refused to them.
-        if not self._refusals.take():
-            self._unrecorded += 1
-            return
-        self.record(
-            "refused",
-            path=scope["path"],
-            code=refusal.code,
-            site=peer.name if peer else None,
-            address=str((scope.get("client") or ("",))[0]),
-            unrecorded_before=self._unrecorded,
-        )
-        self._unrecorded = 0
+        if self._refusals.take():
+            of_whom = {"site": peer.name, "serial": peer.serial} if peer else {}
+            kind = scope["path"].rpartition("/")[2].replace("-", "_")
+            self.record("refused", reason=refusal.code, kind=kind, **of_whom)
 
 
 async def respond_protobuf(send: Send, body: bytes) -> None:

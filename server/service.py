@@ -29,7 +29,6 @@ from server.children import (
     log_of,
     start_child,
 )
-from server.enrolment import Recorder, unrecorded
 from server.home import LISTENING, ServerHome, read_json, write_json
 from shared.errors import FederationError, StateError
 
@@ -46,12 +45,11 @@ class Service:
 
     Args:
         home: The server's.
-        record: Where events are kept.
     """
 
-    def __init__(self, home: ServerHome, record: Recorder = unrecorded) -> None:
+    def __init__(self, home: ServerHome) -> None:
         home.check()
-        self._home, self._record = home, record
+        self._home = home
         # Secrecy: what seals the sites' objects lives as long as this process and on no disk.
         self._object_key = secrets.token_bytes(32)
         self._stop = threading.Event()
@@ -76,7 +74,6 @@ class Service:
                 for child in self._children:
                     self._launch(child)
                 facts = self._tell()
-                self._record("started", pid=os.getpid())
                 ready(facts)
                 self._keep_alive()
             finally:
@@ -103,7 +100,6 @@ class Service:
         now = time.monotonic()
         child.deaths = [at for at in child.deaths if now - at < _WITHIN_S] + [now]
         _LOGGER.error("%s ended with status %d; it is started again", child.name, status)
-        self._record("child_died", child=child.name, status=status)
         end_child(child)
         if len(child.deaths) >= _MOST_DEATHS:
             raise FederationError(

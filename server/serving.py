@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from server.authority import Authority, days_left
-from server.enrolment import Enrolment, Recorder, unrecorded
+from server.enrolment import Enrolment
 from server.fleet_gate import FleetGate
 from server.home import LISTENING, ServerHome, Watched, read_json, write_json
 from server.invitations import Invitations
@@ -30,6 +30,7 @@ from server.local_owner import opened_by_owner
 from server.mailbox import Mailbox
 from server.peers import Connections
 from server.public_api import PublicApi
+from server.recorder import Recorder, recorder_of, unrecorded
 from server.sites import Sites
 from server.superlink import PUBLIC_KEY_HEADER, SIGNATURE_HEADER, SuperLink, flaw_of_push
 
@@ -73,7 +74,7 @@ class Serving:
             self._settings.limits,
         )
         self._public.record, self._public.changed = record, self.reconcile
-        self._public.returning = self._superlink.returning
+        self._public.nodes = self._superlink
         self._since = time.time()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -161,8 +162,10 @@ class Serving:
                 await asyncio.to_thread(self._superlink.sweep)
             if tick % _RENEW_EVERY == 0 and self._authority.server_is_due():
                 with self._home.locked():
-                    self._authority.renew_server(self._settings.names)
-                _LOGGER.info("renewed the server's certificate")
+                    issued = self._authority.renew_server(self._settings.names)
+                    self._public.record(
+                        "renewed", serial=issued.serial, expires=int(issued.expires)
+                    )
 
     def _take_certificate(self, path: Path) -> None:
         # Connections under way keep theirs; the next ones get the new certificate.
@@ -222,7 +225,7 @@ async def _serve(home: ServerHome, object_key: bytes) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     threading.Thread(target=_stop_at_end_of_input, args=(loop, stop), daemon=True).start()
-    await Serving(home, object_key).run(stop)
+    await Serving(home, object_key, recorder_of(home)).run(stop)
 
 
 def plain_logs() -> None:

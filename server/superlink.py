@@ -53,6 +53,10 @@ _ASK_AGAIN = (
     "UPDATE message_ins SET delivered_at = '' WHERE dst_node_id = :node AND message_id NOT IN "
     "(SELECT reply_to_message_id FROM message_res)"
 )
+_SETTLED = (
+    "UPDATE message_ins SET delivered_at = 'answered' WHERE dst_node_id = :node AND "
+    "delivered_at = '' AND message_id IN (SELECT reply_to_message_id FROM message_res)"
+)
 _ADDRESSED = (
     "SELECT DISTINCT node.public_key FROM message_ins JOIN node ON node_id = dst_node_id "
     "WHERE delivered_at = '' AND created_at + ttl > :now"
@@ -153,6 +157,12 @@ class SuperLink:
         with self._store.session():
             self._store.query(_LET_IN, values)
             self._store.query(_ASK_AGAIN, values)
+
+    def answered(self, node_key: str) -> None:
+        """What a site has answered it is not asked again, also where it had to be asked anew."""
+        node_id = self._state.get_node_id_by_public_key(node_key.encode())
+        if node_id is not None:
+            self._store.query(_SETTLED, {"node": uint64_to_int64(node_id)})
 
     def forget_objects(self) -> None:
         """Drop every object: those of a key that nobody has any more."""

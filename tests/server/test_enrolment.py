@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from server.app_key import public_hex, read_app_key
 from server.authority import Authority, serial_of
-from server.enrolment import Enrolment, unrecorded
+from server.enrolment import Enrolment
 from server.founding import found
 from server.home import ServerHome
 from server.invitations import Invitations
@@ -94,7 +94,9 @@ def test_a_token_becomes_a_site(desk: Desk) -> None:
     assert answer["name"] == "site-a"
     assert set(answer) == {"certificate", "ca", "app_key", "name"}
     assert desk.sites.all()["site-a"].node_key == keys.node_key
-    assert desk.events[0][0] == "joined"
+    (event,) = desk.events
+    assert event[0] == "joined"
+    assert set(event[1]) == {"site", "serial", "expires", "node_key", "identity", "again"}
 
 
 def test_each_fault_has_its_code(desk: Desk) -> None:
@@ -218,8 +220,3 @@ def test_a_server_without_its_signing_key_does_not_start(desk: Desk) -> None:
         desk.home.app_key.write_bytes(content)
         with pytest.raises(StateError, match="Ed25519"):
             read_app_key(desk.home)
-
-
-def test_without_an_audit_log_nothing_is_kept() -> None:
-    """The default."""
-    unrecorded("joined", site="site-a")

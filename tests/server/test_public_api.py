@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.fleet_gate import FLEET_PATHS
+from server.limits import Allowance
 from tests.server.flower_run import (
     activate,
 )
@@ -119,20 +120,18 @@ def test_tokens_are_refused_by_their_codes(server: Served) -> None:
         assert error_of(enrol(SiteKeys("late"), expired)) == (403, "token_expired")
         assert error_of(enrol(SiteKeys("b"), server.invite("a"))) == (403, "name_mismatch")
         assert error_of(enrol(SiteKeys("a"), "stolen")) == (403, "token_unknown")
-    refused = [detail["code"] for event, detail in server.events if event == "refused"]
+    refused = [detail["reason"] for event, detail in server.events if event == "refused"]
     assert {"token_used", "token_expired", "name_mismatch", "token_unknown"} <= set(refused)
 
 
 def test_a_stranger_cannot_ask_to_enrol_for_ever(server: Served) -> None:
     """Of one address so many; tokens cannot be tried in earnest."""
-    server.serving._public._by_address._known.clear()
+    server.serving._public._by_address._known["127.0.0.1"] = Allowance(0.0, 2.0)
     with server.stranger() as stranger:
         codes = [
-            error_of(stranger.http.post(f"{server.base}/enrol", content=b"{}"))[1]
-            for _ in range(300)
+            error_of(stranger.http.post(f"{server.base}/enrol", content=b"{}"))[1] for _ in range(4)
         ]
-    assert codes[0] == "request_invalid"
-    assert codes[-1] == "too_many_requests"
+    assert codes == ["request_invalid"] * 2 + ["too_many_requests"] * 2
     server.serving._public._by_address._known.clear()
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flwr.app.message import remove_content_from_message
 from flwr.common.serde import recorddict_to_proto
 from flwr.proto.error_pb2 import Error
 from flwr.proto.fleet_pb2 import PushMessagesRequest
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.server.superlink.linkstate import LinkState
+from flwr.supercore.inflatable.inflatable_object import get_object_tree
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
@@ -24,7 +26,7 @@ from hypothesis import strategies as st
 from server import superlink as adapter
 from server.sealed_objects import SealedObjectStore
 from server.superlink import SuperLink, flaw_of_push
-from tests.server.flower_run import PlayedRun, record_of
+from tests.server.flower_run import PlayedRun, record_of, reply_to
 from tests.server.site_client import SiteKeys
 
 KEY = bytes(range(32))
@@ -174,6 +176,30 @@ def test_a_site_that_starts_anew_is_asked_again(link: SuperLink) -> None:
     assert state.activate_node(node, 30.0)
     assert [m.metadata.message_id for m in state.get_message_ins(node, 1)] == [asked]
     link.returning(SiteKeys("nobody").node_key)
+
+
+def test_what_was_answered_is_not_asked_again(link: SuperLink) -> None:
+    """Although the site had started anew before its answer came."""
+    keys = SiteKeys("site-a")
+    link.register("site-a", keys.node_key)
+    node = link.nodes()[keys.node_key].node_id
+    state = link._state
+    assert state.activate_node(node, 30.0)
+    run = PlayedRun(link)
+    run.ask(node, record_of(UPDATE[:4]))
+    (message,) = state.get_message_ins(node, 1)
+    link.returning(keys.node_key)
+    assert link.addressed() == {keys.node_key}
+    reply = reply_to(message, record_of(UPDATE[:4]))
+    state.store_message_and_object_tree(
+        remove_content_from_message(reply),
+        get_object_tree(reply),
+        state.start_session(run.run_id),
+    )
+    link.answered(keys.node_key)
+    assert link.addressed() == set()
+    assert state.get_message_ins(node, 1) == []
+    link.answered(SiteKeys("nobody").node_key)
 
 
 def reply(**changed: Any) -> bytes:
