@@ -27,7 +27,7 @@ A server that serves (docs/deployment.md), none of which an app imports:
 
 settings, home, founding          server.toml; files, private and whole; a new server
 authority, app_key                certificates; the signing key
-invitations, sites, enrolment     tokens; who is in; how a token becomes a site
+invitations, sites, admission     tokens; who is in; how a token becomes a site
 refusals, limits, peers           codes; what one peer may take; who is at the other end
 listener, public_api, fleet_gate  the public port: TLS, paths, what may go to Flower
 mailbox                           which site's question is worth passing on

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from server.enrolment import LARGEST_REQUEST, Enrolment
+from server.admission import LARGEST_REQUEST, Admission
 from server.fleet_gate import ACTIVATE, FLEET_PATHS, PULL_MESSAGES, PUSH_MESSAGES, FleetGate
 from server.limits import (
     Allowance,
@@ -61,7 +61,7 @@ class PublicApi:
 
     Args:
         flower: Flower's whole application; it is shown what passes the gate.
-        enrolment: Joins, renewals, roster.
+        admission: Joins, renewals, roster.
         sites: Who is let in, as of now.
         gate: Looks at what goes to Flower.
         mailbox: Knows for whom there are messages.
@@ -71,13 +71,13 @@ class PublicApi:
     def __init__(
         self,
         flower: Callable[..., Awaitable[None]],
-        enrolment: Enrolment,
+        admission: Admission,
         sites: Sites,
         gate: FleetGate,
         mailbox: Mailbox,
         limits: Limits,
     ) -> None:
-        self._flower, self._enrolment = flower, enrolment
+        self._flower, self._admission = flower, admission
         self._sites, self._gate, self._mailbox = sites, gate, mailbox
         rate = float(limits.requests_per_second)
         self._by_site = Allowances(rate, rate * _BURST)
@@ -111,7 +111,7 @@ class PublicApi:
         elif route == ("POST", "/enrol"):
             self._by_address.take(str((scope.get("client") or ("",))[0]))
             body = await read_body(scope, receive, LARGEST_REQUEST)
-            await respond(send, 200, await self._in_turn(self._enrolment.enrol, body))
+            await respond(send, 200, await self._in_turn(self._admission.enrol, body))
         elif peer is not None and self._known(*route):
             await self._of_site(peer, route, scope, receive, send)
         else:
@@ -132,10 +132,10 @@ class PublicApi:
             raise Refused("certificate_refused", "expected a certificate that counts")
         self._by_site.take(site.name)
         if route == ("GET", "/roster"):
-            await respond(send, 200, await asyncio.to_thread(self._enrolment.roster))
+            await respond(send, 200, await asyncio.to_thread(self._admission.roster))
         elif route == ("POST", "/renew"):
             body = await read_body(scope, receive, LARGEST_REQUEST)
-            await respond(send, 200, await self._in_turn(self._enrolment.renew, site.name, body))
+            await respond(send, 200, await self._in_turn(self._admission.renew, site.name, body))
         else:
             body = await self._fleet_body(site.name, scope, receive)
             self._gate.check(site, scope, body)

@@ -19,8 +19,8 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from server.admission import Admission
 from server.authority import Authority, days_left
-from server.enrolment import Enrolment
 from server.fleet_gate import FleetGate
 from server.home import LISTENING, ServerHome, Watched, read_json, write_json
 from server.invitations import Invitations
@@ -61,13 +61,13 @@ class Serving:
         self._context = tls_context(home.pki / "server.key", home.pki / "ca.pem")
         self._certificate = Watched(home.pki / "server.key", self._take_certificate)
         self._reconciling = asyncio.Lock()
-        enrolment = Enrolment(home, self._authority, self._sites, Invitations(home), record)
+        admission = Admission(home, self._authority, self._sites, Invitations(home), record)
         headers = (PUBLIC_KEY_HEADER, SIGNATURE_HEADER)
         self._gate = FleetGate(self._settings.limits, headers, flaw_of_push)
         self._mailbox = Mailbox(self._superlink.addressed)
         self._public = PublicApi(
             self._superlink.app,
-            enrolment,
+            admission,
             self._sites,
             self._gate,
             self._mailbox,

@@ -50,7 +50,7 @@ class EnrolRequest:
         return cls(**texts(content))
 
 
-class Enrolment:
+class Admission:
     """Joins, renewals and the roster of one server.
 
     Args:

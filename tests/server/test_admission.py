@@ -1,4 +1,4 @@
-"""Enrolment: each way in which a request can be wrong has its code, and changes nothing."""
+"""Admission: each way in which a request can be wrong has its code, and changes nothing."""
 
 import json
 from pathlib import Path
@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from server.admission import Admission
 from server.app_key import public_hex, read_app_key
 from server.authority import Authority, serial_of
-from server.enrolment import Enrolment
 from server.founding import found
 from server.home import ServerHome
 from server.invitations import Invitations
@@ -31,7 +31,7 @@ FIELDS = ("version", "token", "name", "csr", "node_key", "identity")
 
 
 class Desk:
-    """An enrolment, its home and what it recorded."""
+    """An admission, its home and what it recorded."""
 
     def __init__(self, folder: Path) -> None:
         self.home = ServerHome(folder / "home")
@@ -39,7 +39,7 @@ class Desk:
         self.sites = Sites(self.home)
         self.invitations = Invitations(self.home)
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.enrolment = Enrolment(
+        self.admission = Admission(
             self.home, Authority.open(self.home), self.sites, self.invitations, self.record
         )
 
@@ -57,7 +57,7 @@ class Desk:
         """The code with which `body` is refused."""
         before = self.files()
         with pytest.raises(Refused) as caught:
-            self.enrolment.enrol(body)
+            self.admission.enrol(body)
         after = self.files()
         after.pop(".lock", None)
         before.pop(".lock", None)
@@ -85,7 +85,7 @@ def body_of(content: Any) -> bytes:
 def test_a_token_becomes_a_site(desk: Desk) -> None:
     """Its certificate is on the list, and all it needs is in the answer."""
     keys = SiteKeys("site-a")
-    answer = desk.enrolment.enrol(body_of(keys.request(desk.invitations.invite("site-a")[0])))
+    answer = desk.admission.enrol(body_of(keys.request(desk.invitations.invite("site-a")[0])))
     certificate = x509.load_pem_x509_certificate(answer["certificate"].encode())
     assert desk.sites.admitted("site-a", serial_of(certificate))
     assert certificate.public_key() == keys.key.public_key()
@@ -116,7 +116,7 @@ def test_each_fault_has_its_code(desk: Desk) -> None:
     assert desk.refusal(body_of(good | {"csr": other})) == "csr_invalid"
     assert desk.refusal(body_of(good | {"node_key": "x"})) == "key_invalid"
     assert desk.refusal(body_of(good | {"identity": "00"})) == "key_invalid"
-    desk.enrolment.enrol(body_of(good))
+    desk.admission.enrol(body_of(good))
     assert desk.refusal(body_of(SiteKeys("site-a").request(token))) == "token_used"
     again, _ = desk.invitations.invite("site-a")
     assert desk.refusal(body_of(SiteKeys("site-a").request(again))) == "name_taken"
@@ -126,17 +126,17 @@ def test_an_expired_token_says_so(desk: Desk) -> None:
     """Rather than being unknown."""
     token, expires = desk.invitations.invite("site-a")
     later = Invitations(desk.home, lambda: expires + 1)
-    enrolment = Enrolment(desk.home, Authority.open(desk.home), desk.sites, later)
+    admission = Admission(desk.home, Authority.open(desk.home), desk.sites, later)
     with pytest.raises(Refused, match="token_expired"):
-        enrolment.enrol(body_of(SiteKeys("site-a").request(token)))
+        admission.enrol(body_of(SiteKeys("site-a").request(token)))
 
 
 def test_an_answer_that_was_lost_is_given_again_to_the_same_key_alone(desk: Desk) -> None:
     """Who found the token afterwards holds another key, and is refused."""
     keys = SiteKeys("site-a")
     body = keys.request(desk.invitations.invite("site-a")[0])
-    desk.enrolment.enrol(body_of(body))
-    again = desk.enrolment.enrol(body_of(body | {"csr": request_for("site-a", keys.key)}))
+    desk.admission.enrol(body_of(body))
+    again = desk.admission.enrol(body_of(body | {"csr": request_for("site-a", keys.key)}))
     certificate = x509.load_pem_x509_certificate(again["certificate"].encode())
     assert desk.sites.admitted("site-a", serial_of(certificate))
     thief = SiteKeys("site-a")
@@ -150,37 +150,37 @@ def test_an_answer_that_was_lost_is_given_again_to_the_same_key_alone(desk: Desk
 def test_a_site_that_was_revoked_joins_with_new_keys_alone(desk: Desk) -> None:
     """Its old ones may be what it was revoked for."""
     keys = SiteKeys("site-a")
-    desk.enrolment.enrol(body_of(keys.request(desk.invitations.invite("site-a")[0])))
+    desk.admission.enrol(body_of(keys.request(desk.invitations.invite("site-a")[0])))
     desk.sites.revoke("site-a")
     token, _ = desk.invitations.invite("site-a")
     assert desk.refusal(body_of(keys.request(token))) == "key_invalid"
-    assert desk.enrolment.enrol(body_of(SiteKeys("site-a").request(token)))["name"] == "site-a"
+    assert desk.admission.enrol(body_of(SiteKeys("site-a").request(token)))["name"] == "site-a"
 
 
 def test_a_renewal_is_for_the_name_of_the_certificate_that_asks(desk: Desk) -> None:
     """A request for another name is refused, and so is one of a site that is out."""
     keys = SiteKeys("site-a")
-    desk.enrolment.enrol(body_of(keys.request(desk.invitations.invite("site-a")[0])))
+    desk.admission.enrol(body_of(keys.request(desk.invitations.invite("site-a")[0])))
     fresh = SiteKeys("site-a")
     body = body_of({"csr": request_for("site-a", fresh.key)})
-    answer = desk.enrolment.renew("site-a", body)
+    answer = desk.admission.renew("site-a", body)
     certificate = x509.load_pem_x509_certificate(answer["certificate"].encode())
     assert desk.sites.admitted("site-a", serial_of(certificate))
     assert desk.events[-1][0] == "renewed"
     with pytest.raises(Refused, match="csr_invalid"):
-        desk.enrolment.renew("site-a", body_of({"csr": request_for("site-b", fresh.key)}))
+        desk.admission.renew("site-a", body_of({"csr": request_for("site-b", fresh.key)}))
     with pytest.raises(Refused, match="request_invalid"):
-        desk.enrolment.renew("site-a", body_of({"csr": 1}))
+        desk.admission.renew("site-a", body_of({"csr": 1}))
     desk.sites.revoke("site-a")
     with pytest.raises(Refused, match="certificate_refused"):
-        desk.enrolment.renew("site-a", body)
+        desk.admission.renew("site-a", body)
 
 
 def test_the_roster_is_signed(desk: Desk) -> None:
     """By the key that a site learnt when it joined."""
     keys = SiteKeys("site-a")
-    desk.enrolment.enrol(body_of(keys.request(desk.invitations.invite("site-a")[0])))
-    answer = desk.enrolment.roster()
+    desk.admission.enrol(body_of(keys.request(desk.invitations.invite("site-a")[0])))
+    answer = desk.admission.roster()
     signed = json.dumps(answer["roster"], sort_keys=True, separators=(",", ":")).encode()
     public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_hex(read_app_key(desk.home))))
     public.verify(bytes.fromhex(answer["signature"]), signed)
@@ -192,7 +192,7 @@ def test_the_roster_is_signed(desk: Desk) -> None:
 def test_no_body_ends_in_another_error(lasting: Desk, body: bytes) -> None:
     """Whatever JSON it is, or none."""
     with pytest.raises(Refused) as caught:
-        lasting.enrolment.enrol(body)
+        lasting.admission.enrol(body)
     assert caught.value.code == "request_invalid"
 
 
@@ -206,7 +206,7 @@ def test_no_field_ends_in_another_error(lasting: Desk, name: str, value: Any) ->
     if value == good[name]:
         return
     with pytest.raises(Refused) as caught:
-        lasting.enrolment.enrol(body_of(good | {name: value}))
+        lasting.admission.enrol(body_of(good | {name: value}))
     assert caught.value.code in STATUS
     lasting.invitations.check(token, "site-a")
 
