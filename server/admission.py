@@ -1,7 +1,7 @@
 """A token of an invitation becomes a site; nothing is signed before all of a request is checked.
 
 What a site sends is its public halves alone: keys are made at the site and never leave it.
-Each method is one request; what goes wrong is an `Refused`, and then nothing changed.
+Each method is one request; what goes wrong is a `Refused`, and then nothing changed.
 """
 
 import hashlib
