@@ -1,0 +1,60 @@
+"""A site that asks for messages is answered when there is one, or after a while that there is none.
+
+Asking Flower costs some milliseconds and a write to its database, also where nothing waits, and
+sites ask several times a second. Here one look for all of them together, a few times a second,
+says whose question is worth passing on.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+WAIT_S, LOOK_S = 2.0, 0.05
+
+
+class Mailbox:
+    """Who waits for messages.
+
+    Args:
+        addressed: Node keys for which Flower holds a message that was not delivered.
+        wait_s: Seconds after which the answer is no.
+    """
+
+    def __init__(self, addressed: Callable[[], set[str]], wait_s: float = WAIT_S) -> None:
+        self._addressed = addressed
+        self.wait_s = wait_s
+        self._waiting: dict[str, asyncio.Event] = {}
+        self._somebody = asyncio.Event()
+        self._closed = False
+
+    async def wait(self, node_key: str) -> bool:
+        """Whether there is a message for this node; says no after `wait_s` at the latest."""
+        if self._closed:
+            return False
+        arrived = self._waiting.setdefault(node_key, asyncio.Event())
+        self._somebody.set()
+        try:
+            await asyncio.wait_for(arrived.wait(), self.wait_s)
+        except TimeoutError:
+            return False
+        finally:
+            if self._waiting.get(node_key) is arrived:
+                del self._waiting[node_key]
+        return not self._closed
+
+    async def run(self) -> None:
+        """Look for all who wait, for as long as somebody does."""
+        while True:
+            await self._somebody.wait()
+            if not self._waiting:
+                self._somebody.clear()
+                continue
+            for node_key in await asyncio.to_thread(self._addressed):
+                if node_key in self._waiting:
+                    self._waiting[node_key].set()
+            await asyncio.sleep(LOOK_S)
+
+    def close(self) -> None:
+        """Let everybody go; nobody waits from now on."""
+        self._closed = True
+        for arrived in self._waiting.values():
+            arrived.set()
