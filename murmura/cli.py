@@ -23,6 +23,7 @@ from murmura.ledger import app as ledger_app
 from murmura.plan import plan
 from murmura.report import app as report_app
 from murmura.secagg import app as secagg_app
+from murmura.server import app as server_app
 from murmura.simulate import HELP, simulate
 from shared.errors import FederationError
 
@@ -43,6 +44,7 @@ app.command()(holdings)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(report_app, name="report")
 app.add_typer(secagg_app, name="secagg")
+app.add_typer(server_app, name="server")
 app.command()(audit)
 
 
@@ -122,3 +124,7 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
             json.dumps({"error": failure.message, "kind": failure.kind, "code": failure.code})
         )
     return failure.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
