@@ -14,7 +14,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from server.site_enrolment import LARGEST_REQUEST, Enrolment, Recorder, unrecorded
 from server.fleet_gate import ACTIVATE, FLEET_PATHS, FleetGate
 from server.limits import (
     Allowance,
@@ -31,6 +30,7 @@ from server.listener import PEER
 from server.peers import Peer
 from server.refusals import Refused
 from server.settings import Limits
+from server.site_enrolment import LARGEST_REQUEST, Enrolment, Recorder, unrecorded
 from server.sites import Sites
 
 _LOGGER = logging.getLogger("murmura.server")

@@ -29,8 +29,8 @@ from server.children import (
     log_of,
     start_child,
 )
-from server.site_enrolment import Recorder, unrecorded
 from server.home import LISTENING, ServerHome, read_json, write_json
+from server.site_enrolment import Recorder, unrecorded
 from shared.errors import FederationError, StateError
 
 _LOGGER = logging.getLogger("murmura.server")

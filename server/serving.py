@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from server.authority import Authority, days_left
-from server.site_enrolment import Enrolment, Recorder, unrecorded
 from server.fleet_gate import FleetGate
 from server.home import LISTENING, ServerHome, Watched, read_json, write_json
 from server.invitations import Invitations
@@ -29,6 +28,7 @@ from server.local_api import LocalApi
 from server.local_owner import opened_by_owner
 from server.peers import Connections
 from server.public_api import PublicApi
+from server.site_enrolment import Enrolment, Recorder, unrecorded
 from server.sites import Sites
 from server.superlink import PUBLIC_KEY_HEADER, SIGNATURE_HEADER, SuperLink, flaw_of_push
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from server.app_key import public_hex, read_app_key
 from server.authority import Authority, serial_of
-from server.site_enrolment import Enrolment, unrecorded
 from server.founding import found
 from server.home import ServerHome
 from server.invitations import Invitations
 from server.refusals import STATUS, Refused
 from server.settings import ServerSettings
+from server.site_enrolment import Enrolment, unrecorded
 from server.sites import Sites
 from shared.errors import StateError
 from tests.server.site_client import SiteKeys, request_for
