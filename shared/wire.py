@@ -13,7 +13,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
 from shared.errors import MessageError
-from shared.parameters import FlatVector
+from shared.vectors import FlatVector
 
 PROTOCOL_VERSION = 4
 _HEADER = "murmura"
