@@ -26,6 +26,7 @@ MEANINGS = {
     "cohort.timeout_s": "seconds to wait for answers; later ones are lost",
     "cohort.minimum_survivors": "share of those asked that must answer, else the round is void",
     "cohort.attempts": "tries at a round before the run stops; each is charged",
+    "cohort.present_at_start": "share of all clients that a run begins with; others join later",
     "training.steps": "optimizer steps a round; 0: by epochs (not for unit record)",
     "training.epochs": "passes over the client's data a round, where steps is 0",
     "training.batch_size": "examples in a batch; unit record: the expected number",

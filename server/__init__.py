@@ -5,6 +5,7 @@ coordinator  a run from its first check to its report
 preparation  task and model, checked before anything is written
 federation   the state of a run, and one round of it
 roster       who takes part, by stable names
+enrolment    asks for these names, at the start and between rounds
 cohort       who is asked in a round
 exchange     messages out, replies in, until a deadline
 collection   a cohort's updates, one by one or as a sum under masks

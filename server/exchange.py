@@ -31,16 +31,16 @@ def exchange(
         ProtocolError: the grid accepted none of the messages.
     """
     deadline = time.monotonic() + timeout_s
-    waiting = _push(grid, messages)
+    waiting = push(grid, messages)
     while waiting:
-        arrived = False
-        for found in _arrived(grid, waiting):
-            arrived = True
+        found_any = False
+        for found in arrived(grid, waiting):
+            found_any = True
             yield found
         # Checked between passes only: what has arrived is never thrown away.
         if time.monotonic() >= deadline:
             return
-        if waiting and not arrived:
+        if waiting and not found_any:
             time.sleep(min(POLL_INTERVAL_S, max(0.0, deadline - time.monotonic())))
 
 
@@ -55,8 +55,12 @@ def cut(text: object) -> str:
     return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 1] + "…"
 
 
-def _push(grid: Grid, messages: Sequence[Message]) -> dict[str, int]:
-    """Id -> position of every message that the grid accepted; Flower gives None for the others."""
+def push(grid: Grid, messages: Sequence[Message]) -> dict[str, int]:
+    """Id -> position of every message that the grid accepted; Flower gives None for the others.
+
+    Raises:
+        ProtocolError: the grid accepted none of the messages.
+    """
     ids: list[str | None] = list(grid.push_messages(list(messages))) if messages else []
     if len(ids) != len(messages):
         # Flower's HTTP grid answers so where the request was too large.
@@ -64,8 +68,8 @@ def _push(grid: Grid, messages: Sequence[Message]) -> dict[str, int]:
     return {name: position for position, name in enumerate(ids) if name}
 
 
-def _arrived(grid: Grid, waiting: dict[str, int]) -> Iterator[tuple[int, Message]]:
-    """One pass over what is waited for; takes out of `waiting` what has come."""
+def arrived(grid: Grid, waiting: dict[str, int]) -> Iterator[tuple[int, Message]]:
+    """All that has come of what is waited for, with what `waiting` says of it; taken out of it."""
     names = list(waiting)
     for start in range(0, len(names), _PULLED_AT_ONCE):
         window = names[start : start + _PULLED_AT_ONCE]

@@ -21,12 +21,19 @@ from simulations.grid import InProcessGrid
 _LEDGERS = "ledgers"
 
 
-def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) -> Path:
+def simulate(
+    raw_config: Mapping[str, Scalar],
+    *,
+    faults: Faults | None = None,
+    arrivals: Mapping[int, int] | None = None,
+) -> Path:
     """Run one federation to its end, and return its run folder.
 
     Args:
         raw_config: Flat, dotted run config; keys left out have their defaults.
         faults: Who fails to answer, and how; None: nobody.
+        arrivals: Round at whose start a client is first online, by its number; None: all are
+            there from the beginning.
 
     Raises:
         FederationError: as the server or the configuration raises it.
@@ -35,7 +42,9 @@ def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) 
     flat["output.run_id"] = flat["output.run_id"] or new_run_id(str(flat["task"]))
     population = int(flat["population.size"])
     folder = Path(str(flat["output.dir"])) / str(flat["output.run_id"])
-    grid = InProcessGrid(client_app, population, flat, faults=faults, ledgers=folder / _LEDGERS)
+    grid = InProcessGrid(
+        client_app, population, flat, faults=faults, ledgers=folder / _LEDGERS, arrivals=arrivals
+    )
     context = Context(
         run_id=grid.run.run_id,
         node_id=SUPERLINK_NODE_ID,

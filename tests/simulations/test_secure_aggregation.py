@@ -59,12 +59,17 @@ class Scripted:
         return self._script[key]
 
 
-def run(folder: Path, *parts: dict[str, Scalar], faults: Scripted | None = None) -> Path:
+def run(
+    folder: Path,
+    *parts: dict[str, Scalar],
+    faults: Scripted | None = None,
+    arrivals: dict[int, int] | None = None,
+) -> Path:
     """A run in `folder`, verified."""
     config = CONFIG | {"output.dir": str(folder)}
     for part in parts:
         config |= part
-    found = simulate(config, faults=faults)
+    found = simulate(config, faults=faults, arrivals=arrivals)
     assert not verify(found)
     return found
 
