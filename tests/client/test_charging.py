@@ -10,7 +10,7 @@ from client.in_process import InProcess
 from client.ledger import Ledger
 from client.session import Session
 from client.site import Commitment, Node
-from shared.config import RunConfig
+from shared.config import RunConfig, Scalar
 from shared.dp.plan import PrivacyPlan
 from shared.errors import MessageError, PrivacyError
 from shared.messages import TrainInstruction
@@ -28,7 +28,11 @@ def asked() -> TrainInstruction:
 
 def node(folder: Path, unsettled: list[Commitment] | None) -> Node:
     """A demonstration's site with a ledger of its own."""
-    part = {"partition-id": 0, "num-partitions": 3, "ledger": str(folder / "ledger")}
+    part: dict[str, Scalar] = {
+        "partition-id": 0,
+        "num-partitions": 3,
+        "ledger": str(folder / "ledger"),
+    }
     return Node(part, "7", unsettled=unsettled)
 
 
