@@ -4,13 +4,14 @@ As `flower-supernode` makes and reads them; together with `client.fleet` the onl
 Flower's private modules. `tests/client/test_fleet_contract.py` pins what is used.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from flwr.app import Message
 from flwr.app.message import remove_content_from_message
-from flwr.common.serde import message_to_proto
+from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import (
@@ -24,6 +25,7 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from shared.errors import MessageError
 
 _MOST_OBJECTS = 100_000
+_ID = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,16 @@ class Received:
     def metadata(self) -> Any:
         """Flower's metadata: run_id, message_id, message_type, group_id."""
         return ProtoMessage.FromString(self.message).metadata
+
+    def bare(self) -> Message:
+        """The message without its content, to be replied to. Raises MessageError."""
+        try:
+            bare = message_from_proto(ProtoMessage.FromString(self.message))
+        except (ValueError, TypeError, KeyError) as error:
+            raise MessageError("expected a message that Flower can read") from error
+        if not _ID.fullmatch(bare.metadata.message_id):
+            raise MessageError("expected a message whose id is a SHA-256")
+        return bare
 
     def names(self) -> list[str]:
         """Ids of all objects. Raises MessageError unless they are of this message."""
@@ -81,6 +93,11 @@ class Letter:
     def run_id(self) -> int:
         """Flower's number of the run."""
         return int(ProtoMessage.FromString(self.message).metadata.run_id)
+
+    @property
+    def holds_content(self) -> bool:
+        """Whether it is an answer; else it says of an error its class."""
+        return not ProtoMessage.FromString(self.message).HasField("error")
 
     @property
     def size(self) -> int:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,11 @@ class Worker:
         self._bundle = bundle
         self._place = place
         self._running: _Running | None = None
+        # The kernel ends a worker with the thread that started it: this one stays.
+        self._starter = ThreadPoolExecutor(1)
+        self._ended = False
         self.starts = 0
+        self.last_used = time.monotonic()
 
     @property
     def sandbox(self) -> str:
@@ -97,7 +102,8 @@ class Worker:
         Raises:
             WorkerFailed: no answer in time, another error, or it died twice.
         """
-        deadline = time.monotonic() + timeout_s
+        self.last_used = time.monotonic()
+        deadline = self.last_used + timeout_s
         for left in range(_RESTARTS, -1, -1):
             call = _call(self._started().channel, method)
             try:
@@ -108,7 +114,7 @@ class Worker:
                 if died or code is grpc.StatusCode.DEADLINE_EXCEEDED:
                     # Guarantee: a computation that is given up does not go on beside the next.
                     self.close()
-                if not (died and left):
+                if self._ended or not (died and left):
                     raise WorkerFailed(f"{method}: {code.name}: {error.details()}") from error
         raise WorkerFailed(f"{method}: died")
 
@@ -122,7 +128,21 @@ class Worker:
         running.process.wait()
         _remove(running.folder)
 
+    def end(self) -> None:
+        """As `close`, for good: whoever asks, or waits for an answer, gets WorkerFailed."""
+        self._ended = True
+        self.close()
+
+    def warm(self) -> None:
+        """Begin to start it, so that the first request need not wait."""
+        self._starter.submit(self._current)
+
     def _started(self) -> _Running:
+        return self._starter.submit(self._current).result()
+
+    def _current(self) -> _Running:
+        if self._ended:
+            raise WorkerFailed("the guard stops")
         if self._running is not None and self._running.process.poll() is None:
             return self._running
         self.close()
