@@ -24,7 +24,7 @@ _LARGEST_FILE, _LARGEST_WHOLE = 4 << 20, 40 << 20
 _MOST_FILES, _DEEPEST, _LONGEST_NAME = 1000, 12, 200
 _HIGHEST_RATIO, _RATIO_FROM = 100, 1 << 16  # small files of blanks pack well
 _SUFFIXES = {".py", ".toml", ".md", ".yaml", ".yml", ".json", ".jsonl"}
-_ALLOWED_NAMES = {"LICENSE"}
+_ALLOWED_NAMES = {"LICENSE", "CONTENT"}  # the latter in .info, which Flower adds
 _DESCRIPTION = "pyproject.toml"
 
 

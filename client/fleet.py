@@ -9,9 +9,9 @@ Source: Flower 1.41, flwr.supernode.fleet_http_connection and start_client_inter
 """
 
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeVar
@@ -38,7 +38,6 @@ from flwr.proto.message_pb2 import (
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.node_pb2 import Node
 from flwr.proto.run_pb2 import GetRunRequest
-from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.interceptors.http.utils import add_headers
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
@@ -46,31 +45,15 @@ from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+from client.fleet_errors import FleetRefused, FleetUnavailable, named_errors
 from client.letters import Letter, Received, inflated
 from client.tls import LARGEST_ANSWER, base_url, https
 from shared.config import Scalar
 from shared.errors import MessageError, ProtocolError
 
 _AT_ONCE = 4
-_TRANSIENT = {429, 500, 502, 503, 504}
-_OVER = {
-    ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED,
-    ApiErrorCode.FLEET_GET_RUN_FAILED,
-    ApiErrorCode.FLEET_GET_FAB_FAILED,
-}
+_OBJECT_S, _OBJECT_WAIT_S = 60.0, 0.05
 _Answer = TypeVar("_Answer")
-
-
-class FleetUnavailable(ProtocolError):  # noqa: N818 - what happened
-    """The server does not answer now; to be tried again."""
-
-
-class FleetRefused(ProtocolError):  # noqa: N818 - what happened
-    """The server refuses this site: certificate, node key, clock or address."""
-
-
-class RunOver(ProtocolError):  # noqa: N818 - what happened
-    """The run that this belongs to is not running any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +203,11 @@ class Fleet:
 
     def _fetched(self, run_id: int, names: list[str]) -> dict[str, bytes]:
         def pull(name: str) -> bytes:
-            asked = PullObjectRequest(node=self._node, run_id=run_id, object_id=name)
-            found = self._call(lambda: self._client.PullObject(asked))
-            if not (found.object_found and found.object_available):
-                raise MessageError("expected all objects of a message, got one less")
+            content = self._object(run_id, name)
             # Guarantee: what is read is what the message's id stands for.
-            if sha256(found.object_content).hexdigest() != name:
+            if sha256(content).hexdigest() != name:
                 raise MessageError("expected an object of its own hash, got another")
-            return bytes(found.object_content)
+            return content
 
         contents, left = dict[str, bytes](), self._largest
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -239,9 +219,23 @@ class Fleet:
                     raise MessageError(f"expected a message of {self._largest} bytes at most")
         return contents
 
+    def _object(self, run_id: int, name: str) -> bytes:
+        asked = PullObjectRequest(node=self._node, run_id=run_id, object_id=name)
+        deadline = time.monotonic() + _OBJECT_S
+        while True:
+            found = self._call(lambda: self._client.PullObject(asked))
+            if not found.object_found:
+                raise MessageError("expected all objects of a message, got one less")
+            if found.object_available:
+                return bytes(found.object_content)
+            # A message is given out while the run is still handing its objects in.
+            if time.monotonic() > deadline:
+                raise FleetUnavailable("the server has not got all of a message yet")
+            time.sleep(_OBJECT_WAIT_S)
+
     @staticmethod
     def _call(call: Callable[[], _Answer]) -> _Answer:
-        with _named_errors():
+        with named_errors():
             return call()
 
 
@@ -273,23 +267,3 @@ class _Client(FleetHttpClient):
         )
         self._client.close()
         self._client = https(context, largest=LARGEST_ANSWER)
-
-
-@contextmanager
-def _named_errors() -> Iterator[None]:
-    try:
-        yield
-    except httpx.HTTPStatusError as error:
-        status = error.response.status_code
-        told = FlowerError.from_json(error.response.text)
-        if told is not None and told.code in _OVER:
-            raise RunOver("the run is not running") from error
-        if status in _TRANSIENT:
-            raise FleetUnavailable(f"the server answers with status {status}") from error
-        raise FleetRefused(
-            f"the server refuses this site with status {status}: certificate, node key or clock"
-        ) from error
-    except httpx.TransportError as error:
-        raise FleetUnavailable(f"{type(error).__name__}: {error}") from error
-    except ValueError as error:  # Flower's client, of an answer that is no protobuf
-        raise FleetUnavailable("the server's answer is none of the Fleet API") from error

@@ -20,7 +20,8 @@ from flwr.app import Message, RecordDict
 
 from client.back_off import BackOff
 from client.charging import Unsettled
-from client.fleet import FleetRefused, FleetUnavailable, RunOrder, RunOver
+from client.fleet import RunOrder
+from client.fleet_errors import FleetRefused, FleetUnavailable, RunOver
 from client.handling import Handling, SiteRun, reasons, refusal
 from client.in_flight import Answered, InFlight, settled
 from client.letters import Letter, Received

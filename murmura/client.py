@@ -31,7 +31,7 @@ def join(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     policy: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.toml", help="Tables [[policy], [[worker], [[budget]."),
+        typer.Option(metavar="FILE.toml", help="Tables policy, worker, budget."),
     ] = None,
     epsilon: Annotated[
         float | None, typer.Option(help="Privacy budget over all runs together.")
