@@ -98,7 +98,10 @@ def _read(content: bytes) -> dict[str, bytes]:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
             _check(entries)
             # What the directory says is checked above; `read` stops at it, whatever the data are.
-            return {entry.filename: archive.read(entry) for entry in entries}
+            files = {entry.filename: archive.read(entry) for entry in entries}
+            if any(len(files[entry.filename]) != entry.file_size for entry in entries):
+                raise ValueError
+            return files
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, ZlibError) as error:
         raise BundleRefused(BundleFlaw.NO_ARCHIVE, "expected a zip file that is whole") from error
     except (RuntimeError, OSError, LookupError) as error:  # a password, a strange method, a date
