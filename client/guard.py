@@ -27,7 +27,6 @@ from client.in_flight import Answered, InFlight, settled
 from client.letters import Letter, Received
 from client.recorder import Recorder
 from client.site import Commitment
-from client.worker_process import WorkerFailed
 from shared.errors import FederationError, MessageError, PrivacyError, ProtocolError
 from shared.wire import HEADER
 
@@ -227,9 +226,10 @@ class Guard:
         message = self._server.content(received)
         try:
             content = self._handling.reply(run, message, record, unsettled)
-        except WorkerFailed as error:
+        except FederationError as error:
+            # The worker may have been ended over it; the next start will know.
             if self._stop.is_set():
-                raise Stopped("the worker was ended") from error
+                raise Stopped("the guard stops") from error
             raise
         return Message(content, reply_to=received.bare())
 

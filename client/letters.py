@@ -21,6 +21,7 @@ from flwr.supercore.inflatable.inflatable_object import (
     no_object_id_recompute,
 )
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
+from google.protobuf.message import DecodeError
 
 from shared.errors import MessageError
 
@@ -49,7 +50,7 @@ class Received:
         """The message without its content, to be replied to. Raises MessageError."""
         try:
             bare = message_from_proto(ProtoMessage.FromString(self.message))
-        except (ValueError, TypeError, KeyError) as error:
+        except (DecodeError, ValueError, TypeError, KeyError) as error:
             raise MessageError("expected a message that Flower can read") from error
         if not _ID.fullmatch(bare.metadata.message_id):
             raise MessageError("expected a message whose id is a SHA-256")
@@ -57,7 +58,10 @@ class Received:
 
     def names(self) -> list[str]:
         """Ids of all objects. Raises MessageError unless they are of this message."""
-        tree = ObjectTree.FromString(self.tree)
+        try:
+            tree = ObjectTree.FromString(self.tree)
+        except DecodeError as error:
+            raise MessageError("expected the ids of a message's objects") from error
         names = list(dict.fromkeys(part.object_id for part in iterate_object_tree(tree)))
         if tree.object_id != self.metadata.message_id or len(names) > _MOST_OBJECTS:
             raise MessageError("expected the objects of the message that was announced")

@@ -7,6 +7,7 @@ process is that was started again. (tests/client/test_guard_killed.py kills real
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.common.serde import message_from_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
 
-from client.bundle import Bundle
 from client.computing import Computing
 from client.fleet import RunOrder
 from client.fleet_errors import RunOver
@@ -100,7 +100,7 @@ class FakeServer:
         del run_id
         if self.over:
             raise RunOver("over")
-        return RunOrder(Bundle(self.bundle_content).hash, self.overrides)
+        return RunOrder(sha256(self.bundle_content).hexdigest(), self.overrides)
 
     def bundle(self, run_id: int, bundle_hash: str) -> bytes:
         """The one bundle."""
