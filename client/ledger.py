@@ -25,7 +25,8 @@ from shared.dp.events import event_from_json
 from shared.dp.mechanisms import Adjacency, CorrelatedPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.renyi import NOTHING, added, renyi_cost
-from shared.errors import PrivacyError, StateError
+from shared.errors import AggregationRefused, PrivacyError, StateError
+from shared.secagg.refusal import Refusal
 
 _MOST_ROUNDS = 10**6  # that a forecast tells apart
 
@@ -69,6 +70,9 @@ class SiteLedger(Protocol):
 
     def commit(self, reservation: Reservation, reply_digest: str) -> None:
         """Say what left."""
+
+    def unmask(self, context: str) -> None:
+        """Allow one answer to a request to unmask, or raise."""
 
     def head(self) -> LedgerHead | None:
         """Where the ledger stands; None where nobody signs it."""
@@ -173,6 +177,23 @@ class Ledger:
             elif before != reply_digest:
                 # Guarantee: what costs nothing tells nothing new.
                 raise PrivacyError("expected the reply that was committed before, got another")
+
+    def unmask(self, context: str) -> None:
+        """Note on disk, before it leaves, that the site answers a request to unmask; once.
+
+        Args:
+            context: Digest of the attempt that is unmasked, hexadecimal.
+
+        Raises:
+            AggregationRefused: it was noted before.
+            StateError: the ledger is damaged, or cannot be written.
+        """
+        with self._current():
+            if context in self._state.unmasked:
+                raise AggregationRefused(
+                    Refusal.ANSWERED_BEFORE, "expected a context of which nothing was told yet"
+                )
+            self._append({"kind": "unmask", "context": context})
 
     def head(self) -> LedgerHead:
         """Signed by the site; a server that keeps it can tell an old copy."""

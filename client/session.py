@@ -28,6 +28,7 @@ from shared.errors import MessageError, PrivacyError
 from shared.messages import Enrolled, TrainInstruction, TrainReply
 from shared.query_messages import QueryInstruction, QueryReply
 from shared.secagg.encoding import Encoding, query_encoding, update_encoding
+from shared.secagg.packing import request_from_bytes
 from shared.secagg.ring import Integers
 from shared.secagg.witnessed import encode_witnessed
 from shared.vectors import FlatVector
@@ -157,7 +158,11 @@ class Session:
             AggregationRefused: the request is not one that may be answered.
         """
         site = this_site(node.config, self._config)
-        return replace(message, content=self._secure(site, node).unmask(message.content))
+        told = self._secure(site, node).unmask(message.content)
+        # Guarantee: on disk before it leaves. Flower sends a reply before it keeps the context, so
+        # a process that dies in between comes back to one that has not answered yet.
+        self._charging.unmasked(site, request_from_bytes(message.content).context)
+        return replace(message, content=told)
 
     def _answered(
         self,

@@ -219,7 +219,13 @@ class SecureSums:
                 try:
                     unmasking.add(_answer(reply, asked[position]))
                 except ProtocolError as error:
-                    _left_out(context, asked[position], cut(error))
+                    _LOGGER.warning(
+                        "%s, round %d: %s does not help to unmask: %s",
+                        context.kind,
+                        context.round_number,
+                        asked[position],
+                        cut(error),
+                    )
                 try:
                     if unmasking.complete:
                         return unmasking.finish()

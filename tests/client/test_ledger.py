@@ -14,7 +14,14 @@ from client.ledger import Ledger
 from client.ledger_state import LedgerState, Participation
 from shared.dp.accounting import epsilon_of
 from shared.dp.mechanisms import Adjacency
-from shared.errors import BudgetExhausted, ConfigurationError, PrivacyError, StateError
+from shared.errors import (
+    AggregationRefused,
+    BudgetExhausted,
+    ConfigurationError,
+    PrivacyError,
+    StateError,
+)
+from shared.secagg.refusal import Refusal
 from tests.client.site_ledger import ONE, created, grant, opened, release
 
 
@@ -49,6 +56,18 @@ def test_it_outlives_the_process_and_the_run(tmp_path: Path) -> None:
     assert set(again.reservations.values()) == {"cd" * 32}
     again.reserve(release(1, run_id="another", plan_digest="ef" * 32))
     assert again.spent("all") > ledger.spent("all")
+
+
+def test_a_request_to_unmask_is_answered_once_whatever_dies(tmp_path: Path) -> None:
+    """Noted on disk at no cost, for each attempt's context."""
+    ledger = created(tmp_path)
+    ledger.unmask("ab" * 32)
+    for later in (ledger, opened(tmp_path)):
+        with pytest.raises(AggregationRefused) as caught:
+            later.unmask("ab" * 32)
+        assert caught.value.reason == Refusal.ANSWERED_BEFORE
+    opened(tmp_path).unmask("cd" * 32)
+    assert opened(tmp_path).spent("all") == 0.0
 
 
 def test_a_refusal_says_nothing_of_the_data_or_the_spending(tmp_path: Path) -> None:
