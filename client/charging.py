@@ -2,15 +2,16 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from client.ledger import Ledger, LedgerHead, SiteLedger
-from client.ledger_state import Participation, Release
-from client.site import ThisSite
+from client.ledger import Ledger, LedgerHead, Reservation, SiteLedger
+from client.ledger_state import Key, Participation, Release
+from client.site import Commitment, ThisSite
 from client.virtual_ledgers import VirtualLedgers, virtual_budget
 from shared.config import RunConfig
 from shared.dp.mechanisms import CorrelatedPrivacy, NoPrivacy
@@ -20,6 +21,33 @@ from shared.messages import TrainInstruction
 from shared.query_messages import QueryInstruction
 
 Answer = TypeVar("Answer", bound=NDArray[Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A charge whose reply is ready and has not left: it is committed before it does.
+
+    Attributes:
+        ledger: Folder of the ledger.
+        key: Of the release.
+        reply_digest: SHA-256 of what is to leave, hexadecimal.
+        opened: The ledger, where it is open already.
+    """
+
+    ledger: Path
+    key: Key
+    reply_digest: str
+    opened: SiteLedger | None = field(default=None, repr=False, compare=False)
+
+    def commit(self) -> None:
+        """Write down what is to leave; the same once more changes nothing.
+
+        Raises:
+            PrivacyError: another reply was committed to the same request before.
+            StateError: the ledger cannot be used.
+        """
+        ledger = Ledger(self.ledger) if self.opened is None else self.opened
+        ledger.commit(Reservation(key=self.key, charged=True), self.reply_digest)
 
 
 class Charging:
@@ -42,8 +70,18 @@ class Charging:
         instruction: TrainInstruction | QueryInstruction,
         run_id: str,
         answer: Callable[[], Answer],
+        unsettled: list[Commitment] | None = None,
     ) -> tuple[Answer, LedgerHead | None]:
         """What `answer` returns, charged before it is called; and where the ledger then stands.
+
+        Args:
+            site: Whose ledger.
+            instruction: What is answered.
+            run_id: Of the run.
+            answer: Reads the data.
+            unsettled: Where the caller finds what it has to commit before the reply leaves; None:
+                it is committed here. Then a release that was charged and never committed, so that
+                nothing of it can have left, is computed once more for the same charge.
 
         Raises:
             BudgetExhausted: the site's budget does not allow it; `answer` was not called.
@@ -56,10 +94,16 @@ class Charging:
             return answer(), None
         release = self._release(site, instruction, run_id)
         # Guarantee: durable before any private byte is read.
-        reservation = ledger.reserve(release, repeatable=self._config.seeded)
+        reservation = ledger.reserve(
+            release, repeatable=self._config.seeded, unanswered=unsettled is not None
+        )
         vector = answer()
         if ledger.remembers_replies:
-            ledger.commit(reservation, hashlib.sha256(vector.tobytes()).hexdigest())
+            digest = hashlib.sha256(vector.tobytes()).hexdigest()
+            if unsettled is None or site.ledger is None:
+                ledger.commit(reservation, digest)
+            else:
+                unsettled.append(Unsettled(site.ledger, reservation.key, digest, ledger))
         return vector, ledger.head()
 
     def unmasked(self, site: ThisSite, context: bytes) -> None:
