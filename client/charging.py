@@ -106,18 +106,18 @@ class Charging:
                 unsettled.append(Unsettled(site.ledger, reservation.key, digest, ledger))
         return vector, ledger.head()
 
-    def unmasked(self, site: ThisSite, context: bytes, told: bytes) -> None:
-        """Let `site` answer a request to unmask by `told`; one answer for each attempt's context.
+    def unmasked(self, site: ThisSite, context: bytes) -> None:
+        """Let `site` answer a request to unmask, once for each attempt's context.
 
         A site without a ledger has no memory but Flower's context.
 
         Raises:
-            AggregationRefused: it has answered otherwise before.
+            AggregationRefused: it has answered before.
             StateError: the site's ledger cannot be used.
         """
         ledger = self._of(site)
         if ledger is not None:
-            ledger.unmask(context.hex(), hashlib.sha256(told).hexdigest())
+            ledger.unmask(context.hex())
 
     def _check_needs_none(self) -> None:
         if isinstance(self._plan.mechanism, CorrelatedPrivacy):

@@ -71,8 +71,8 @@ class SiteLedger(Protocol):
     def commit(self, reservation: Reservation, reply_digest: str) -> None:
         """Say what left."""
 
-    def unmask(self, context: str, told: str) -> None:
-        """Allow one answer to a request to unmask, and the same again, or raise."""
+    def unmask(self, context: str) -> None:
+        """Allow one answer to a request to unmask, or raise."""
 
     def head(self) -> LedgerHead | None:
         """Where the ledger stands; None where nobody signs it."""
@@ -178,27 +178,22 @@ class Ledger:
                 # Guarantee: what costs nothing tells nothing new.
                 raise PrivacyError("expected the reply that was committed before, got another")
 
-    def unmask(self, context: str, told: str) -> None:
-        """Note on disk, before it leaves, what the site answers to a request to unmask.
-
-        The same answer may leave again: it tells nothing new. Another of that attempt never does.
+    def unmask(self, context: str) -> None:
+        """Note on disk, before it leaves, that the site answers a request to unmask; once.
 
         Args:
             context: Digest of the attempt that is unmasked, hexadecimal.
-            told: Digest of the answer, likewise.
 
         Raises:
-            AggregationRefused: another answer was noted before.
+            AggregationRefused: it was noted before.
             StateError: the ledger is damaged, or cannot be written.
         """
         with self._current():
-            before = self._state.unmasked.get(context)
-            if before is None:
-                self._append({"kind": "unmask", "context": context, "told": told})
-            elif before != told:
+            if context in self._state.unmasked:
                 raise AggregationRefused(
-                    Refusal.ANSWERED_BEFORE, "expected a context of which nothing else was told"
+                    Refusal.ANSWERED_BEFORE, "expected a context of which nothing was told yet"
                 )
+            self._append({"kind": "unmask", "context": context})
 
     def head(self) -> LedgerHead:
         """Signed by the site; a server that keeps it can tell an old copy."""

@@ -160,7 +160,7 @@ class LedgerState:
         self.plans: dict[tuple[str, str], str] = {}
         self.last: dict[tuple[str, str], float] = {}
         self.rounds: dict[tuple[str, str], frozenset[int]] = {}
-        self.unmasked: dict[str, str] = {}
+        self.unmasked: set[str] = set()
         self.torn = 0
 
     def apply(self, entry: Mapping[str, Any]) -> None:
@@ -174,7 +174,7 @@ class LedgerState:
                 case "commit":
                     self._commit(entry)
                 case "unmask":
-                    self.unmasked[str(entry["context"])] = str(entry["told"])
+                    self.unmasked.add(str(entry["context"]))
                 case "torn":
                     self.torn += 1
                 case other:

@@ -164,7 +164,7 @@ class VirtualLedger:
     def commit(self, reservation: Reservation, reply_digest: str) -> None:
         """Nothing."""
 
-    def unmask(self, context: str, told: str) -> None:
+    def unmask(self, context: str) -> None:
         """Nothing: in a simulation the context of a client is kept as soon as it has answered."""
 
     def head(self) -> LedgerHead | None:

@@ -59,15 +59,14 @@ def test_it_outlives_the_process_and_the_run(tmp_path: Path) -> None:
 
 
 def test_a_request_to_unmask_is_answered_once_whatever_dies(tmp_path: Path) -> None:
-    """Noted on disk at no cost, for each attempt's context; the very same answer may go again."""
+    """Noted on disk at no cost, for each attempt's context."""
     ledger = created(tmp_path)
-    ledger.unmask("ab" * 32, "12" * 32)
+    ledger.unmask("ab" * 32)
     for later in (ledger, opened(tmp_path)):
-        later.unmask("ab" * 32, "12" * 32)
         with pytest.raises(AggregationRefused) as caught:
-            later.unmask("ab" * 32, "34" * 32)
+            later.unmask("ab" * 32)
         assert caught.value.reason == Refusal.ANSWERED_BEFORE
-    opened(tmp_path).unmask("cd" * 32, "34" * 32)
+    opened(tmp_path).unmask("cd" * 32)
     assert opened(tmp_path).spent("all") == 0.0
 
 
