@@ -268,7 +268,7 @@ def test_a_letter_that_the_server_does_not_take_is_not_sent_for_ever(tmp_path: P
 
     def send(letter: Letter) -> None:
         site.server.send = first  # type: ignore[method-assign]
-        raise RequestRefused("413")
+        raise RequestRefused(f"413 for {letter.size} bytes")
 
     site.server.send = send  # type: ignore[method-assign]
     name = site.server.give(training(site))
