@@ -97,24 +97,23 @@ class Fleet:
         """Be online; returns the node's number.
 
         Args:
-            known: As it was before; the server would refuse to activate a node again before it
-                has missed the one that was killed.
+            known: As it was before.
 
         Raises:
             FleetUnavailable: the server does not answer.
             FleetRefused: it does not know this node, or its clock is another.
         """
-        if known is not None:
-            self._node = Node(node_id=known)
-            try:
-                self.heartbeat()
-            except FleetRefused:
-                pass  # another server's number; below, this one's is asked for
-            else:
-                return known
         key = public_key_to_bytes(self._node_key.public_key())
         asked = ActivateNodeRequest(public_key=key, heartbeat_interval=HEARTBEAT_DEFAULT_INTERVAL)
-        self._node = Node(node_id=self._call(lambda: self._client.ActivateNode(asked)).node_id)
+        try:
+            self._node = Node(node_id=self._call(lambda: self._client.ActivateNode(asked)).node_id)
+        except FleetRefused:
+            # Flower's server refuses for a minute a node that it takes for alive; a sign of life
+            # of that node does as well.
+            if known is None:
+                raise
+            self._node = Node(node_id=known)
+            self.heartbeat()
         return int(self._node.node_id)
 
     def heartbeat(self) -> None:

@@ -8,7 +8,8 @@ from flwr.supercore.error import ApiErrorCode, FlowerError
 
 from shared.errors import ProtocolError
 
-_TRANSIENT = {429, 500, 502, 503, 504}
+_TRANSIENT = {408, 429, 500, 502, 503, 504}
+_WRONG = {400, 404, 405, 409, 413, 414, 415, 422}
 _OVER = {
     ApiErrorCode.FLEET_RUN_STATUS_NOT_ALLOWED,
     ApiErrorCode.FLEET_GET_RUN_FAILED,
@@ -22,6 +23,10 @@ class FleetUnavailable(ProtocolError):  # noqa: N818 - what happened
 
 class FleetRefused(ProtocolError):  # noqa: N818 - what happened
     """The server refuses this site: certificate, node key, clock or address."""
+
+
+class RequestRefused(FleetRefused):
+    """The server takes this request not, whoever sends it: too large, or of another form."""
 
 
 class RunOver(ProtocolError):  # noqa: N818 - what happened
@@ -40,6 +45,8 @@ def named_errors() -> Iterator[None]:
             raise RunOver("the run is not running") from error
         if status in _TRANSIENT:
             raise FleetUnavailable(f"the server answers with status {status}") from error
+        if status in _WRONG:
+            raise RequestRefused(f"the server does not take this request: {status}") from error
         raise FleetRefused(
             f"the server refuses this site with status {status}: certificate, node key or clock"
         ) from error

@@ -19,11 +19,10 @@ from typing import Protocol
 from flwr.app import Message, RecordDict
 
 from client.back_off import BackOff
-from client.charging import Unsettled
 from client.fleet import RunOrder
-from client.fleet_errors import FleetRefused, FleetUnavailable, RunOver
+from client.fleet_errors import FleetRefused, FleetUnavailable, RequestRefused, RunOver
 from client.handling import Handling, SiteRun, reasons, refusal
-from client.in_flight import Answered, InFlight, settled
+from client.in_flight import Answered, InFlight, Settlement, settled
 from client.letters import Letter, Received
 from client.recorder import Recorder
 from client.site import Commitment
@@ -144,9 +143,7 @@ class Guard:
     def _take_up(self) -> None:
         """What a crash or a lost connection left."""
         for received, tries in list(self._in_flight.waiting()):
-            kept = self._in_flight.answer(received.metadata.run_id)
-            done = kept is not None and kept.message_id == received.metadata.message_id
-            self._handle(received, tries, kept if done else None)
+            self._handle(received, tries)
         for run_id in self._in_flight.runs():
             if run_id not in self._runs:
                 self._forget_if_over(run_id)
@@ -163,20 +160,26 @@ class Guard:
                 # There is nothing in it that could be answered.
                 _LOGGER.warning("a message is dropped: %s", error)
                 continue
-            self._handle(received, 0, None)
+            self._handle(received, 0)
 
-    def _handle(self, received: Received, tries: int, answered: Answered | None) -> None:
+    def _handle(self, received: Received, tries: int) -> None:
+        run_id = received.metadata.run_id
         try:
+            # A server that does not know whether it got an answer may ask again.
+            resumed = self._in_flight.is_answered(received)
+            answered = self._in_flight.answer(run_id) if resumed else None
             if answered is None:
-                # The server gives a message out once: it is noted before anything can go wrong.
+                # It may also give a message out once: it is noted before anything can go wrong.
                 self._in_flight.take(received, tries + 1)
                 self._events.point("received")
                 answered = self._answer(received, tries)
-            self._deliver(received, answered)
+            self._deliver(received, answered, resumed=resumed)
         except RunOver:
-            run_id = received.metadata.run_id
             _LOGGER.info("run %d is over", run_id)
             self._forget(run_id)
+        except RequestRefused as error:
+            _LOGGER.error("an answer of run %d is not taken: %s", run_id, error)
+            self._events.record("refused", reason="not_taken", run=str(run_id))
         self._in_flight.done(received)
         self._events.point("done")
         self._events.progress(received.metadata.message_type)
@@ -199,7 +202,7 @@ class Guard:
         received: Received,
         reply: Message,
         record: RecordDict,
-        unsettled: tuple[Unsettled, ...],
+        unsettled: tuple[Settlement, ...],
     ) -> Answered:
         header: Mapping[str, object] = {}
         if reply.has_content():
@@ -233,10 +236,10 @@ class Guard:
             raise
         return Message(content, reply_to=received.bare())
 
-    def _deliver(self, received: Received, answered: Answered) -> None:
+    def _deliver(self, received: Received, answered: Answered, *, resumed: bool) -> None:
         try:
             for each in answered.unsettled:
-                each.commit()
+                each.commit(resumed=resumed)
         except PrivacyError as error:
             # Guarantee: what the ledger does not know does not leave.
             answered = self._refused(received, error)

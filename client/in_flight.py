@@ -11,10 +11,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flwr.app import ConfigRecord, RecordDict
 
-from client.charging import Unsettled
+from client.charging import Unnoted, Unsettled
 from client.home import remove
 from client.kept import keep, kept
 from client.ledger_state import Key
@@ -22,6 +23,7 @@ from client.letters import Letter, Received
 from client.site import Commitment
 from shared.errors import StateError
 
+Settlement = Unsettled | Unnoted
 _MESSAGE, _RUN = "message-", "run-"
 _RECORD, _LETTER, _OBJECT = "record/", "letter/", "letter/object/"
 
@@ -40,7 +42,7 @@ class Answered:
 
     message_id: str
     letter: Letter = field(repr=False)
-    unsettled: tuple[Unsettled, ...]
+    unsettled: tuple[Settlement, ...]
     round_number: int = 0
     attempt: int = 0
 
@@ -55,6 +57,7 @@ class InFlight:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._records: dict[int, RecordDict] = {}
+        self._answered: dict[int, str] = {}
 
     def take(self, received: Received, tries: int) -> None:
         """Note a message, and how often it was begun. Raises StateError."""
@@ -90,6 +93,14 @@ class InFlight:
                 groups.setdefault(group, {})[key] = value
         return RecordDict({group: ConfigRecord({**fields}) for group, fields in groups.items()})
 
+    def is_answered(self, received: Received) -> bool:
+        """Whether the last answer of its run is of this very message."""
+        metadata = received.metadata
+        if metadata.run_id not in self._answered:
+            stored = kept(self._run(metadata.run_id)).get("answers", b"")
+            self._answered[metadata.run_id] = stored.decode()
+        return self._answered[metadata.run_id] == str(metadata.message_id)
+
     def answer(self, run_id: int) -> Answered | None:
         """The last answer of a run."""
         parts = kept(self._run(run_id))
@@ -101,10 +112,7 @@ class InFlight:
             if name.startswith(_OBJECT)
         }
         letter = Letter(parts[f"{_LETTER}message"], parts[f"{_LETTER}tree"], objects)
-        unsettled = tuple(
-            Unsettled(Path(ledger), _key(key), digest)
-            for ledger, key, digest in json.loads(parts["unsettled"])
-        )
+        unsettled = tuple(map(_settlement, json.loads(parts["unsettled"])))
         place = json.loads(parts["place"])
         return Answered(parts["answers"].decode(), letter, unsettled, *place)
 
@@ -115,19 +123,19 @@ class InFlight:
         parts |= {
             "answers": answered.message_id.encode(),
             "place": json.dumps([answered.round_number, answered.attempt]).encode(),
-            "unsettled": json.dumps(
-                [[str(each.ledger), each.key, each.reply_digest] for each in answered.unsettled]
-            ).encode(),
+            "unsettled": json.dumps(list(map(_stored, answered.unsettled))).encode(),
             f"{_LETTER}message": letter.message,
             f"{_LETTER}tree": letter.tree,
             **{f"{_OBJECT}{name}": content for name, content in letter.objects.items()},
         }
         keep(self._run(run_id), parts)
         self._records[run_id] = RecordDict(dict(record))
+        self._answered[run_id] = answered.message_id
 
     def forget(self, run_id: int) -> None:
         """A run is over: its keys are gone, so that nobody can answer for it. Raises StateError."""
         self._records.pop(run_id, None)
+        self._answered.pop(run_id, None)
         remove(self._run(run_id))
 
     def _message(self, received: Received) -> Path:
@@ -137,9 +145,21 @@ class InFlight:
         return self._folder / f"{_RUN}{run_id}"
 
 
-def settled(unsettled: list[Commitment]) -> tuple[Unsettled, ...]:
-    """Those that can be written down."""
-    return tuple(each for each in unsettled if isinstance(each, Unsettled))
+def settled(unsettled: list[Commitment]) -> tuple[Settlement, ...]:
+    """Those that can be written down: all that a session makes."""
+    return tuple(each for each in unsettled if isinstance(each, Unsettled | Unnoted))
+
+
+def _stored(each: Settlement) -> list[object]:
+    if isinstance(each, Unnoted):
+        return [str(each.ledger), each.context]
+    return [str(each.ledger), each.key, each.reply_digest]
+
+
+def _settlement(stored: list[Any]) -> Settlement:
+    if len(stored) == 2:
+        return Unnoted(Path(stored[0]), str(stored[1]))
+    return Unsettled(Path(stored[0]), _key(stored[1]), str(stored[2]))
 
 
 def _record_parts(record: RecordDict) -> Iterator[tuple[str, bytes]]:

@@ -15,6 +15,7 @@ from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import (
+    UnexpectedObjectContentError,
     get_all_nested_objects,
     get_object_tree,
     iterate_object_tree,
@@ -26,6 +27,10 @@ from google.protobuf.message import DecodeError
 from shared.errors import MessageError
 
 _MOST_OBJECTS = 100_000
+_UNREADABLE = (
+    DecodeError, UnexpectedObjectContentError, ValueError, TypeError, LookupError, AttributeError,
+    RecursionError, ArithmeticError, MemoryError,
+)  # fmt: skip
 _ID = re.compile("[0-9a-f]{64}")
 
 
@@ -50,7 +55,7 @@ class Received:
         """The message without its content, to be replied to. Raises MessageError."""
         try:
             bare = message_from_proto(ProtoMessage.FromString(self.message))
-        except (DecodeError, ValueError, TypeError, KeyError) as error:
+        except _UNREADABLE as error:
             raise MessageError("expected a message that Flower can read") from error
         if not _ID.fullmatch(bare.metadata.message_id):
             raise MessageError("expected a message whose id is a SHA-256")
@@ -118,7 +123,7 @@ def inflated(name: str, contents: dict[str, bytes]) -> Message:
     """The message whose object is `name`. Raises MessageError if `contents` do not make one."""
     try:
         found = inflate_object_from_contents(name, contents)
-    except (ValueError, TypeError, KeyError, LookupError, AttributeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise MessageError("expected objects that make a message") from error
     if not isinstance(found, Message):
         raise MessageError(f"expected a message, got {type(found).__name__}")

@@ -161,7 +161,8 @@ class Session:
         told = self._secure(site, node).unmask(message.content)
         # Guarantee: on disk before it leaves. Flower sends a reply before it keeps the context, so
         # a process that dies in between comes back to one that has not answered yet.
-        self._charging.unmasked(site, request_from_bytes(message.content).context)
+        context = request_from_bytes(message.content).context
+        self._charging.unmasked(site, context, node.unsettled)
         return replace(message, content=told)
 
     def _answered(

@@ -36,8 +36,12 @@ _KEYS = {
 class Commitment(Protocol):
     """Something that must be on disk before a reply leaves."""
 
-    def commit(self) -> None:
-        """Put it there; once more changes nothing. Raises PrivacyError or StateError."""
+    def commit(self, *, resumed: bool) -> None:
+        """Put it there. Raises PrivacyError or StateError, and then the reply does not leave.
+
+        Args:
+            resumed: The reply is one that was kept before a crash; so this may be the second time.
+        """
 
 
 @dataclass(frozen=True, slots=True)

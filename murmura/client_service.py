@@ -215,4 +215,5 @@ def _detached(place: "SiteHome") -> int:
             said = log.read_text(errors="replace").strip().splitlines()
             raise FederationError(f"the guard did not start: {said[-1] if said else 'no word'}")
         time.sleep(_LOOK_S)
+    process.returncode = 0  # it outlives this command, which does not wait for it
     return process.pid

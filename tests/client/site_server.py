@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from client.joining import PREFIX
 from shared.app_signatures import signed_bytes
@@ -31,6 +31,7 @@ class SiteServer:
     roster: dict[str, Any] = field(default_factory=dict)
     days: float = 90.0
     headers: dict[str, str] = field(default_factory=dict)
+    asking: Any = None
 
     @property
     def address(self) -> str:
@@ -45,6 +46,10 @@ class SiteServer:
         }  # fmt: skip
         text = json.dumps({k: v for k, v in content.items() if v is not None}).encode()
         return PREFIX + base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+    def handle(self, path: str, content: bytes, shown: str | None) -> tuple[int, bytes]:
+        """Status and content; `shown`: the name in the certificate of whoever asks."""
+        return self.answer(path, {**json.loads(content or b"{}"), "shown": shown})
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
         """Status and content."""
@@ -72,10 +77,32 @@ class SiteServer:
 def serving(
     folder: Path, authority: TestAuthority, *, named: bool = True, newest: bool = True
 ) -> Iterator[SiteServer]:
-    """Serve on loopback, with a certificate for it unless `named` says otherwise."""
-    names = LOOPBACK if named else LOOPBACK[:1]
-    chain, key, trusted = authority.serve_with(folder, names)
+    """A `SiteServer` on loopback, with a certificate for it unless `named` says otherwise."""
     server = SiteServer(authority)
+    with listening(folder, server, named=named, newest=newest):
+        yield server
+
+
+class Answers(Protocol):
+    """What answers requests."""
+
+    authority: TestAuthority
+    port: int
+    connections: int
+    headers: dict[str, str]
+    asking: Any
+
+    def handle(self, path: str, content: bytes, shown: str | None) -> tuple[int, bytes]:
+        """Status and content."""
+
+
+@contextmanager
+def listening(
+    folder: Path, server: Answers, *, named: bool = True, newest: bool = True
+) -> Iterator[None]:
+    """`server` answers on loopback, over TLS."""
+    names = LOOPBACK if named else LOOPBACK[:1]
+    chain, key, trusted = server.authority.serve_with(folder, names)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not newest:
@@ -87,10 +114,11 @@ def serving(
     class Handler(BaseHTTPRequestHandler):
         def _reply(self) -> None:
             length = int(self.headers.get("content-length", 0))
-            body = json.loads(self.rfile.read(length) or b"{}")
+            body = self.rfile.read(length)
             shown = self.connection.getpeercert()
-            body["shown"] = shown["subject"][0][0][1] if shown else None
-            status, content = server.answer(self.path, body)
+            name = shown["subject"][0][0][1] if shown else None
+            server.asking = self.headers
+            status, content = server.handle(self.path, body, name)
             self.send_response(status)
             for name, value in (("content-length", str(len(content))), *server.headers.items()):
                 self.send_header(name, value)
@@ -111,10 +139,10 @@ def serving(
             with context.wrap_socket(request, server_side=True) as wrapped:
                 super().finish_request(wrapped, client_address)
 
-    with Server(("127.0.0.1", 0), Handler) as listening:
-        server.port = listening.server_address[1]
-        thread = threading.Thread(target=listening.serve_forever, args=(0.05,), daemon=True)
+    with Server(("127.0.0.1", 0), Handler) as socket:
+        server.port = socket.server_address[1]
+        thread = threading.Thread(target=socket.serve_forever, args=(0.05,), daemon=True)
         thread.start()
-        yield server
-        listening.shutdown()
+        yield
+        socket.shutdown()
         thread.join()

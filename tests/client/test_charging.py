@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.charging import Unsettled
+from client.charging import Unnoted, Unsettled
 from client.in_process import InProcess
 from client.ledger import Ledger
 from client.session import Session
 from client.site import Commitment, Node
 from shared.config import RunConfig, Scalar
 from shared.dp.plan import PrivacyPlan
-from shared.errors import MessageError, PrivacyError
+from shared.errors import AggregationRefused, MessageError, PrivacyError
 from shared.messages import TrainInstruction
 from shared.vectors import FlatVector
 from tests.client.site_ledger import created, opened
@@ -43,11 +43,13 @@ def test_a_reply_is_committed_when_its_sender_says_so(tmp_path: Path) -> None:
     Session(CONFIG, InProcess(CONFIG)).train(node(tmp_path, waiting), asked())
     assert list(opened(tmp_path).reservations.values()) == [None]
     [charge] = waiting
-    charge.commit()
-    charge.commit()
+    charge.commit(resumed=False)
+    charge.commit(resumed=True)
     assert isinstance(charge, Unsettled)
     assert list(opened(tmp_path).reservations.values()) == [charge.reply_digest]
-    Unsettled(charge.ledger, charge.key, charge.reply_digest).commit()  # as after a restart
+    Unsettled(charge.ledger, charge.key, charge.reply_digest).commit(
+        resumed=True
+    )  # as after a restart
 
 
 def test_what_was_not_committed_is_computed_again_and_paid_once(tmp_path: Path) -> None:
@@ -61,9 +63,9 @@ def test_what_was_not_committed_is_computed_again_and_paid_once(tmp_path: Path) 
     assert not np.array_equal(updates[0], updates[1])
     assert len(opened(tmp_path).reservations) == 1
     first, second = waiting
-    second.commit()
+    second.commit(resumed=False)
     with pytest.raises(PrivacyError, match="committed before"):
-        first.commit()
+        first.commit(resumed=False)
     with pytest.raises(PrivacyError, match="asked for before"):
         Session(CONFIG, InProcess(CONFIG)).train(node(tmp_path, waiting), asked())
 
@@ -75,6 +77,17 @@ def test_without_a_sender_who_commits_a_repeated_request_is_refused_as_ever(tmp_
     own.train(node(tmp_path, []), asked())
     with pytest.raises(PrivacyError, match="asked for before"):
         own.train(node(tmp_path, None), asked())
+
+
+def test_shares_are_noted_once_but_for_the_answer_that_was_kept(tmp_path: Path) -> None:
+    """An answer that a crash left on disk may have been noted already; another one may not."""
+    ledger = created(tmp_path)
+    for note in (Unnoted(tmp_path / "ledger", "ab"), Unnoted(tmp_path / "ledger", "cd", ledger)):
+        note.commit(resumed=note.opened is not None)
+        note.commit(resumed=True)
+        with pytest.raises(AggregationRefused, match="answered_before"):
+            note.commit(resumed=False)
+    assert opened(tmp_path).head().count == 3
 
 
 class Wrong(InProcess):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from client.fleet_errors import FleetRefused, FleetUnavailable
+from client.fleet_errors import FleetRefused, FleetUnavailable, RequestRefused
 from client.in_process import InProcess
 from client.ledger import Ledger
 from client.letters import Letter, Received
@@ -242,6 +242,40 @@ def test_a_server_that_is_away_gets_the_same_letter_later(
     assert site.answer(asked).has_content()
     assert len(kept) == 4
     assert len({letter.digest for letter in kept}) == 1
+
+
+def test_a_message_that_is_given_out_again_gets_the_same_letter(tmp_path: Path) -> None:
+    """A server that does not know whether it got an answer asks once more; nothing is charged."""
+    site = made(tmp_path)
+    asked = training(site)
+    site.answer(asked)
+    name = asked.metadata.message_id
+    for restarted in (False, True):
+        if restarted:
+            site.start()
+        assert site.server.give(asked) == name
+        site.serve()
+    first, *others = site.server.sent[name]
+    assert len(others) == 2
+    assert {letter.digest for letter in others} == {first.digest}
+    assert len(Ledger(site.home.ledger).reservations) == 1
+
+
+def test_a_letter_that_the_server_does_not_take_is_not_sent_for_ever(tmp_path: Path) -> None:
+    """It may be too large for it; the next message is answered."""
+    site = made(tmp_path)
+    first = site.server.send
+
+    def send(letter: Letter) -> None:
+        site.server.send = first  # type: ignore[method-assign]
+        raise RequestRefused(f"413 for {letter.size} bytes")
+
+    site.server.send = send  # type: ignore[method-assign]
+    name = site.server.give(training(site))
+    site.serve()
+    assert name not in site.server.sent
+    assert site.answer(training(site, attempt=3)).has_content()
+    assert [d["reason"] for event, d in site.events if event == "refused"] == ["not_taken"]
 
 
 def test_what_the_ledger_does_not_take_does_not_leave(
