@@ -82,6 +82,7 @@ class Service:
         """
         with self._home.held():
             _keep_to_itself()
+            self._workers.sweep()
             tending = threading.Thread(target=self._tend, daemon=True)
             tending.start()
             try:

@@ -52,12 +52,14 @@ class WorkerPlace:
         hidden: Folders that it must not see.
         data: Folder of the records; None in a demonstration.
         log: File of what it prints.
+        prefix: Of its folder's name, in the machine's place for such.
     """
 
     settings: WorkerSettings
     hidden: tuple[Path, ...]
     data: Path | None
     log: Path
+    prefix: str = "murmura-"
 
 
 @dataclass(slots=True)
@@ -126,7 +128,7 @@ class Worker:
         running.channel.close()
         running.process.kill()
         running.process.wait()
-        _remove(running.folder)
+        remove_folder(running.folder)
 
     def end(self) -> None:
         """As `close`, for good: whoever asks, or waits for an answer, gets WorkerFailed."""
@@ -147,12 +149,12 @@ class Worker:
             return self._running
         self.close()
         # Not in the home, which the worker must not see; a socket's path must be short, too.
-        folder = Path(tempfile.mkdtemp(prefix="murmura-"))
+        folder = Path(tempfile.mkdtemp(prefix=self._place.prefix))
         try:
             self._running = self._start(folder)
         finally:
             if self._running is None:
-                _remove(folder)
+                remove_folder(folder)
         return self._running
 
     def _start(self, folder: Path) -> _Running:
@@ -243,6 +245,7 @@ def _shut_in(said: bytes) -> str:
     return str(told["sandbox"])
 
 
-def _remove(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
+    """A worker's folder is gone; a link in its place is left alone."""
     # The bundle's files and folders are its owner's to remove, whatever their modes.
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,13 +1,15 @@
 """The workers of a guard: one for each bundle, warm from message to message, ended when idle."""
 
+import tempfile
 import time
+from hashlib import sha256
 from pathlib import Path
 
 from client.bundle import Bundle
 from client.home import SiteHome
 from client.remote import Remote
 from client.site_settings import SiteSettings
-from client.worker_process import Worker, WorkerPlace
+from client.worker_process import Worker, WorkerPlace, remove_folder
 from shared.config import RunConfig
 
 _MOST = 2  # bundles at a time: each holds a framework, and perhaps a GPU
@@ -28,8 +30,14 @@ class Workers:
             hidden=(home.root,) if ledger is None else (home.root, ledger.absolute()),
             data=Path(settings.site.data) if settings.site.data else None,
             log=home.logs / "worker.log",
+            prefix=f"murmura-{sha256(bytes(home.root)).hexdigest()[:12]}-",
         )
         self._known: dict[str, Worker] = {}
+
+    def sweep(self) -> None:
+        """Remove what workers of a guard that was killed left; they died with it."""
+        for folder in Path(tempfile.gettempdir()).glob(f"{self._place.prefix}*"):
+            remove_folder(folder)
 
     def computing_for(self, bundle: Bundle, config: RunConfig) -> Remote:
         """Who computes for a run; begins to load what that needs."""

@@ -3,7 +3,10 @@
 import ast
 import os
 import socket
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from client.in_process import InProcess
 from client.remote import Remote
 from client.site import ThisSite
 from client.worker_pb2 import Numbers
-from client.worker_process import Worker, WorkerFailed
+from client.worker_process import Worker, WorkerFailed, remove_folder
 from client.worker_wire import array, numbers
 from shared.config import RunConfig
 from shared.messages import TrainInstruction
@@ -159,6 +162,37 @@ def test_where_it_cannot_be_shut_in_it_does_not_start_if_it_must(
                 assert worker.sandbox == ""
         finally:
             worker.end()
+
+
+def test_a_worker_dies_with_its_guard(tmp_path: Path) -> None:
+    """However that ends."""
+    told(tmp_path, "nothing")
+    code = (
+        "import dataclasses, sys; from pathlib import Path\n"
+        "from client.worker_process import Worker\n"
+        "from tests.client.worker_tasks import BUNDLE, place\n"
+        "found = dataclasses.replace(place(Path(sys.argv[1])), prefix='murmura-dying-')\n"
+        "worker = Worker(BUNDLE, found); worker._started()\n"
+        "print(worker.process, flush=True); sys.stdin.read()"
+    )
+    guard = subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    assert guard.stdout is not None
+    process = int(guard.stdout.readline())
+    os.kill(process, 0)
+    guard.kill()
+    guard.communicate()
+    for _ in range(200):
+        if not Path(f"/proc/{process}").exists():
+            break
+        time.sleep(0.05)
+    assert not Path(f"/proc/{process}").exists()
+    for folder in Path(tempfile.gettempdir()).glob("murmura-dying-*"):
+        remove_folder(folder)
 
 
 def test_an_ended_worker_is_not_started_again(worker: Worker) -> None:

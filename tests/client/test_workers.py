@@ -1,5 +1,6 @@
 """The workers of a guard: one for each bundle, not too many, and none for ever."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,19 @@ def test_idle_ones_rest_and_all_end(workers: Workers, monkeypatch: pytest.Monkey
     assert closed == [BUNDLES[0].hash]
     workers.end()
     assert closed == [BUNDLES[0].hash, BUNDLES[0].hash, BUNDLES[1].hash]
+
+
+def test_what_a_killed_guard_left_is_removed(tmp_path: Path, workers: Workers) -> None:
+    """Of this home alone."""
+    mine, other = (
+        Path(tempfile.mkdtemp(prefix=prefix)) for prefix in (workers._place.prefix, "murmura-x-")
+    )
+    (mine / "app").mkdir()
+    workers.sweep()
+    assert not mine.exists()
+    assert other.exists()
+    other.rmdir()
+    assert tmp_path.exists()
 
 
 def test_a_ledger_elsewhere_is_hidden_too(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from ssl import create_default_context
@@ -17,9 +18,11 @@ import httpx
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from client.home import SiteHome
+from client.renewal import accept_roster
 from client.site_keys import read_curve_key
+from shared.app_signatures import fingerprint
 from tests.client.authorities import TestAuthority
-from tests.client.made_sites import made_home, signature
+from tests.client.made_sites import made_home, roster_of, settings_of, signature
 from tests.integration.superlink import BIN, _copy_of_the_app, _free_ports, _toml
 
 Value = str | int | float | bool
@@ -70,10 +73,29 @@ class GuardedFederation:
             sys.executable, "-m", "murmura", "client", "start", "--home", str(home.root),
         ], cwd=Path(__file__).parents[2])  # fmt: skip
 
+    def start_dying_guard(self, index: int, points: Sequence[str]) -> Path:
+        """A guard that dies at each of `points`, and is started again; returns what is left."""
+        plan = self.workspace / f"deaths{index}"
+        plan.write_text(" ".join(points))
+        command = [
+            sys.executable, "-m", "tests.integration.dying_guard", str(self.homes[index].root),
+            str(plan),
+        ]  # fmt: skip
+        again = f"while true; do {shlex.join(command)}; echo died; done"
+        self._start(f"guard{index}", ["/bin/sh", "-c", again], cwd=Path(__file__).parents[2])
+        return plan
+
+    def accept_roster(self) -> None:
+        """All sites know all."""
+        roster = roster_of(*self.homes)
+        for home in self.homes:
+            accept_roster(home, settings_of(home).site, roster, fingerprint(roster))
+
     def kill(self, name: str) -> None:
         """`kill -9`."""
         process = self.processes.pop(name)
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def logs(self) -> str:
@@ -126,8 +148,10 @@ class GuardedFederation:
 
 
 @contextmanager
-def guarded(repository: Path, workspace: Path, sites: int) -> Iterator[GuardedFederation]:
-    """Start a SuperLink and so many guards; stop them all at the end."""
+def guarded(
+    repository: Path, workspace: Path, sites: int, *, started: Sequence[int] | None = None
+) -> Iterator[GuardedFederation]:
+    """Start a SuperLink and guards for so many sites, or those `started`; stop all at the end."""
     authority = TestAuthority.new()
     [port] = _free_ports(1)
     homes = [
@@ -159,7 +183,7 @@ def guarded(repository: Path, workspace: Path, sites: int) -> Iterator[GuardedFe
     found = GuardedFederation(app, workspace, port, authority, homes, environment)
     try:
         found.start_superlink()
-        for index in range(sites):
+        for index in range(sites) if started is None else started:
             found.start_guard(index)
         yield found
     finally:

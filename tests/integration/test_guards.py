@@ -41,3 +41,31 @@ def test_guards_and_workers_train_the_same_model_bytes_as_the_simulation(tmp_pat
         answered = Ledger(home.ledger).reservations
         assert len(answered) == 2
         assert None not in answered.values()
+
+
+DEATHS = ("received", "masked", "kept", "committed", "sent", "done")
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_a_guard_that_is_killed_six_times_changes_nothing(tmp_path: Path) -> None:
+    """Under masks, over TLS, by `kill -9`, at six points; its workers die with it."""
+    changes: dict[str, Scalar] = {
+        "population.size": 3, "privacy.noise": "distributed", "evaluation.private_every": 2,
+    }  # fmt: skip
+    flat = SEEDED | changes
+    simulated = simulate(flat | {"output.dir": str(tmp_path / "simulated")})
+    with guarded(ROOT, tmp_path, 3, started=[1, 2]) as federation:
+        federation.accept_roster()
+        left = federation.start_dying_guard(0, DEATHS)
+        run_id = federation.submit(flat | {"output.dir": str(tmp_path / "deployed")})
+        status = federation.outcome(run_id, 400)
+        assert status == "finished:completed", federation.logs()
+        assert left.read_text() == ""
+    model = "model.safetensors"
+    deployed = tmp_path / "deployed" / "guards"
+    assert (deployed / model).read_bytes() == (simulated / model).read_bytes()
+    for home in federation.homes:
+        answered = Ledger(home.ledger).reservations
+        assert len(answered) == 3
+        assert None not in answered.values()
