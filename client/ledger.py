@@ -63,7 +63,9 @@ class SiteLedger(Protocol):
 
     remembers_replies: ClassVar[bool]
 
-    def reserve(self, release: Release, *, repeatable: bool) -> Reservation:
+    def reserve(
+        self, release: Release, *, repeatable: bool, unanswered: bool = False
+    ) -> Reservation:
         """Charge `release`, or raise."""
 
     def commit(self, reservation: Reservation, reply_digest: str) -> None:
@@ -127,7 +129,9 @@ class Ledger:
             entry = {"kind": "set_budget", "grant": asdict(grant), "time": self._clock()}
             self._append(entry)
 
-    def reserve(self, release: Release, *, repeatable: bool = False) -> Reservation:
+    def reserve(
+        self, release: Release, *, repeatable: bool = False, unanswered: bool = False
+    ) -> Reservation:
         """Charge `release` on disk, before any private byte is read.
 
         Args:
@@ -135,6 +139,9 @@ class Ledger:
             repeatable: The answer will be, byte for byte, the one that was charged before (a
                 seeded run): then a repeated request costs nothing. Otherwise it is refused, since
                 the average of two answers has less noise than one.
+            unanswered: Whoever asks commits a reply before it lets it out. Then a request that was
+                charged, and to which no reply was committed, costs nothing once more: its process
+                died before anything left.
 
         Raises:
             BudgetExhausted: it would overspend.
@@ -144,7 +151,8 @@ class Ledger:
         with self._current():
             if release.key in self._state.reserved:
                 self._state.check_request(release)
-                if not repeatable:
+                again = unanswered and self._state.reserved[release.key] is None
+                if not (repeatable or again):
                     raise PrivacyError(
                         f"round {release.round_number}, attempt {release.attempt} was asked for "
                         "before; expected a new attempt"

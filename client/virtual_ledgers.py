@@ -151,7 +151,13 @@ class VirtualLedger:
         self._ledgers = ledgers
         self._index = index
 
-    def reserve(self, release: Release, *, repeatable: bool) -> Reservation:
+    def reserve(
+        self,
+        release: Release,
+        *,
+        repeatable: bool,
+        unanswered: bool = False,  # noqa: ARG002 - nothing is remembered of replies
+    ) -> Reservation:
         """As `Ledger.reserve`."""
         return self._ledgers.reserve(self._index, release, repeatable=repeatable)
 

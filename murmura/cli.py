@@ -16,6 +16,7 @@ import click
 import typer
 
 from murmura.audit import audit
+from murmura.client import app as client_app
 from murmura.epsilon import epsilon
 from murmura.exit_codes import ExitCode, Interrupted, failure_of
 from murmura.holdings import holdings
@@ -41,6 +42,7 @@ app.command(help=HELP)(simulate)
 app.command()(plan)
 app.command()(epsilon)
 app.command()(holdings)
+app.add_typer(client_app, name="client")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(report_app, name="report")
 app.add_typer(secagg_app, name="secagg")

@@ -81,9 +81,10 @@ MEANINGS = {
     "output.resume": "continue the run folder of that name; use --resume",
     "output.tensorboard": "write TensorBoard's files as well",
     "output.origins": "where each value came from; written by murmura",
+    "output.bundle_signature": "the server's signature of the app bundle; written by murmura",
 }
 _ONE_LINE_EACH = 140
-_SET_BY_US = ("output.resume", "output.origins")
+_SET_BY_US = ("output.resume", "output.origins", "output.bundle_signature")
 
 
 def print_keys(console: Console) -> None:

@@ -258,6 +258,8 @@ class OutputConfig:
     """Where results go. `run_id`: "" makes one; `resume`: continue the run folder of that id.
 
     `origins` is a JSON object key -> where its value came from, written by the command line.
+    `bundle_signature` is the server's app key's, of the app bundle that a deployed run uses; a
+    site's guard asks for it (shared/app_signatures.py).
     """
 
     dir: str = "runs"
@@ -265,3 +267,4 @@ class OutputConfig:
     resume: bool = False
     tensorboard: bool = True
     origins: str = "{}"
+    bundle_signature: str = ""

@@ -13,10 +13,10 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
 from shared.errors import MessageError
-from shared.parameters import FlatVector
+from shared.vectors import FlatVector
 
 PROTOCOL_VERSION = 4
-_HEADER = "murmura"
+HEADER = "murmura"
 _VECTORS = "murmura.vectors"
 _VERSION = "protocol_version"
 Scalar = str | int | float
@@ -30,7 +30,7 @@ def encode(
 ) -> RecordDict:
     """The record of a message; `contents` are bytes, which travel as vectors of bytes."""
     contents = contents or {}
-    record = RecordDict({_HEADER: ConfigRecord({_VERSION: PROTOCOL_VERSION, **header})})
+    record = RecordDict({HEADER: ConfigRecord({_VERSION: PROTOCOL_VERSION, **header})})
     if vectors or contents:
         arrays = {name: Array(np.ascontiguousarray(v)) for name, v in vectors.items()}
         for name, content in contents.items():
@@ -47,14 +47,14 @@ def decode_header(
     Raises:
         MessageError: another version, a field missing, or one that is not declared.
     """
-    header = record.config_records.get(_HEADER)
+    header = record.config_records.get(HEADER)
     if header is None:
-        raise MessageError(f"expected a record {_HEADER!r}, got {sorted(record)}")
+        raise MessageError(f"expected a record {HEADER!r}, got {sorted(record)}")
     version = header.get(_VERSION)
     if version != PROTOCOL_VERSION:
         raise MessageError(f"expected protocol version {PROTOCOL_VERSION}, got {version!r}")
     _exactly("fields", set(header) - {_VERSION}, names)
-    _exactly("records", set(record), [_HEADER, *([_VECTORS] if vectors else [])])
+    _exactly("records", set(record), [HEADER, *([_VECTORS] if vectors else [])])
     if vectors:
         _exactly("vectors", set(record.array_records.get(_VECTORS, ())), vectors)
     return header

@@ -93,6 +93,21 @@ def test_a_release_is_charged_once_and_not_repeated(tmp_path: Path) -> None:
     assert ledger.spent("all") > before
 
 
+def test_what_never_left_may_be_computed_again_for_the_same_charge(tmp_path: Path) -> None:
+    """By whoever commits before sending; once committed, another answer is refused as ever."""
+    ledger = created(tmp_path)
+    ledger.reserve(release(1), unanswered=True)
+    before = ledger.spent("all")
+    again = opened(tmp_path).reserve(release(1), unanswered=True)
+    assert not again.charged
+    assert opened(tmp_path).spent("all") == before
+    ledger.commit(again, "00" * 32)
+    with pytest.raises(PrivacyError, match="asked for before"):
+        ledger.reserve(release(1), unanswered=True)
+    with pytest.raises(PrivacyError, match="committed before"):
+        ledger.commit(again, "11" * 32)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
