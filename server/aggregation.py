@@ -168,6 +168,8 @@ class RoundSum:
     def _checked(self, reply: TrainReply) -> Vector:
         self.check(reply)
         update: FlatVector = reply.update
+        if reply.masked:
+            raise ProtocolError("expected an update in clear alone, got bytes under masks too")
         if update.shape != self._sum.shape:
             raise ProtocolError(
                 f"expected an update of shape {self._sum.shape}, got {update.shape}"

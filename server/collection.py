@@ -10,6 +10,7 @@ from server.exchange import cut, exchange
 from server.replies import decoded, left_out
 from server.roster import Roster
 from server.secure_sum import SecureSums
+from server.sizes import vector_bytes
 from shared.config import RunConfig
 from shared.dp.plan import PrivacyPlan
 from shared.dp.witness import Place
@@ -84,6 +85,8 @@ class UpdateCollector:
         def upload(client: str, reply: Message) -> bytes:
             answer = decoded(reply)
             total.check(answer)
+            if len(answer.update):
+                raise ProtocolError("expected an update under masks alone, got one in clear too")
             self._keep_head(client, answer)
             return answer.masked
 
@@ -108,7 +111,10 @@ class UpdateCollector:
             for client in cohort
         ]
         silent = set(range(len(cohort)))
-        for position, reply in exchange(self._grid, messages, self._cohort.timeout_s):
+        most = vector_bytes(len(instruction.parameters) + self._plan.adaptive)
+        for position, reply in exchange(
+            self._grid, messages, self._cohort.timeout_s, most_bytes=most
+        ):
             silent.discard(position)
             try:
                 answer = decoded(reply)

@@ -16,6 +16,7 @@ from server.cohort import draw_cohort
 from server.exchange import cut, exchange, reason_of
 from server.roster import Roster
 from server.secure_sum import SecureSums
+from server.sizes import vector_bytes
 from shared.config import RunConfig
 from shared.dp.clipping import Vector
 from shared.dp.mechanisms import ClientPrivacy, RecordPrivacy
@@ -157,7 +158,10 @@ class PrivateQueries:
 
         def upload(client: str, reply: Message) -> bytes:
             del client
-            return _answer(reply, instruction).masked
+            answer = _answer(reply, instruction)
+            if len(answer.sums):
+                raise ProtocolError("expected a sum under masks alone, got one in clear too")
+            return answer.masked
 
         kind = MESSAGE_TYPES[instruction.kind]
         found = sums.ask(instruction, cohort, encoding_of, kind, upload)
@@ -202,7 +206,8 @@ class PrivateQueries:
             for client in cohort
         ]
         found: dict[int, Vector] = {}
-        for position, reply in exchange(self._grid, messages, self._config.cohort.timeout_s):
+        timeout_s, most = self._config.cohort.timeout_s, vector_bytes(width)
+        for position, reply in exchange(self._grid, messages, timeout_s, most_bytes=most):
             try:
                 found[position] = _checked(reply, instruction, width)
             except ProtocolError as error:
@@ -214,6 +219,8 @@ class PrivateQueries:
 
 def _checked(reply: Message, asked: QueryInstruction, width: int) -> Vector:
     answer = _answer(reply, asked)
+    if answer.masked:
+        raise ProtocolError("expected a sum in clear alone, got bytes under masks too")
     if answer.sums.shape != (width,) or not np.isfinite(answer.sums).all():
         raise ProtocolError(f"expected {width} finite numbers, got shape {answer.sums.shape}")
     return answer.sums.astype(np.float64)

@@ -8,6 +8,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from server.exchange import POLL_INTERVAL_S, cut, exchange, reason_of
+from server.sizes import AROUND
 from shared.config import RunConfig
 from shared.errors import ConfigurationError, ProtocolError
 from shared.messages import Enrolled, enrol_request
@@ -57,7 +58,7 @@ def enrol(grid: Grid, config: RunConfig) -> Roster:
     names: dict[str, int] = {}
     announcements: dict[str, bytes] = {}
     refusals: list[str] = []
-    for position, reply in exchange(grid, requests, config.cohort.timeout_s):
+    for position, reply in exchange(grid, requests, config.cohort.timeout_s, most_bytes=AROUND):
         try:
             enrolled = _enrolled(reply)
         except ProtocolError as error:
