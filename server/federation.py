@@ -23,6 +23,8 @@ from server.report.build import Outcome, build_report
 from server.report.forms import write_forms
 from server.report.results import REPORT, SUMMARY, build_summary, write_results
 from server.report.terminal import summary_lines
+from server.robust.choice import robust_of
+from server.robust.quarantine import Quarantine
 from server.roster import Roster, enrol
 from server.run_folder import RunFolder
 from server.secure_sum import SecureSums
@@ -85,12 +87,13 @@ class Federation:
         self._optimizer = ServerOptimizer(config.server, len(self.parameters))
         self._clipping_norm = plan.clipping_norm
         self._noise = correlated_noise(plan, len(self.parameters))
+        self._quarantine = Quarantine(robust_of(config, plan))
         self._budget = Budget(plan, folder, repeatable=prepared.randomness.seeded)
         self._restore()
         self._evaluator = Evaluator(prepared.task, config)
         self._roster: Roster = enrol(grid, config)
         sums = _secure_sums(config, plan, self._roster, grid)
-        self._collector = UpdateCollector(config, plan, self._roster, grid, sums)
+        self._collector = UpdateCollector(config, plan, self._roster, grid, sums, self._quarantine)
         self._queries = PrivateQueries(
             config,
             plan,
@@ -99,6 +102,7 @@ class Federation:
             budget=self._budget,
             randomness=self._randomness,
             sums=sums,
+            quarantine=self._quarantine,
         )
         # Last, since it is the one that must be closed.
         self.recorder = Recorder(
@@ -114,6 +118,7 @@ class Federation:
         self._optimizer.restore(checkpoint.optimizer)
         self._normalisation = Normalisation.from_vector(checkpoint.normalisation)
         self._clipping_norm = checkpoint.clipping_norm
+        self._quarantine.restore(checkpoint.strikes)
         if self._noise is not None:
             self._noise.restore(checkpoint.noise)
         self.rounds_done = checkpoint.round_number
@@ -144,14 +149,16 @@ class Federation:
         """The round's sum, of the first attempt at it that is not void."""
         first = self._budget.next_attempt(round_number)
         last = first + self._config.cohort.attempts - 1
+        self._quarantine.begin_round()
         for attempt in range(first, last + 1):
-            cohort = draw_cohort(
+            drawn = draw_cohort(
                 self._roster.client_ids,
                 self._plan,
                 self._randomness,
                 round_number=round_number,
                 attempt=attempt,
             )
+            cohort = self._quarantine.admitted(drawn)
             self._budget.charge(round_number, attempt, cohort)
             try:
                 total = self._collector.collect(self._instruction(round_number, attempt), cohort)
@@ -218,6 +225,8 @@ class Federation:
             epsilon=self._budget.epsilon(),
             epsilon_budget=self._plan.epsilon_budget,
             seconds=seconds,
+            rejected=len(self._quarantine.rejected),
+            quarantined=self._quarantine.names,
         )
         self.recorder.record(event)
         self._save()
@@ -235,6 +244,7 @@ class Federation:
             normalisation=self._normalised(),
             clipping_norm=self._clipping_norm,
             noise={} if self._noise is None else self._noise.state(),
+            strikes=self._quarantine.state(),
         )
         save(self._folder, checkpoint)
 

@@ -14,6 +14,7 @@ from flwr.serverapp import Grid
 from server.budget import Budget
 from server.cohort import draw_cohort
 from server.exchange import cut, exchange, reason_of
+from server.robust.quarantine import Quarantine
 from server.roster import Roster
 from server.secure_sum import SecureSums
 from server.sizes import vector_bytes
@@ -53,6 +54,7 @@ class PrivateQueries:
         budget: Where each question is charged.
         randomness: Of cohorts and of the server's noise.
         sums: Secure aggregation; None: the server sees each answer.
+        quarantine: Whom to ask no more; None: nobody.
     """
 
     def __init__(  # noqa: PLR0913 - what a run has
@@ -65,6 +67,7 @@ class PrivateQueries:
         budget: Budget,
         randomness: Randomness,
         sums: SecureSums | None = None,
+        quarantine: Quarantine | None = None,
     ) -> None:
         self._config = config
         self._plan = plan
@@ -73,6 +76,7 @@ class PrivateQueries:
         self._budget = budget
         self._randomness = randomness
         self._sums = sums
+        self._quarantine = quarantine or Quarantine(None)
 
     def statistics(self) -> Normalisation | None:
         """Statistics of all inputs; None where the plan does not ask for them.
@@ -176,7 +180,7 @@ class PrivateQueries:
 
     def _cohort(self, kind: str, round_number: int, attempt: int) -> tuple[str, ...]:
         if not isinstance(self._plan.mechanism, ClientPrivacy):
-            return self._roster.client_ids
+            return self._quarantine.admitted(self._roster.client_ids)
         return draw_cohort(
             self._roster.client_ids,
             self._plan,

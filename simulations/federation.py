@@ -16,17 +16,23 @@ from simulations.audits.canaries import Canaries
 from simulations.audits.recording import audited_claim, record_audits
 from simulations.audits.shared_canaries import SharedNoiseCanaries
 from simulations.faults import Faults
-from simulations.grid import InProcessGrid
+from simulations.grid import ClientCallable, InProcessGrid
 
 _LEDGERS = "ledgers"
 
 
-def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) -> Path:
+def simulate(
+    raw_config: Mapping[str, Scalar],
+    *,
+    faults: Faults | None = None,
+    clients: ClientCallable = client_app,
+) -> Path:
     """Run one federation to its end, and return its run folder.
 
     Args:
         raw_config: Flat, dotted run config; keys left out have their defaults.
         faults: Who fails to answer, and how; None: nobody.
+        clients: What all clients run; `simulations.attacks` has some that are not honest.
 
     Raises:
         FederationError: as the server or the configuration raises it.
@@ -35,7 +41,7 @@ def simulate(raw_config: Mapping[str, Scalar], *, faults: Faults | None = None) 
     flat["output.run_id"] = flat["output.run_id"] or new_run_id(str(flat["task"]))
     population = int(flat["population.size"])
     folder = Path(str(flat["output.dir"])) / str(flat["output.run_id"])
-    grid = InProcessGrid(client_app, population, flat, faults=faults, ledgers=folder / _LEDGERS)
+    grid = InProcessGrid(clients, population, flat, faults=faults, ledgers=folder / _LEDGERS)
     context = Context(
         run_id=grid.run.run_id,
         node_id=SUPERLINK_NODE_ID,
