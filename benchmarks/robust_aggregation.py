@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 
 from client.app import app as honest
 from shared.config import Scalar
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, TooFewSurvivors
 from shared.task import TaskSettings
 from shared.tasks.digits import Digits
 from simulations.attacks import FORGERIES, POISONS, TARGET, Attackers, triggered
@@ -61,7 +61,7 @@ def played(folder: Path, config: dict[str, Scalar], attack: str, attackers: int)
         config = config | {"task": POISONS[attack], "data.name": str(attackers)}
     try:
         run = simulate(config | {"output.dir": str(folder)}, clients=clients)
-    except ConfigurationError as error:
+    except (ConfigurationError, TooFewSurvivors) as error:
         return {"accuracy": 0.0, "backdoor": 0.0, "out": [], "refused": str(error)}
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     return {

@@ -59,8 +59,9 @@ class UpdateCollector:
             TooFewSurvivors: the round is void.
         """
         total = self._begun(instruction, len(cohort))
+        refused = 0
         if self._sums is None:
-            self._one_by_one(total, instruction, cohort)
+            refused = self._one_by_one(total, instruction, cohort)
         else:
             self._as_sum(total, self._sums, instruction, cohort)
         wanted = math.ceil(self._cohort.minimum_survivors * len(cohort))
@@ -71,7 +72,7 @@ class UpdateCollector:
             )
         if isinstance(total, RobustSum):
             number = instruction.round_number
-            for position in total.combine(self._quarantine.barred):
+            for position in total.combine(self._quarantine.barred, refused):
                 self._quarantine.strike(number, cohort[position], "its updates lie far off")
         return total
 
@@ -118,7 +119,8 @@ class UpdateCollector:
 
     def _one_by_one(
         self, total: RoundSum, instruction: TrainInstruction, cohort: tuple[str, ...]
-    ) -> None:
+    ) -> int:
+        """Count what comes; returns how many sent what no honest client sends."""
         number = instruction.round_number
         record = instruction.to_record()
         messages = [
@@ -130,7 +132,7 @@ class UpdateCollector:
             )
             for client in cohort
         ]
-        silent, robust = set(range(len(cohort))), self._quarantine.robust
+        silent, robust, refused = set(range(len(cohort))), self._quarantine.robust, 0
         most = vector_bytes(len(instruction.parameters) + self._plan.adaptive)
         for position, reply in exchange(
             self._grid, messages, self._cohort.timeout_s, most_bytes=most
@@ -146,9 +148,11 @@ class UpdateCollector:
                 left_out(number, cohort[position], cut(error))
                 total.give_up(position)
                 if not reply.has_error():
+                    refused += 1
                     self._quarantine.strike(number, cohort[position], cut(error))
         for position in sorted(silent):
             left_out(number, cohort[position], "no answer in time")
+        return refused
 
     def _keep_head(self, client: str, answer: TrainReply) -> None:
         if answer.ledger_head:

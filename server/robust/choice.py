@@ -79,20 +79,20 @@ class Robust:
                     f"expected an update no longer than {self.norm_bound:g}, got {length:g}"
                 )
 
-    def combine(self, kept: Kept, asked: int, barred: int = 0) -> Vector:
+    def combine(self, kept: Kept, asked: int, known: int = 0) -> Vector:
         """What the honest ones say, if at most f clients are not, shape (d,).
 
         Args:
             kept: Updates of those who answered.
-            asked: How many were asked.
-            barred: How many more would have been, but are in quarantine. f is of all of them;
-                where too few are left for it, they count as some of the f.
+            asked: How many were asked, or would have been but for a quarantine: f is of them.
+            known: How many of these are known to be false, and are not in `kept`; where too few
+                are left for f, they count as some of the f.
 
         Raises:
             TooFewSurvivors: fewer updates than the rule needs.
         """
-        most = self.tolerated(asked + barred)
-        least = max(most - barred, 0)
+        most = self.tolerated(asked)
+        least = max(most - known, 0)
         fitting = (f for f in range(most, least - 1, -1) if self.needs(f) <= kept.count)
         if (tolerated := next(fitting, None)) is None:
             raise TooFewSurvivors(

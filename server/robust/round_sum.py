@@ -53,7 +53,7 @@ class RobustSum(RoundSum):
         self._updates[position] = self.checked(reply)
         self.survivors += 1
 
-    def combine(self, barred: int) -> tuple[int, ...]:
+    def combine(self, barred: int = 0, refused: int = 0) -> tuple[int, ...]:
         """Form the round's mean; returns the positions of those far away from it.
 
         Far is three times as far as half of them, whatever the rule: a false update that lies among
@@ -61,13 +61,14 @@ class RobustSum(RoundSum):
 
         Args:
             barred: How many more would have been asked, but are in quarantine.
+            refused: How many of those asked sent what no honest client sends.
 
         Raises:
             TooFewSurvivors: fewer updates than the rule needs.
         """
         positions = sorted(self._updates)
         kept = Kept([self._updates[position] for position in positions])
-        self._combined = self._robust.combine(kept, self._asked, barred)
+        self._combined = self._robust.combine(kept, self._asked + barred, barred + refused)
         away = kept.distances_to(self._combined)
         return tuple(np.array(positions)[away > _FAR * np.median(away)].tolist())
 

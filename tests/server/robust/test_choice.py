@@ -103,16 +103,16 @@ def test_a_round_with_too_few_answers_is_void() -> None:
         rule.combine(kept(0), 10)
 
 
-def test_those_in_quarantine_count_as_false_only_where_too_few_are_left() -> None:
+def test_those_known_to_be_false_count_as_such_where_too_few_are_left() -> None:
     """Bulyan of 23 for 5: with five away, 18 are enough for three, and three may still be false."""
     rule = Robust("bulyan", 5.0, 0.0, 3)
     values = [0.0] * 15 + [100.0, 200.0, 300.0]
     updates = Kept([vector(value) for value in values])
-    with pytest.raises(TooFewSurvivors, match="needs 23 updates where 5 of 18"):
-        rule.combine(updates, 18)
-    assert rule.combine(updates, 18, barred=5)[0] == 0.0
-    with pytest.raises(TooFewSurvivors, match="needs 19 updates where 4 of 18"):
-        rule.combine(updates, 18, barred=1)
+    with pytest.raises(TooFewSurvivors, match="needs 23 updates where 5 of 23"):
+        rule.combine(updates, 23)
+    assert rule.combine(updates, 23, known=5)[0] == 0.0
+    with pytest.raises(TooFewSurvivors, match="needs 19 updates where 4 of 23"):
+        rule.combine(updates, 23, known=1)
 
 
 def test_an_update_that_is_longer_than_the_bound_is_refused() -> None:

@@ -175,3 +175,14 @@ def test_a_report_that_names_another_rule_is_found(tmp_path: Path) -> None:
     kept = [a for a in honest["assumptions"] if a["id"] != "aggregation_rule"]
     path.write_text(json.dumps(honest | {"assumptions": kept}))
     assert any(f.path.startswith("assumptions") for f in verify(tmp_path / "toy"))
+
+
+def test_a_refused_update_cannot_make_a_round_void(tmp_path: Path) -> None:
+    """Bulyan of eleven for two: two who send NaN are the two, and nine are enough for none."""
+
+    def answer(client: int, message: Message) -> list[Message]:
+        return [updated(message, vector(np.nan if client in FALSE else 0.1, 0.1))]
+
+    changes: dict[str, Scalar] = {"server.aggregation": "bulyan", "population.size": 11}
+    played(tmp_path, answer, changes)
+    assert [line["answered"] for line in metrics(tmp_path)] == [9] * 5
