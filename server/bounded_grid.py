@@ -90,16 +90,9 @@ class BoundedGrid(Grid):
         """As Flower's."""
         return self._grid.run
 
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """The message, as `Message(...)` makes it."""
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+    def create_message(self, *arguments: Any, **named: Any) -> Message:
+        """As Flower's."""
+        return self._grid.create_message(*arguments, **named)
 
     def get_node_ids(self) -> Iterable[int]:
         """As Flower's."""
