@@ -121,7 +121,8 @@ class SecureClient:
         if pending is None:
             raise AggregationRefused(Refusal.CONTEXT_CHANGED, "nothing was masked that waits")
         after, answer = pending.unmask(request_from_bytes(content))
-        # Guarantee: forgotten before the answer leaves; there is no second one.
+        # Forgotten with the answer; what makes sure of it is the site's ledger (Session.unmask),
+        # since Flower keeps a context only after the reply has left.
         self._store(after.announced, after)
         return answer_to_bytes(answer)
 

@@ -4,7 +4,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from client.edge import edge
-from client.session import session
+from client.in_process import session
 from client.site import Node
 from shared.aggregation_messages import UnmaskMessage
 from shared.messages import TrainInstruction

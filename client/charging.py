@@ -2,24 +2,89 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from client.ledger import Ledger, LedgerHead, SiteLedger
-from client.ledger_state import Participation, Release
-from client.site import ThisSite
+from client.ledger import Ledger, LedgerHead, Reservation, SiteLedger
+from client.ledger_state import Key, Participation, Release
+from client.site import Commitment, ThisSite
 from client.virtual_ledgers import VirtualLedgers, virtual_budget
 from shared.config import RunConfig
 from shared.dp.mechanisms import CorrelatedPrivacy, NoPrivacy
 from shared.dp.plan import PrivacyPlan
-from shared.errors import PrivacyError
+from shared.errors import AggregationRefused, PrivacyError
 from shared.messages import TrainInstruction
 from shared.query_messages import QueryInstruction
+from shared.secagg.refusal import Refusal
 
 Answer = TypeVar("Answer", bound=NDArray[Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A charge whose reply is ready and has not left: it is committed before it does.
+
+    Attributes:
+        ledger: Folder of the ledger.
+        key: Of the release.
+        reply_digest: SHA-256 of what is to leave, hexadecimal.
+        opened: The ledger, where it is open already.
+    """
+
+    ledger: Path
+    key: Key
+    reply_digest: str
+    opened: SiteLedger | None = field(default=None, repr=False, compare=False)
+
+    def commit(self, *, resumed: bool) -> None:
+        """Write down what is to leave; the same once more changes nothing.
+
+        Args:
+            resumed: As `Commitment.commit` has it; makes no difference.
+
+        Raises:
+            PrivacyError: another reply was committed to the same request before.
+            StateError: the ledger cannot be used.
+        """
+        del resumed
+        ledger = Ledger(self.ledger) if self.opened is None else self.opened
+        ledger.commit(Reservation(key=self.key, charged=True), self.reply_digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Unnoted:
+    """Shares that undo a sum's masks, ready and not sent: noted before they leave.
+
+    Attributes:
+        ledger: Folder of the ledger.
+        context: Digest of the attempt that is unmasked, hexadecimal.
+        opened: The ledger, where it is open already.
+    """
+
+    ledger: Path
+    context: str
+    opened: SiteLedger | None = field(default=None, repr=False, compare=False)
+
+    def commit(self, *, resumed: bool) -> None:
+        """Note that the site answers, once for each attempt.
+
+        Args:
+            resumed: The very answer was kept before a crash, so it may be noted already.
+
+        Raises:
+            AggregationRefused: it has answered before.
+            StateError: the ledger cannot be used.
+        """
+        ledger = Ledger(self.ledger) if self.opened is None else self.opened
+        try:
+            ledger.unmask(self.context)
+        except AggregationRefused as error:
+            if not (resumed and error.reason == Refusal.ANSWERED_BEFORE):
+                raise
 
 
 class Charging:
@@ -42,8 +107,18 @@ class Charging:
         instruction: TrainInstruction | QueryInstruction,
         run_id: str,
         answer: Callable[[], Answer],
+        unsettled: list[Commitment] | None = None,
     ) -> tuple[Answer, LedgerHead | None]:
         """What `answer` returns, charged before it is called; and where the ledger then stands.
+
+        Args:
+            site: Whose ledger.
+            instruction: What is answered.
+            run_id: Of the run.
+            answer: Reads the data.
+            unsettled: Where the caller finds what it has to commit before the reply leaves; None:
+                it is committed here. Then a release that was charged and never committed, so that
+                nothing of it can have left, is computed once more for the same charge.
 
         Raises:
             BudgetExhausted: the site's budget does not allow it; `answer` was not called.
@@ -56,11 +131,41 @@ class Charging:
             return answer(), None
         release = self._release(site, instruction, run_id)
         # Guarantee: durable before any private byte is read.
-        reservation = ledger.reserve(release, repeatable=self._config.seeded)
+        reservation = ledger.reserve(
+            release, repeatable=self._config.seeded, unanswered=unsettled is not None
+        )
         vector = answer()
         if ledger.remembers_replies:
-            ledger.commit(reservation, hashlib.sha256(vector.tobytes()).hexdigest())
+            digest = hashlib.sha256(vector.tobytes()).hexdigest()
+            if unsettled is None or site.ledger is None:
+                ledger.commit(reservation, digest)
+            else:
+                unsettled.append(Unsettled(site.ledger, reservation.key, digest, ledger))
         return vector, ledger.head()
+
+    def unmasked(
+        self, site: ThisSite, context: bytes, unsettled: list[Commitment] | None = None
+    ) -> None:
+        """Let `site` answer a request to unmask, once for each attempt's context.
+
+        A site without a ledger has no memory but Flower's context.
+
+        Args:
+            site: Whose ledger.
+            context: Digest of the attempt that is unmasked.
+            unsettled: As `answered` takes it.
+
+        Raises:
+            AggregationRefused: it has answered before.
+            StateError: the site's ledger cannot be used.
+        """
+        ledger = self._of(site)
+        if ledger is None:
+            return
+        if unsettled is None or site.ledger is None:
+            ledger.unmask(context.hex())
+        else:
+            unsettled.append(Unnoted(site.ledger, context.hex(), ledger))
 
     def _check_needs_none(self) -> None:
         if isinstance(self._plan.mechanism, CorrelatedPrivacy):

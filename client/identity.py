@@ -55,7 +55,7 @@ def membership(site: ThisSite, plan: PrivacyPlan) -> Membership:
 
 
 def _known(site: ThisSite, population: int) -> tuple[Ed25519PrivateKey, Mapping[str, bytes]]:
-    if site.data_dir is None:
+    if site.data_dir is None and site.identity is None:
         return _demonstration_key(site.client_id), _demonstration_roster(population)
     if site.identity is None or site.roster is None:
         raise ConfigurationError(

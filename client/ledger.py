@@ -25,7 +25,8 @@ from shared.dp.events import event_from_json
 from shared.dp.mechanisms import Adjacency, CorrelatedPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.renyi import NOTHING, added, renyi_cost
-from shared.errors import PrivacyError, StateError
+from shared.errors import AggregationRefused, PrivacyError, StateError
+from shared.secagg.refusal import Refusal
 
 _MOST_ROUNDS = 10**6  # that a forecast tells apart
 
@@ -62,11 +63,16 @@ class SiteLedger(Protocol):
 
     remembers_replies: ClassVar[bool]
 
-    def reserve(self, release: Release, *, repeatable: bool) -> Reservation:
+    def reserve(
+        self, release: Release, *, repeatable: bool, unanswered: bool = False
+    ) -> Reservation:
         """Charge `release`, or raise."""
 
     def commit(self, reservation: Reservation, reply_digest: str) -> None:
         """Say what left."""
+
+    def unmask(self, context: str) -> None:
+        """Allow one answer to a request to unmask, or raise."""
 
     def head(self) -> LedgerHead | None:
         """Where the ledger stands; None where nobody signs it."""
@@ -123,7 +129,9 @@ class Ledger:
             entry = {"kind": "set_budget", "grant": asdict(grant), "time": self._clock()}
             self._append(entry)
 
-    def reserve(self, release: Release, *, repeatable: bool = False) -> Reservation:
+    def reserve(
+        self, release: Release, *, repeatable: bool = False, unanswered: bool = False
+    ) -> Reservation:
         """Charge `release` on disk, before any private byte is read.
 
         Args:
@@ -131,6 +139,9 @@ class Ledger:
             repeatable: The answer will be, byte for byte, the one that was charged before (a
                 seeded run): then a repeated request costs nothing. Otherwise it is refused, since
                 the average of two answers has less noise than one.
+            unanswered: Whoever asks commits a reply before it lets it out. Then a request that was
+                charged, and to which no reply was committed, costs nothing once more: its process
+                died before anything left.
 
         Raises:
             BudgetExhausted: it would overspend.
@@ -140,7 +151,8 @@ class Ledger:
         with self._current():
             if release.key in self._state.reserved:
                 self._state.check_request(release)
-                if not repeatable:
+                again = unanswered and self._state.reserved[release.key] is None
+                if not (repeatable or again):
                     raise PrivacyError(
                         f"round {release.round_number}, attempt {release.attempt} was asked for "
                         "before; expected a new attempt"
@@ -165,6 +177,23 @@ class Ledger:
             elif before != reply_digest:
                 # Guarantee: what costs nothing tells nothing new.
                 raise PrivacyError("expected the reply that was committed before, got another")
+
+    def unmask(self, context: str) -> None:
+        """Note on disk, before it leaves, that the site answers a request to unmask; once.
+
+        Args:
+            context: Digest of the attempt that is unmasked, hexadecimal.
+
+        Raises:
+            AggregationRefused: it was noted before.
+            StateError: the ledger is damaged, or cannot be written.
+        """
+        with self._current():
+            if context in self._state.unmasked:
+                raise AggregationRefused(
+                    Refusal.ANSWERED_BEFORE, "expected a context of which nothing was told yet"
+                )
+            self._append({"kind": "unmask", "context": context})
 
     def head(self) -> LedgerHead:
         """Signed by the site; a server that keeps it can tell an old copy."""

@@ -160,6 +160,7 @@ class LedgerState:
         self.plans: dict[tuple[str, str], str] = {}
         self.last: dict[tuple[str, str], float] = {}
         self.rounds: dict[tuple[str, str], frozenset[int]] = {}
+        self.unmasked: set[str] = set()
         self.torn = 0
 
     def apply(self, entry: Mapping[str, Any]) -> None:
@@ -172,6 +173,8 @@ class LedgerState:
                     self._reserve(entry)
                 case "commit":
                     self._commit(entry)
+                case "unmask":
+                    self.unmasked.add(str(entry["context"]))
                 case "torn":
                     self.torn += 1
                 case other:

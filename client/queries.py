@@ -1,4 +1,4 @@
-"""What a site tells besides its update: bounded vectors, at record level with the site's noise."""
+"""What a site's records say besides an update: a row of numbers for each, before any bound."""
 
 import hashlib
 
@@ -9,42 +9,12 @@ from torch import nn
 
 from shared.config import RunConfig
 from shared.config_sections import EvaluationConfig
-from shared.dp.clipping import Vector
-from shared.dp.mechanisms import RecordPrivacy
-from shared.dp.plan import PrivacyPlan
-from shared.dp.queries import SumQuery, bounded, mean_row, noisy_sum
-from shared.dp.randomness import RandomStream
 from shared.normalisation import statistics_rows
 from shared.parameters import FlatVector, load
 from shared.task import Examples, Task
 
 _CHUNK = 512
 _HASH_RANGE = 2.0**64
-
-
-def answer(
-    rows: NDArray[np.float64], plan: PrivacyPlan, query: SumQuery, stream: RandomStream
-) -> FlatVector | Vector:
-    """What leaves the site: record level Σ rows + noise; client level the mean row, bounded.
-
-    Args:
-        rows: One for each record, shape (n, width).
-        plan: Which unit is protected, and so who adds the noise.
-        query: Width and noise.
-        stream: Noise of this answer alone.
-
-    Returns:
-        Shape (width,), float32. With distributed noise at record level, float64: Σ rows alone.
-    """
-    if isinstance(plan.mechanism, RecordPrivacy):
-        if plan.distributed:
-            # Secrecy: no noise yet; only `Encoding.encode` and a mask may let it out.
-            summed: Vector = bounded(rows).sum(axis=0, dtype=np.float64)
-            return summed
-        return noisy_sum(rows, query, stream=stream).astype(np.float32)
-    # Secrecy: at client level the server holds this in clear, as it does the clipped update,
-    # unless it is masked.
-    return mean_row(rows).astype(np.float32)
 
 
 def statistics_answer(examples: Examples, config: RunConfig) -> NDArray[np.float64]:

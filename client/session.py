@@ -1,47 +1,37 @@
-"""What one process keeps between messages: configuration, task and trainer of a run.
+"""One run as a site sees it: what is checked, charged, bounded, noised and masked.
 
-In deployment each message has a process of its own; in a simulation one process serves them all.
+Who reads the records is another's matter (`client.computing`); so this is the same in a
+simulation, on a stock SuperNode and in a site's guard, and needs no framework that trains.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from client.aggregation import SecureClient
 from client.charging import Charging
+from client.computing import Computing
 from client.ledger import LedgerHead
-from client.queries import (
-    answer,
-    evaluation_part,
-    evaluation_rows,
-    statistics_answer,
-    training_part,
-)
 from client.site import Node, ThisSite, this_site
-from client.trainer import LocalTraining
+from client.update import answer, leaving
 from shared.aggregation_messages import UnmaskMessage
-from shared.config import RunConfig, Scalar
-from shared.device import choose_device
+from shared.config import RunConfig
 from shared.dp.clipping import Vector
+from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.plan import PrivacyPlan
+from shared.dp.queries import SumQuery
 from shared.dp.randomness import randomness_for
 from shared.dp.witness import Place
-from shared.errors import PrivacyError
+from shared.errors import MessageError, PrivacyError
 from shared.messages import Enrolled, TrainInstruction, TrainReply
-from shared.normalisation import Normalisation
-from shared.parameters import FlatVector
 from shared.query_messages import QueryInstruction, QueryReply
 from shared.secagg.encoding import Encoding, query_encoding, update_encoding
+from shared.secagg.packing import request_from_bytes
 from shared.secagg.ring import Integers
 from shared.secagg.witnessed import encode_witnessed
-from shared.task import Examples, Task, TaskSettings
-from shared.tasks import load_task, task_settings
-
-_KEPT = 64  # sites, so that a simulation does not read a file for each client and round
+from shared.vectors import FlatVector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,18 +48,16 @@ class Session:
 
     Args:
         config: The run's configuration.
+        computing: What reads the records.
     """
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, computing: Computing) -> None:
         self._config = config
+        self._computing = computing
         self._plan = PrivacyPlan.from_config(config)
         self._digest = self._plan.digest()
-        self._settings = task_settings(config)
         self._randomness = randomness_for(config.seed)
         self._charging = Charging(config, self._plan)
-        self._prepared = lru_cache(maxsize=_KEPT)(self._prepare)
-        self._examples = lru_cache(maxsize=_KEPT)(self._read)
-        self._training_examples = lru_cache(maxsize=_KEPT)(self._read_training)
 
     def enrol(
         self,
@@ -92,29 +80,21 @@ class Session:
         Raises:
             PrivacyError: the instruction's plan is not the one of this node's run configuration,
                 or the site's ledger refuses.
-            FederationError: as `this_site`, the task and `LocalTraining.update` raise it.
+            ProtocolError: training diverged, or gave a vector of another shape.
+            FederationError: as `this_site` and `Computing.update` raise it.
         """
         site = this_site(node.config, self._config)
         self._check_plan(instruction)
         clipping_norm = self._clipping_norm(instruction)
-        normalisation = Normalisation.from_vector(instruction.normalisation)
-        _, training = self._prepared(site.settings(self._settings))
 
-        def answer() -> FlatVector | Vector:
-            return training.update(
-                instruction.parameters,
-                self._training_examples(site, normalisation),
-                randomness=self._randomness,
-                round_number=instruction.round_number,
-                attempt=instruction.attempt,
-                client_id=site.client_id,
-                clipping_norm=clipping_norm,
-            )
+        def update() -> FlatVector | Vector:
+            moved = self._computing.update(site, instruction)
+            return self._bounded(moved, instruction, clipping_norm)
 
         def encoding_of(cohort_size: int) -> Encoding:
             return update_encoding(self._plan, len(instruction.parameters), cohort_size)
 
-        found = self._answered(site, instruction, node, encoding_of, answer)
+        found = self._answered(site, instruction, node, encoding_of, update)
         return TrainReply(
             round_number=instruction.round_number,
             attempt=instruction.attempt,
@@ -135,7 +115,7 @@ class Session:
         Raises:
             PrivacyError: another plan, a question or time that the plan does not hold, or the
                 site's ledger refuses.
-            FederationError: as `this_site` and the task raise it.
+            FederationError: as `this_site` and `Computing.rows` raise it.
         """
         site = this_site(node.config, self._config)
         self._check_plan(instruction)
@@ -151,7 +131,8 @@ class Session:
         stream = self._randomness.stream(purpose, site.client_id, number, attempt)
 
         def told() -> FlatVector | Vector:
-            return answer(self._rows(site, instruction), self._plan, query, stream)
+            rows = _checked_rows(self._computing.rows(site, instruction), query)
+            return answer(rows, self._plan, query, stream)
 
         def encoding_of(cohort_size: int) -> Encoding:
             return query_encoding(self._plan, query, cohort_size)
@@ -177,7 +158,12 @@ class Session:
             AggregationRefused: the request is not one that may be answered.
         """
         site = this_site(node.config, self._config)
-        return replace(message, content=self._secure(site, node).unmask(message.content))
+        told = self._secure(site, node).unmask(message.content)
+        # Guarantee: on disk before it leaves. Flower sends a reply before it keeps the context, so
+        # a process that dies in between comes back to one that has not answered yet.
+        context = request_from_bytes(message.content).context
+        self._charging.unmasked(site, context, node.unsettled)
+        return replace(message, content=told)
 
     def _answered(
         self,
@@ -190,7 +176,11 @@ class Session:
         """What leaves: the vector, or under secure aggregation a masked encoding of it."""
         if self._plan.aggregation is None:
             clear, head = self._charging.answered(
-                site, instruction, node.run_id, lambda: answer().astype(np.float32, copy=False)
+                site,
+                instruction,
+                node.run_id,
+                lambda: answer().astype(np.float32, copy=False),
+                node.unsettled,
             )
             return _Found(vector=clear, masked=b"", head=head)
         labels = (instruction.kind, site.client_id, instruction.round_number, instruction.attempt)
@@ -208,7 +198,9 @@ class Session:
                     place=place,
                 )
 
-            integers, heads[0] = self._charging.answered(site, instruction, node.run_id, whole)
+            integers, heads[0] = self._charging.answered(
+                site, instruction, node.run_id, whole, node.unsettled
+            )
             return integers
 
         upload = self._secure(site, node).upload(instruction, encoding_of, encoded)
@@ -218,19 +210,18 @@ class Session:
         run_id = f"{node.run_id}:{self._config.output.run_id}"
         return SecureClient(site, self._plan, node.state, run_id)
 
-    def _rows(self, site: ThisSite, instruction: QueryInstruction) -> NDArray[np.float64]:
-        examples = self._examples(site)
-        if instruction.kind == "statistics":
-            return statistics_answer(examples, self._config)
-        evaluation = self._config.evaluation
-        normalisation = Normalisation.from_vector(instruction.normalisation)
-        device = self._device()
-        part = evaluation_part(examples, evaluation).to(device)
-        part = part if normalisation is None else normalisation.apply(part)
-        task, _ = self._prepared(site.settings(self._settings))
-        with torch.random.fork_rng(devices=[]):
-            model = task.build_model().to(device)
-        return evaluation_rows(task, model, instruction.parameters, part, evaluation.loss_bound)
+    def _bounded(
+        self, moved: FlatVector | Vector, instruction: TrainInstruction, clipping_norm: float
+    ) -> FlatVector | Vector:
+        if moved.shape != instruction.parameters.shape:
+            raise MessageError(
+                f"expected an update of shape {instruction.parameters.shape}, got {moved.shape}"
+            )
+        mechanism = self._plan.mechanism
+        if isinstance(mechanism, RecordPrivacy) and mechanism.distributed:
+            # Secrecy: no noise yet; only `Encoding.encode`, which cuts it, may let it out.
+            return moved
+        return leaving(moved.astype(np.float32, copy=False), mechanism, clipping_norm)
 
     def _check_plan(self, instruction: TrainInstruction | QueryInstruction) -> None:
         # Guarantee: noise, clip and sampling come from this node's plan; an instruction that
@@ -256,21 +247,11 @@ class Session:
             )
         return asked
 
-    def _device(self) -> torch.device:
-        runtime = self._config.runtime
-        return choose_device(runtime.device, runtime.gpu_memory_fraction)
 
-    def _prepare(self, settings: TaskSettings) -> tuple[Task, LocalTraining]:
-        task = load_task(self._config.task, settings)
-        return task, LocalTraining(self._config, task, self._plan, self._device())
-
-    def _read(self, site: ThisSite) -> Examples:
-        task, _ = self._prepared(site.settings(self._settings))
-        return task.site_data(site.site)
-
-    def _read_training(self, site: ThisSite, normalisation: Normalisation | None) -> Examples:
-        examples = training_part(self._examples(site), self._config.evaluation)
-        return examples if normalisation is None else normalisation.apply(examples)
+def _checked_rows(rows: NDArray[np.float64], query: SumQuery) -> NDArray[np.float64]:
+    if rows.ndim != 2 or rows.shape[1] != query.width:
+        raise MessageError(f"expected rows of {query.width} numbers, got shape {rows.shape}")
+    return rows
 
 
 def _place(site: ThisSite, instruction: TrainInstruction | QueryInstruction) -> Place | None:
@@ -279,16 +260,3 @@ def _place(site: ThisSite, instruction: TrainInstruction | QueryInstruction) -> 
         return None
     number, attempt = instruction.round_number, instruction.attempt
     return Place(client_id=site.client_id, round_number=number, step=1, attempt=attempt)
-
-
-def session(run_config: Mapping[str, Scalar]) -> Session:
-    """The session of a raw run config; the same object for the same config."""
-    # With their types: True == 1 == 1.0, but a configuration accepts one of them only.
-    return _session(
-        tuple(sorted((key, type(run_config[key]), run_config[key]) for key in run_config))
-    )
-
-
-@lru_cache(maxsize=2)
-def _session(items: tuple[tuple[str, type[Scalar], Scalar], ...]) -> Session:
-    return Session(RunConfig.from_run_config({key: value for key, _, value in items}))

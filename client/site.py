@@ -4,10 +4,11 @@ A node's owner sets, in Flower's node config:
 
 partition-id, num-partitions  a demonstration: which part of one data set is this node's
 name, data                    a real site: its stable name, and the folder of its data
-ledger                        a real site: the folder of its privacy ledger (murmura ledger)
+ledger                        the folder of its privacy ledger (murmura ledger); a demonstration
+                              may do without
 insecure-no-ledger            true: a real site that keeps none; the report says so
-identity, roster              a real site: its Ed25519 key (PEM), and all sites' public keys (JSON);
-                              for secure aggregation (murmura secagg identity)
+identity, roster              its Ed25519 key (PEM), and all sites' public keys (JSON); for secure
+                              aggregation (murmura secagg identity); a demonstration may do without
 server                        the name that the ledger gives the server; by default "server"
 virtual-ledgers               a simulation: the folder of all its clients' ledgers
 allow-seeded-runs             true: this node may train with noise that the server can predict;
@@ -17,18 +18,30 @@ allow-seeded-runs             true: this node may train with noise that the serv
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from flwr.app import Context, RecordDict
 
 from shared.config import RunConfig, Scalar
 from shared.errors import ConfigurationError, PrivacyError
 from shared.partition import partition_spec
-from shared.task import Site, TaskSettings
+from shared.task_settings import Site, TaskSettings
 
 _KEYS = {
     "partition-id", "num-partitions", "name", "data", "allow-seeded-runs",
     "ledger", "insecure-no-ledger", "server", "virtual-ledgers", "identity", "roster",
 }  # fmt: skip
+
+
+class Commitment(Protocol):
+    """Something that must be on disk before a reply leaves."""
+
+    def commit(self, *, resumed: bool) -> None:
+        """Put it there. Raises PrivacyError or StateError, and then the reply does not leave.
+
+        Args:
+            resumed: The reply is one that was kept before a crash; so this may be the second time.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +52,14 @@ class Node:
         config: As the node's owner set it.
         run_id: Flower's number of the run.
         state: Kept by Flower from one message of the run to the next, on this node.
+        unsettled: Where whoever sends the reply finds what must be committed before it leaves;
+            None: it is committed as soon as it is computed.
     """
 
     config: Mapping[str, Scalar]
     run_id: str = ""
     state: RecordDict = field(default_factory=RecordDict, repr=False)
+    unsettled: "list[Commitment] | None" = None
 
     @classmethod
     def of(cls, context: Context) -> "Node":
@@ -158,5 +174,9 @@ def _demonstration(node_config: Mapping[str, Scalar], config: RunConfig) -> This
         client_id=demonstration_name(index),
         site=site,
         data_dir=None,
+        ledger=_path(node_config, "ledger"),
         virtual_ledgers=Path(virtual) if isinstance(virtual, str) else None,
+        server=str(node_config.get("server", "server")),
+        identity=_path(node_config, "identity"),
+        roster=_path(node_config, "roster"),
     )

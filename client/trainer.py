@@ -17,7 +17,7 @@ from opacus import GradSampleModule
 from torch import Tensor, nn
 
 from client.dp_optimizer import RecordOptimizer
-from client.update import outgoing
+from client.update import difference, leaving
 from shared.config import RunConfig
 from shared.config_sections import TrainingConfig
 from shared.dp.clipping import Vector
@@ -92,34 +92,53 @@ class LocalTraining:
         client_id: str,
         clipping_norm: float | None = None,
     ) -> FlatVector | Vector:
-        """What this client sends in this round.
+        """What this client sends in this round: `moved`, clipped where the plan says so.
+
+        Args:
+            parameters: As `moved` takes it, like the rest.
+            examples: Likewise.
+            randomness: Likewise.
+            round_number: Likewise.
+            attempt: Likewise.
+            client_id: Likewise.
+            clipping_norm: Of an update at client level; None: the plan's.
+
+        Returns:
+            Shape (d,), float32, finite; as `leaving` says. With distributed noise at record
+            level, float64: the step that the sum of clipped gradients makes, before any noise.
+
+        Raises:
+            ProtocolError: training diverged; and as `moved` raises.
+        """
+        turn = Turn(
+            randomness=randomness, client_id=client_id, round_number=round_number, attempt=attempt
+        )
+        moved = self.moved(parameters, examples, turn)
+        if self._one_step:
+            return moved
+        return leaving(moved.astype(np.float32, copy=False), self._mechanism, clipping_norm)
+
+    def moved(self, parameters: FlatVector, examples: Examples, turn: Turn) -> FlatVector | Vector:
+        """local - received after one turn of training, before any clip of the whole.
 
         Record level: a fixed public number of noisy steps, whatever `examples` holds, even
-        nothing. Otherwise plain training; a site without examples sends zero.
+        nothing. Otherwise plain training; a site without examples does not move.
 
         Args:
             parameters: Global parameters, shape (d,), float32.
             examples: The site's private examples.
-            randomness: Where sampling, noise and dropout come from.
-            round_number: 1-based.
-            attempt: 1-based.
-            client_id: Labels the random streams.
-            clipping_norm: Of an update at client level; None: the plan's.
+            turn: Whose, and where sampling, noise and dropout come from.
 
         Returns:
-            Shape (d,), float32, finite; as `outgoing` says. With distributed noise at record
-            level, float64: the step that the sum of clipped gradients makes, before any noise.
+            Shape (d,), float32. With distributed noise at record level, float64: the step that
+            the sum of clipped gradients makes, before any noise.
 
         Raises:
             MessageError: `parameters` does not fit the model.
             PrivacyError: the model or the losses do not yield one gradient per example.
-            ProtocolError: training diverged.
         """
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
-        turn = Turn(
-            randomness=randomness, client_id=client_id, round_number=round_number, attempt=attempt
-        )
         # Secrecy: Opacus' hooks keep activations of a pass that breaks off, so a model is put back
         # only from a turn that ended well; after any other the next client gets a new one.
         model = self._built() if self._spare is None else self._spare
@@ -128,16 +147,24 @@ class LocalTraining:
         local = examples.to(self._device)
         with torch.random.fork_rng(devices=_forked(self._device)):
             _seed(self._device, turn.stream("dropout").integer())
-            if isinstance(self._mechanism, RecordPrivacy) and self._mechanism.distributed:
-                summed = self._one_summed_step(model, local, turn, self._mechanism)
-                self._spare = model
-                return summed
-            if isinstance(self._mechanism, RecordPrivacy):
-                self._train_privately(model, local, turn, self._mechanism)
-            else:
-                self._train(model, local, turn)
+            found = self._trained(model, local, turn, parameters)
         self._spare = model
-        return outgoing(flatten(model), parameters, self._mechanism, clipping_norm)
+        return found
+
+    @property
+    def _one_step(self) -> bool:
+        return isinstance(self._mechanism, RecordPrivacy) and self._mechanism.distributed
+
+    def _trained(
+        self, model: nn.Module, local: Examples, turn: Turn, parameters: FlatVector
+    ) -> FlatVector | Vector:
+        if isinstance(self._mechanism, RecordPrivacy):
+            if self._mechanism.distributed:
+                return self._one_summed_step(model, local, turn, self._mechanism)
+            self._train_privately(model, local, turn, self._mechanism)
+        else:
+            self._train(model, local, turn)
+        return difference(flatten(model), parameters)
 
     def _built(self) -> nn.Module:
         with torch.random.fork_rng(devices=_forked(self._device)):

@@ -151,12 +151,21 @@ class VirtualLedger:
         self._ledgers = ledgers
         self._index = index
 
-    def reserve(self, release: Release, *, repeatable: bool) -> Reservation:
+    def reserve(
+        self,
+        release: Release,
+        *,
+        repeatable: bool,
+        unanswered: bool = False,  # noqa: ARG002 - nothing is remembered of replies
+    ) -> Reservation:
         """As `Ledger.reserve`."""
         return self._ledgers.reserve(self._index, release, repeatable=repeatable)
 
     def commit(self, reservation: Reservation, reply_digest: str) -> None:
         """Nothing."""
+
+    def unmask(self, context: str) -> None:
+        """Nothing: in a simulation the context of a client is kept as soon as it has answered."""
 
     def head(self) -> LedgerHead | None:
         """None: nobody signs it."""

@@ -17,6 +17,7 @@ import typer
 
 from murmura.audit import audit
 from murmura.audit_log import app as audit_log_app
+from murmura.client import app as client_app
 from murmura.epsilon import epsilon
 from murmura.exit_codes import ExitCode, Interrupted, failure_of
 from murmura.holdings import holdings
@@ -24,6 +25,7 @@ from murmura.ledger import app as ledger_app
 from murmura.plan import plan
 from murmura.report import app as report_app
 from murmura.secagg import app as secagg_app
+from murmura.server import app as server_app
 from murmura.simulate import HELP, simulate
 from shared.errors import FederationError
 
@@ -41,9 +43,11 @@ app.command(help=HELP)(simulate)
 app.command()(plan)
 app.command()(epsilon)
 app.command()(holdings)
+app.add_typer(client_app, name="client")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(report_app, name="report")
 app.add_typer(secagg_app, name="secagg")
+app.add_typer(server_app, name="server")
 app.command()(audit)
 app.add_typer(audit_log_app, name="audit-log")
 
@@ -124,3 +128,7 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
             json.dumps({"error": failure.message, "kind": failure.kind, "code": failure.code})
         )
     return failure.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -26,6 +26,7 @@ MEANINGS = {
     "cohort.timeout_s": "seconds to wait for answers; later ones are lost",
     "cohort.minimum_survivors": "share of those asked that must answer, else the round is void",
     "cohort.attempts": "tries at a round before the run stops; each is charged",
+    "cohort.present_at_start": "share of all clients that a run begins with; others join later",
     "training.steps": "optimizer steps a round; 0: by epochs (not for unit record)",
     "training.epochs": "passes over the client's data a round, where steps is 0",
     "training.batch_size": "examples in a batch; unit record: the expected number",
@@ -84,9 +85,10 @@ MEANINGS = {
     "output.resume": "continue the run folder of that name; use --resume",
     "output.tensorboard": "write TensorBoard's files as well",
     "output.origins": "where each value came from; written by murmura",
+    "output.bundle_signature": "the server's signature of the app bundle; written by murmura",
 }
 _ONE_LINE_EACH = 140
-_SET_BY_US = ("output.resume", "output.origins")
+_SET_BY_US = ("output.resume", "output.origins", "output.bundle_signature")
 
 
 def print_keys(console: Console) -> None:

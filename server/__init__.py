@@ -5,6 +5,7 @@ coordinator  a run from its first check to its report
 preparation  task and model, checked before anything is written
 federation   the state of a run, and one round of it
 roster       who takes part, by stable names
+enrolment    asks for these names, at the start and between rounds
 cohort       who is asked in a round
 exchange     messages out, replies in, until a deadline
 sizes        how many bytes an honest reply has at most
@@ -25,4 +26,16 @@ recording    metrics, TensorBoard, log
 progress     what a run tells while it goes
 environment  what it ran on
 report       report.json and its forms, model metadata, summary; verification
+
+A server that serves (docs/deployment.md), none of which an app imports:
+
+settings, home, founding          server.toml; files, private and whole; a new server
+authority, app_key                certificates; the signing key
+invitations, sites, enrolment     tokens; who is in; how a token becomes a site
+refusals, limits, peers           codes; what one peer may take; who is at the other end
+listener, public_api, fleet_gate  the public port: TLS, paths, what may go to Flower
+local_api, local_owner            the port on loopback, and whose connections it takes
+superlink, sealed_objects         Flower's SuperLink, and nothing on disk in clear
+serving, service, children        the process that serves; what keeps it alive
+local_client                      what a command asks of the service
 """

@@ -64,8 +64,13 @@ class _Arriving:
 
     def __init__(self, message: ProtoMessage, tree: ObjectTree) -> None:
         self.message = message
+        self._parts = list({part.object_id: None for part in iterate_object_tree(tree)})
+        self.drop()
+
+    def drop(self) -> None:
+        """Nothing of it has come."""
         self.contents: dict[str, bytes] = {}
-        self.missing = list({part.object_id: None for part in iterate_object_tree(tree)})
+        self.missing = list(self._parts)
         self.size = 0
 
 
@@ -112,13 +117,17 @@ class BoundedGrid(Grid):
         """What has come of the replies to `message_ids`, each whole and bounded, or an error.
 
         A reply whose objects are not all there yet is asked again at the next call: whoever
-        announces a reply and never sends it holds nobody up.
+        announces a reply and never sends it holds nobody up. What has come of it is dropped when
+        somebody asks for other replies meanwhile.
         """
         wanted = list(message_ids)
-        self._arriving = {name: self._arriving[name] for name in wanted if name in self._arriving}
+        for name in self._arriving.keys() - set(wanted):
+            self._arriving[name].drop()
         if fresh := [name for name in wanted if name not in self._arriving]:
             self._ask(fresh)
-        for name, reply in list(self._arriving.items()):
+        for name in wanted:
+            if (reply := self._arriving.get(name)) is None:
+                continue
             try:
                 whole = self._pull(reply)
                 content = self._inflated(reply) if whole else None

@@ -9,7 +9,7 @@ from shared.dp.sampling import truncated_poisson_sample
 
 
 def draw_cohort(
-    client_ids: tuple[str, ...],
+    places: tuple[str, ...],
     plan: PrivacyPlan,
     randomness: Randomness,
     *,
@@ -17,22 +17,31 @@ def draw_cohort(
     attempt: int,
     purpose: str = "cohort",
 ) -> tuple[str, ...]:
-    """Each client independently with the public probability; at most `plan.cap`; in order.
+    """Each client independently with the public probability; at most `plan.cap`; names ascending.
 
     With correlated noise each client once in b rounds, in an order that anybody can work out.
 
     May be empty. Who is online, or answered before, changes nothing: availability would make the
-    sampling another one than the one that is accounted.
+    sampling another one than the one that is accounted. So the draw is over the whole population;
+    a place that nobody has taken yet may be drawn, and is as a client that was drawn and lost.
+
+    Args:
+        places: Names of those who have enrolled, by their place in the population.
+        plan: Of the run.
+        randomness: Likewise.
+        round_number: 1-based.
+        attempt: 1-based.
+        purpose: Of the draw.
     """
     if isinstance(plan.mechanism, CorrelatedPrivacy):
-        return _rotated(client_ids, plan, round_number, plan.mechanism.min_separation)
+        return _rotated(places, plan, round_number, plan.mechanism.min_separation)
     # Secrecy: under client-level privacy the draw stays on the server; the amplification that is
     # claimed against other clients rests on it.
     stream = randomness.stream(purpose, round_number, attempt)
     drawn = truncated_poisson_sample(
-        len(client_ids), plan.cohort_sample_rate, plan.cap, stream=stream
+        plan.population, plan.cohort_sample_rate, plan.cap, stream=stream
     )
-    return tuple(client_ids[index] for index in drawn)
+    return tuple(sorted(places[index] for index in drawn if index < len(places)))
 
 
 def _rotated(

@@ -38,18 +38,16 @@ def exchange(
         ProtocolError: the grid accepted none of the messages.
     """
     deadline = time.monotonic() + timeout_s
-    if isinstance(grid, BoundedGrid):
-        grid.most_bytes = most_bytes
-    waiting = _push(grid, messages)
+    waiting = push(grid, messages)
     while waiting:
-        arrived = False
-        for position, reply in _arrived(grid, waiting):
-            arrived = True
-            yield position, _bounded(reply, most_bytes)
+        found_any = False
+        for found in arrived(grid, waiting, most_bytes):
+            found_any = True
+            yield found
         # Checked between passes only: what has arrived is never thrown away.
         if time.monotonic() >= deadline:
             return
-        if waiting and not arrived:
+        if waiting and not found_any:
             time.sleep(min(POLL_INTERVAL_S, max(0.0, deadline - time.monotonic())))
 
 
@@ -68,17 +66,12 @@ def cut(text: object) -> str:
     return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 1] + "…"
 
 
-def _bounded(reply: Message, most_bytes: int) -> Message:
-    if reply.has_error() or (found := size_of(reply.content)) <= most_bytes:
-        return reply
-    reason = f"expected at most {most_bytes} bytes, got {found}"
-    return make_message(
-        reply.metadata, error=Error(code=ErrorCode.MESSAGE_UNAVAILABLE, reason=reason)
-    )
+def push(grid: Grid, messages: Sequence[Message]) -> dict[str, int]:
+    """Id -> position of every message that the grid accepted; Flower gives None for the others.
 
-
-def _push(grid: Grid, messages: Sequence[Message]) -> dict[str, int]:
-    """Id -> position of every message that the grid accepted; Flower gives None for the others."""
+    Raises:
+        ProtocolError: the grid accepted none of the messages.
+    """
     ids: list[str | None] = list(grid.push_messages(list(messages))) if messages else []
     if len(ids) != len(messages):
         # Flower's HTTP grid answers so where the request was too large.
@@ -86,8 +79,16 @@ def _push(grid: Grid, messages: Sequence[Message]) -> dict[str, int]:
     return {name: position for position, name in enumerate(ids) if name}
 
 
-def _arrived(grid: Grid, waiting: dict[str, int]) -> Iterator[tuple[int, Message]]:
-    """One pass over what is waited for; takes out of `waiting` what has come."""
+def arrived(grid: Grid, waiting: dict[str, int], most_bytes: int) -> Iterator[tuple[int, Message]]:
+    """All that has come of what is waited for, with what `waiting` says of it; taken out of it.
+
+    Args:
+        grid: Any Flower grid.
+        waiting: What is waited for, by the ids of `push`.
+        most_bytes: Of an honest reply; a larger one is an error.
+    """
+    if isinstance(grid, BoundedGrid):
+        grid.most_bytes = most_bytes
     names = list(waiting)
     for start in range(0, len(names), _PULLED_AT_ONCE):
         window = names[start : start + _PULLED_AT_ONCE]
@@ -98,4 +99,13 @@ def _arrived(grid: Grid, waiting: dict[str, int]) -> Iterator[tuple[int, Message
                 position = waiting.pop(reply.metadata.reply_to_message_id, None)
                 if position is not None:
                     fresh = True
-                    yield position, reply
+                    yield position, _bounded(reply, most_bytes)
+
+
+def _bounded(reply: Message, most_bytes: int) -> Message:
+    if reply.has_error() or (found := size_of(reply.content)) <= most_bytes:
+        return reply
+    reason = f"expected at most {most_bytes} bytes, got {found}"
+    return make_message(
+        reply.metadata, error=Error(code=ErrorCode.MESSAGE_UNAVAILABLE, reason=reason)
+    )

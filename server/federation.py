@@ -12,6 +12,7 @@ from server.budget import Budget
 from server.checkpoint import Checkpoint, restore, resumable, save
 from server.cohort import draw_cohort
 from server.collection import UpdateCollector
+from server.enrolment import Enrolment
 from server.environment import code_digest
 from server.evaluation import Evaluator, Measurement
 from server.optimizer import ServerOptimizer
@@ -25,7 +26,7 @@ from server.report.results import REPORT, SUMMARY, build_summary, write_results
 from server.report.terminal import summary_lines
 from server.robust.choice import robust_of
 from server.robust.quarantine import Quarantine
-from server.roster import Roster, enrol
+from server.roster import Roster
 from server.run_folder import RunFolder
 from server.secure_sum import SecureSums
 from shared.config import RunConfig
@@ -91,8 +92,12 @@ class Federation:
         self._budget = Budget(plan, folder, repeatable=prepared.randomness.seeded)
         self._restore()
         self._evaluator = Evaluator(prepared.task, config)
-        self._roster: Roster = enrol(grid, config)
+        aggregation = plan.aggregation
+        helpers = () if aggregation is None else aggregation.helper_names
+        self._enrolment = Enrolment(grid, config, helpers)
+        self._roster: Roster = self._enrolment.begin()
         sums = _secure_sums(config, plan, self._roster, grid)
+        self._admit = None if sums is None else sums.join
         self._collector = UpdateCollector(config, plan, self._roster, grid, sums, self._quarantine)
         self._queries = PrivateQueries(
             config,
@@ -134,6 +139,7 @@ class Federation:
     def play_round(self, round_number: int) -> None:
         """Everything of one round; on disk when it returns."""
         started = time.monotonic()
+        self._enrolment.join(self._admit)
         collected = self._collected(round_number)
         self._step(collected.total, round_number, collected.attempt)
         self.rounds_done = round_number
@@ -152,7 +158,7 @@ class Federation:
         self._quarantine.begin_round()
         for attempt in range(first, last + 1):
             drawn = draw_cohort(
-                self._roster.client_ids,
+                self._roster.places,
                 self._plan,
                 self._randomness,
                 round_number=round_number,

@@ -182,7 +182,7 @@ class PrivateQueries:
         if not isinstance(self._plan.mechanism, ClientPrivacy):
             return self._quarantine.admitted(self._roster.client_ids)
         return draw_cohort(
-            self._roster.client_ids,
+            self._roster.places,
             self._plan,
             self._randomness,
             round_number=round_number,

@@ -5,7 +5,7 @@ of one client is ever in this process but under its masks.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from flwr.app import Message
@@ -72,6 +72,7 @@ class SecureSums:
 
     Raises:
         ProtocolError: an announcement that is none.
+        AggregationRefused: too few keys, one twice, or one that is not signed for this run.
     """
 
     def __init__(
@@ -82,16 +83,16 @@ class SecureSums:
         self._grid = grid
         self._run_id = run_id
         self._timeout_s = timeout_s
-        self._identities: dict[str, bytes] = {}
-        self._keys = tuple(self._announced(client) for client in roster.client_ids)
+        announced = [_announced(name, roster.announcements[name]) for name in roster.client_ids]
+        self._keys = tuple(key for key, _ in announced)
+        # Those that the clients brought: only they know the roster, and only they need it.
+        self._identities = {key.client_id: identity for key, identity in announced}
+        self._book = self._checked(self._keys, self._identities)
         self._packed = keys_to_bytes(self._keys)
         self._informed: set[str] = set()
         self._barred: set[str] = set()
         aggregation = plan.aggregation
         self._helpers = () if aggregation is None else aggregation.helper_names
-        # Refused as a client refuses it, before anybody trains in vain. Identities are those that
-        # the clients brought: only they know the roster, and only they need it.
-        self._book = KeyBook.checked(self._keys, self._identities, run_id, plan.digest())
 
     def ask(
         self,
@@ -142,13 +143,24 @@ class SecureSums:
         clients = tuple(sorted(collecting.headers))
         return SecureSum(total=total, clients=clients, survivors=len(clients), encoding=encoding)
 
-    def _announced(self, client: str) -> SignedKey:
-        packed, identity = fields(self._roster.announcements[client], 2)
-        keys = keys_from_bytes(packed)
-        if [key.client_id for key in keys] != [client]:
-            raise ProtocolError(f"expected one key of {client!r} itself, got others")
-        self._identities[client] = identity
-        return keys[0]
+    def join(self, client: str, announcement: bytes) -> None:
+        """Take up the key of a client that joins; everybody is sent all keys once more.
+
+        Raises:
+            ProtocolError: an announcement that is none; nothing has changed.
+            AggregationRefused: as a client would refuse the keys; likewise.
+        """
+        key, identity = _announced(client, announcement)
+        keys, identities = (*self._keys, key), {**self._identities, client: identity}
+        self._book = self._book.grown(self._checked(keys, identities))
+        self._keys, self._identities = keys, identities
+        self._packed = keys_to_bytes(keys)
+        # Guarantee: a client refuses a context of keys that it was not shown.
+        self._informed.clear()
+
+    def _checked(self, keys: Sequence[SignedKey], identities: Mapping[str, bytes]) -> KeyBook:
+        """Refused as a client refuses it, before anybody trains in vain."""
+        return KeyBook.checked(keys, identities, self._run_id, self._plan.digest())
 
     def _instructions(
         self, instruction: Instruction, context: RoundContext, message_type: str
@@ -211,7 +223,13 @@ class SecureSums:
                 try:
                     unmasking.add(_answer(reply, asked[position]))
                 except ProtocolError as error:
-                    _left_out(context, asked[position], cut(error))
+                    _LOGGER.warning(
+                        "%s, round %d: %s does not help to unmask: %s",
+                        context.kind,
+                        context.round_number,
+                        asked[position],
+                        cut(error),
+                    )
                 try:
                     if unmasking.complete:
                         return unmasking.finish()
@@ -238,6 +256,15 @@ class SecureSums:
             message_type=UNMASK,
             group_id=str(context.round_number),
         )
+
+
+def _announced(client: str, announcement: bytes) -> tuple[SignedKey, bytes]:
+    """The key that `client` made for the run, and its identity."""
+    packed, identity = fields(announcement, 2)
+    keys = keys_from_bytes(packed)
+    if [key.client_id for key in keys] != [client]:
+        raise ProtocolError(f"expected one key of {client!r} itself, got others")
+    return keys[0], identity
 
 
 def _answer(reply: Message, member: str) -> UnmaskAnswer:

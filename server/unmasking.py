@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from server.seeds import Rebuilding
-from shared.errors import AggregationRefused, ProtocolError, TooFewSurvivors
+from shared.errors import AggregationRefused, MessageError, ProtocolError, TooFewSurvivors
 from shared.secagg.exchange import (
     MaskedUpdate,
     RoundContext,
@@ -26,7 +26,7 @@ from shared.secagg.graph import RoundGraph, round_graph
 from shared.secagg.keys import SEAL_BYTES, check_signature, mask_key
 from shared.secagg.parameters import AggregationParameters
 from shared.secagg.prg import add_masks
-from shared.secagg.ring import Integers, Words, from_ring, packed_bytes, unpack, word
+from shared.secagg.ring import Integers, Words, from_ring, unpack, word
 from shared.secagg.shamir import is_shares
 from shared.secagg.transcript import KEY_BYTES
 
@@ -166,8 +166,11 @@ class Unmasking:
 
     def _holds_masks(self, answer: UnmaskAnswer) -> bool:
         collected = self.collected
-        length = packed_bytes(len(collected.total), collected.context.bits)
-        return not (answer.unopened or answer.own or answer.pairs) and len(answer.masks) == length
+        try:
+            unpack(answer.masks, len(collected.total), collected.context.bits)
+        except MessageError:
+            return False
+        return not (answer.unopened or answer.own or answer.pairs)
 
     def _holds_shares(self, answer: UnmaskAnswer) -> bool:
         told = self.undone.keys() - set(answer.unopened)

@@ -6,6 +6,7 @@ has one default, here; pyproject's `[tool.flwr.app.config]` repeats them for `fl
 compares the two. Unknown keys are refused; nothing is converted but int -> float.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
@@ -65,6 +66,19 @@ class RunConfig:
                 "privacy.unit = 'record' needs training.steps > 0: the number of noisy steps is "
                 "public and must not depend on how many records a site holds"
             )
+        if self.cohort.present_at_start < 1.0 and self.privacy.correlation != "none":
+            # Guarantee: with one client more in it the rotation would ask others too soon again.
+            raise ConfigurationError(
+                "privacy.correlation asks clients in a rotation of all, and needs "
+                f"cohort.present_at_start = 1, got {self.cohort.present_at_start!r}"
+            )
+
+    @property
+    def clients_at_start(self) -> int:
+        """How many clients must have enrolled for the run to begin."""
+        exact = self.cohort.present_at_start * self.population.size
+        # What is above a whole number by rounding alone asks for no client more.
+        return max(1, math.ceil(exact - 1e-9))
 
     @property
     def seeded(self) -> bool:

@@ -57,12 +57,15 @@ class CohortConfig:
         minimum_survivors: Fraction of those asked that must answer, else the round is void.
         attempts: At a round; one that is void is tried again with fresh randomness, and charged
             again. After the last the run stops.
+        present_at_start: Share of the population that must have enrolled for a run to begin; the
+            others may join between rounds.
     """
 
     sample_rate: float = field(default=1.0, metadata=fraction())
     timeout_s: float = field(default=600.0, metadata=positive())
     minimum_survivors: float = field(default=0.5, metadata=within(0.0, 1.0))
     attempts: int = field(default=1, metadata=positive())
+    present_at_start: float = field(default=1.0, metadata=fraction())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,6 +287,8 @@ class OutputConfig:
     """Where results go. `run_id`: "" makes one; `resume`: continue the run folder of that id.
 
     `origins` is a JSON object key -> where its value came from, written by the command line.
+    `bundle_signature` is the server's app key's, of the app bundle that a deployed run uses; a
+    site's guard asks for it (shared/app_signatures.py).
     """
 
     dir: str = "runs"
@@ -291,3 +296,4 @@ class OutputConfig:
     resume: bool = False
     tensorboard: bool = True
     origins: str = "{}"
+    bundle_signature: str = ""

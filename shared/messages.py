@@ -20,8 +20,8 @@ from typing import ClassVar
 import numpy as np
 from flwr.app import RecordDict
 
-from shared.parameters import FlatVector
 from shared.secagg.transcript import digest
+from shared.vectors import FlatVector
 from shared.wire import (
     Scalar,
     decode_bytes,

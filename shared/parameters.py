@@ -6,12 +6,12 @@ buffer such as a running mean is a statistic of private data that no noise prote
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from shared.errors import MessageError
+from shared.vectors import FlatVector
 
-FlatVector = NDArray[np.float32]  # (d,)
+__all__ = ["FlatVector", "dimension", "flatten", "load", "trainable"]
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from flwr.app import RecordDict
 
-from shared.parameters import FlatVector
 from shared.secagg.transcript import digest
+from shared.vectors import FlatVector
 from shared.wire import decode_bytes, decode_header, decode_vector, encode, text, whole
 
 MESSAGE_TYPES = {"evaluate": "evaluate", "statistics": "query.statistics"}

@@ -7,14 +7,15 @@ looked up by name in `shared.tasks`.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from shared.errors import DataError
-from shared.partition import PartitionSpec
+from shared.task_settings import Site, TaskSettings
+
+__all__ = ["Examples", "PooledTask", "Site", "Task", "TaskFactory", "TaskSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,37 +61,6 @@ class Examples:
         for start in range(0, len(self), size):
             rows = slice(start, start + size)
             yield Examples(tuple(tensor[rows] for tensor in self.inputs), self.targets[rows])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskSettings:
-    """What the run's configuration says of model and data; the same on every node.
-
-    Attributes:
-        model: Name of the model; "" for the task's default.
-        data_dir: Where this node's data lie; None: where the task finds them by itself.
-        data_name: Name of a data set on a hub, for tasks that load one.
-        data_column: Column of the natural partition, for tasks whose data have columns.
-    """
-
-    model: str = ""
-    data_dir: Path | None = None
-    data_name: str = ""
-    data_column: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """Whose data are asked for.
-
-    Attributes:
-        index: 0-based number of the site in a demonstration.
-        partition: How a demonstration shares one data set out; None: this node owns all the
-            data under `TaskSettings.data_dir`.
-    """
-
-    index: int
-    partition: PartitionSpec | None
 
 
 class Task(Protocol):

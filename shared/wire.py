@@ -14,10 +14,10 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from shared.errors import MessageError
-from shared.parameters import FlatVector
+from shared.vectors import FlatVector
 
 PROTOCOL_VERSION = 4
-_HEADER = "murmura"
+HEADER = "murmura"
 _VECTORS = "murmura.vectors"
 _VERSION = "protocol_version"
 _LONGEST_TEXT = 1 << 16
@@ -42,7 +42,7 @@ def encode(
 ) -> RecordDict:
     """The record of a message; `contents` are bytes, which travel as vectors of bytes."""
     contents = contents or {}
-    record = RecordDict({_HEADER: ConfigRecord({_VERSION: PROTOCOL_VERSION, **header})})
+    record = RecordDict({HEADER: ConfigRecord({_VERSION: PROTOCOL_VERSION, **header})})
     if vectors or contents:
         arrays = {name: Array(np.ascontiguousarray(v)) for name, v in vectors.items()}
         for name, content in contents.items():
@@ -59,14 +59,14 @@ def decode_header(
     Raises:
         MessageError: another version, a field missing, or one that is not declared.
     """
-    header = record.config_records.get(_HEADER)
+    header = record.config_records.get(HEADER)
     if header is None:
-        raise MessageError(f"expected a record {_HEADER!r}, got {_names(record)}")
+        raise MessageError(f"expected a record {HEADER!r}, got {_names(record)}")
     version = header.get(_VERSION)
     if type(version) is not int or version != PROTOCOL_VERSION:
         raise MessageError(f"expected protocol version {PROTOCOL_VERSION}, got {_brief(version)}")
     _exactly("fields", set(header) - {_VERSION}, names)
-    _exactly("records", set(record), [_HEADER, *([_VECTORS] if vectors else [])])
+    _exactly("records", set(record), [HEADER, *([_VECTORS] if vectors else [])])
     if vectors:
         _exactly("vectors", set(record.array_records.get(_VECTORS, ())), vectors)
     return header

@@ -26,6 +26,7 @@ def simulate(
     *,
     faults: Faults | None = None,
     clients: ClientCallable = client_app,
+    arrivals: Mapping[int, int] | None = None,
 ) -> Path:
     """Run one federation to its end, and return its run folder.
 
@@ -33,6 +34,8 @@ def simulate(
         raw_config: Flat, dotted run config; keys left out have their defaults.
         faults: Who fails to answer, and how; None: nobody.
         clients: What all clients run; `simulations.attacks` has some that are not honest.
+        arrivals: Round at whose start a client is first online, by its number; None: all are
+            there from the beginning.
 
     Raises:
         FederationError: as the server or the configuration raises it.
@@ -41,7 +44,9 @@ def simulate(
     flat["output.run_id"] = flat["output.run_id"] or new_run_id(str(flat["task"]))
     population = int(flat["population.size"])
     folder = Path(str(flat["output.dir"])) / str(flat["output.run_id"])
-    grid = InProcessGrid(clients, population, flat, faults=faults, ledgers=folder / _LEDGERS)
+    grid = InProcessGrid(
+        clients, population, flat, faults=faults, ledgers=folder / _LEDGERS, arrivals=arrivals
+    )
     context = Context(
         run_id=grid.run.run_id,
         node_id=SUPERLINK_NODE_ID,

@@ -41,6 +41,8 @@ class InProcessGrid(Grid):
         run_config: Flat run config that every client receives.
         faults: Who fails to answer, and how; None: nobody.
         ledgers: Where the clients' privacy ledgers are kept; None: they keep none.
+        arrivals: Round at whose start a client is first online, by its number; the others are
+            there from the beginning. Rounds are told by the messages that were sent.
     """
 
     simulated = True
@@ -53,12 +55,15 @@ class InProcessGrid(Grid):
         *,
         faults: Faults | None = None,
         ledgers: Path | None = None,
+        arrivals: Mapping[int, int] | None = None,
     ) -> None:
         self._client_app = client_app
         self._population = population
         self._run_config = dict(run_config)
         self._faults = faults
         self._ledgers = ledgers
+        self._arrivals = dict(arrivals or {})
+        self._latest_round = 0
         self._contexts: dict[int, Context] = {}
         self._pending: dict[str, Message] = {}
         self._numbers = itertools.count(1)
@@ -89,8 +94,13 @@ class InProcessGrid(Grid):
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> Iterable[int]:
-        """Ids of all nodes; all of them are always online."""
-        return range(_FIRST_NODE_ID, _FIRST_NODE_ID + self._population)
+        """Ids of all nodes that have arrived; none ever leaves."""
+        coming = self._latest_round + 1
+        return [
+            _FIRST_NODE_ID + index
+            for index in range(self._population)
+            if self._arrivals.get(index, 0) <= coming
+        ]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Accept messages; nothing runs yet. Returns their ids in order."""
@@ -99,6 +109,7 @@ class InProcessGrid(Grid):
             message_id = f"message-{next(self._numbers)}"
             message.metadata.__dict__["_message_id"] = message_id
             self._pending[message_id] = message
+            self._latest_round = max(self._latest_round, _round_of(message))
             ids.append(message_id)
         return ids
 
@@ -121,7 +132,7 @@ class InProcessGrid(Grid):
 
     def _answer(self, message: Message) -> Message | None:
         metadata = message.metadata
-        index = metadata.dst_node_id - _FIRST_NODE_ID
+        index = self._index(metadata.dst_node_id)
         fault = self._fault(index, message)
         if fault is Fault.SILENT:
             return None
@@ -133,6 +144,10 @@ class InProcessGrid(Grid):
             reply = self._run_client(index, message)
         reply.metadata.__dict__["_message_id"] = f"reply-to-{metadata.message_id}"
         return reply
+
+    def _index(self, node_id: int) -> int:
+        """Number of the client at a node; any other number for none."""
+        return node_id - _FIRST_NODE_ID
 
     def _fault(self, index: int, message: Message) -> Fault | None:
         if not 0 <= index < self._population:
@@ -168,6 +183,11 @@ class InProcessGrid(Grid):
                 run_config=dict(self._run_config),
             )
         return self._contexts[index]
+
+
+def _round_of(message: Message) -> int:
+    group = message.metadata.group_id
+    return int(group) if group.isdecimal() else 0
 
 
 def _isolated(message: Message) -> Message:

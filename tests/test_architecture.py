@@ -189,9 +189,15 @@ def files_of(module: str) -> Iterator[Path]:
 
 
 def test_the_walk_through_our_own_modules_finds_a_framework_two_steps_away() -> None:
-    """client/app.py imports flwr; client/session.py reaches torch through the trainer."""
-    assert "torch" in frameworks_reached_from([ROOT / "client" / "session.py"])
-    assert "opacus" not in top_level(imported_modules((ROOT / "client" / "session.py").read_text()))
+    """client/app.py imports flwr; client/in_process.py reaches opacus through the trainer."""
+    path = ROOT / "client" / "in_process.py"
+    assert "opacus" in frameworks_reached_from([path])
+    assert "opacus" not in top_level(imported_modules(path.read_text()))
+
+
+def test_what_checks_charges_and_masks_loads_no_framework_that_trains() -> None:
+    """A site's guard is a small process; torch is in its worker."""
+    assert frameworks_reached_from([ROOT / "client" / "session.py"]) == {"flwr"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def aggregation_of(config: RunConfig) -> AggregationPlan | None:
 
     Raises:
         ConfigurationError: noise cannot be shared in such a training, or the population is too
-            small for the fractions.
+            small for the fractions, or what of it must be there at the start.
     """
     if not is_secure(config):
         return None
@@ -25,6 +25,14 @@ def aggregation_of(config: RunConfig) -> AggregationPlan | None:
     helpers = len(wanted.helpers.split(",")) if wanted.helpers else 0
     fractions = (wanted.corrupt_fraction, wanted.dropped_fraction)
     parameters_for(population, population, *fractions, helpers)
+    present = config.clients_at_start
+    try:
+        parameters_for(present, population, *fractions, helpers)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"cohort.present_at_start = {config.cohort.present_at_start!r} lets a run begin with "
+            f"{present} of {population} clients, of whom no sum can be formed: {error}"
+        ) from error
     _check_supported(config)
     signal, own = _bounds(config)
     return AggregationPlan(

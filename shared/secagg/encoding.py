@@ -126,7 +126,7 @@ class Encoding:
 
         Args:
             vector: Shape (d,); cut to `reach`; what is not finite becomes zero.
-            context: Digest of the attempt's context.
+            context: Digest of the instruction, which no two attempts share.
             rounding: Of this vector alone.
             noise: Likewise.
         """

@@ -86,28 +86,7 @@ class KeyBook:
             AggregationRefused: too few, one twice, one that is not enrolled, or not signed by it
                 for this run and plan.
         """
-        if len(announced) < SMALLEST:
-            raise AggregationRefused(
-                Refusal.TOO_FEW_KEYS, f"expected at least {SMALLEST} keys, got {len(announced)}"
-            )
-        keys: dict[str, bytes] = {}
-        seen: set[bytes] = set()
-        for entry in announced:
-            if entry.client_id in keys or entry.public_key in seen:
-                raise AggregationRefused(
-                    Refusal.DUPLICATE_KEY,
-                    f"expected one key a client, got {entry.client_id!r} twice",
-                )
-            if entry.client_id not in enrolled:
-                raise AggregationRefused(
-                    Refusal.NOT_ENROLLED,
-                    f"expected a client of the roster, got {entry.client_id!r}",
-                )
-            signed = _announcement(run_id, plan, entry.client_id, entry.public_key)
-            check_signature(enrolled[entry.client_id], entry.signature, signed)
-            keys[entry.client_id] = entry.public_key
-            seen.add(entry.public_key)
-        return cls(run_id, plan, keys)
+        return _checked(tuple(announced), tuple(enrolled.items()), run_id, plan)
 
     def grown(self, later: "KeyBook") -> "KeyBook":
         """`later`, if it holds all of this book unchanged.
@@ -127,6 +106,39 @@ class KeyBook:
         """R of the protocol, 32 bytes: equal for equal books alone."""
         entries = [(client, self.keys[client]) for client in sorted(self.keys)]
         return digest("roster", self.run_id, self.plan, entries)
+
+
+@lru_cache(maxsize=4)
+def _checked(
+    announced: tuple[SignedKey, ...],
+    enrolled: tuple[tuple[str, bytes], ...],
+    run_id: str,
+    plan: str,
+) -> KeyBook:
+    """Kept, since the many clients of a simulation check the same keys against the same roster."""
+    identities = dict(enrolled)
+    if len(announced) < SMALLEST:
+        raise AggregationRefused(
+            Refusal.TOO_FEW_KEYS, f"expected at least {SMALLEST} keys, got {len(announced)}"
+        )
+    keys: dict[str, bytes] = {}
+    seen: set[bytes] = set()
+    for entry in announced:
+        if entry.client_id in keys or entry.public_key in seen:
+            raise AggregationRefused(
+                Refusal.DUPLICATE_KEY,
+                f"expected one key a client, got {entry.client_id!r} twice",
+            )
+        if entry.client_id not in identities:
+            raise AggregationRefused(
+                Refusal.NOT_ENROLLED,
+                f"expected a client of the roster, got {entry.client_id!r}",
+            )
+        signed = _announcement(run_id, plan, entry.client_id, entry.public_key)
+        check_signature(identities[entry.client_id], entry.signature, signed)
+        keys[entry.client_id] = entry.public_key
+        seen.add(entry.public_key)
+    return KeyBook(run_id, plan, keys)
 
 
 def check_signature(public_key: bytes, signature: bytes, content: bytes) -> None:

@@ -22,6 +22,7 @@ class Refusal(StrEnum):
     NOT_IN_COHORT = "not_in_cohort"
     NOT_IN_COMMITTEE = "not_in_committee"
     CONTEXT_CHANGED = "context_changed"
+    ANSWERED_BEFORE = "answered_before"
     TOO_FEW_SURVIVORS = "too_few_survivors"
     SURVIVOR_TWICE = "survivor_twice"
     SURVIVOR_NOT_IN_COHORT = "survivor_not_in_cohort"

@@ -61,7 +61,9 @@ def completed(values: bytes, given: Sequence[bytes], holders: int) -> list[bytes
         ConfigurationError: a number that is not in the field, or more given than holders.
     """
     rows = [values, *given]
-    if not all(is_shares(row, len(values) // _BYTES) for row in rows):
+    if {len(row) for row in rows} != {len(values)} or not is_shares(
+        b"".join(rows), len(rows) * len(values) // _BYTES
+    ):
         raise ConfigurationError("expected secrets and shares of 32 bytes in the field")
     if len(rows) > holders:
         raise ConfigurationError(

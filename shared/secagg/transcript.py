@@ -37,16 +37,17 @@ def derive(secret: bytes, purpose: str, *parts: Part) -> bytes:
 
 
 def _encoded(part: Part) -> bytes:
-    if isinstance(part, bool):
-        raise TypeError("expected a whole number, got a truth value")
-    if isinstance(part, str):
-        kind, content = b"s", part.encode()
-    elif isinstance(part, int):
-        kind, content = b"i", str(part).encode()
-    elif isinstance(part, bytes):
+    # The frequent ones first: tens of thousands are encoded in a round.
+    if isinstance(part, bytes):
         kind, content = b"b", part
-    elif isinstance(part, tuple | list):
-        kind, content = b"l", canonical(*part)
+    elif isinstance(part, str):
+        kind, content = b"s", part.encode()
+    elif isinstance(part, bool):
+        raise TypeError("expected a whole number, got a truth value")
+    elif isinstance(part, int):
+        kind, content = b"i", b"%d" % part
+    elif isinstance(part, tuple) or isinstance(part, list):  # noqa: SIM101 - twice as fast
+        kind, content = b"l", b"".join(map(_encoded, part))
     else:
         raise TypeError(f"expected text, a whole number or bytes, got {type(part).__name__}")
     return kind + len(content).to_bytes(8, "little") + content

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from flwr.app import RecordDict
 
+from client.in_process import InProcess
 from client.session import Session
 from client.site import Node, ThisSite
 from client.update import outgoing
@@ -56,8 +57,8 @@ class _Replay:
     record: RecordDict | None
 
 
-class _Session(Session):
-    """The session of a site that holds what it is given."""
+class _Given(InProcess):
+    """Computes on what it is given."""
 
     def __init__(self, config: RunConfig, examples: Examples) -> None:
         self._given = examples
@@ -133,7 +134,7 @@ def _replayed(config: RunConfig, parameters: FlatVector, examples: Examples) -> 
         parameters=parameters,
     )
     with watched_by(recording):
-        reply = _Session(config, examples).train(_NODE, instruction)
+        reply = Session(config, _Given(config, examples)).train(_NODE, instruction)
     return _Replay(recording.calls, reply.update.astype(np.float64), reply.to_record())
 
 

@@ -14,7 +14,14 @@ from client.ledger import Ledger
 from client.ledger_state import LedgerState, Participation
 from shared.dp.accounting import epsilon_of
 from shared.dp.mechanisms import Adjacency
-from shared.errors import BudgetExhausted, ConfigurationError, PrivacyError, StateError
+from shared.errors import (
+    AggregationRefused,
+    BudgetExhausted,
+    ConfigurationError,
+    PrivacyError,
+    StateError,
+)
+from shared.secagg.refusal import Refusal
 from tests.client.site_ledger import ONE, created, grant, opened, release
 
 
@@ -51,6 +58,18 @@ def test_it_outlives_the_process_and_the_run(tmp_path: Path) -> None:
     assert again.spent("all") > ledger.spent("all")
 
 
+def test_a_request_to_unmask_is_answered_once_whatever_dies(tmp_path: Path) -> None:
+    """Noted on disk at no cost, for each attempt's context."""
+    ledger = created(tmp_path)
+    ledger.unmask("ab" * 32)
+    for later in (ledger, opened(tmp_path)):
+        with pytest.raises(AggregationRefused) as caught:
+            later.unmask("ab" * 32)
+        assert caught.value.reason == Refusal.ANSWERED_BEFORE
+    opened(tmp_path).unmask("cd" * 32)
+    assert opened(tmp_path).spent("all") == 0.0
+
+
 def test_a_refusal_says_nothing_of_the_data_or_the_spending(tmp_path: Path) -> None:
     """The same words, whatever was spent."""
     ledger = created(tmp_path, epsilon=1.0)
@@ -72,6 +91,21 @@ def test_a_release_is_charged_once_and_not_repeated(tmp_path: Path) -> None:
     assert ledger.spent("all") == before
     ledger.reserve(release(1, attempt=2))
     assert ledger.spent("all") > before
+
+
+def test_what_never_left_may_be_computed_again_for_the_same_charge(tmp_path: Path) -> None:
+    """By whoever commits before sending; once committed, another answer is refused as ever."""
+    ledger = created(tmp_path)
+    ledger.reserve(release(1), unanswered=True)
+    before = ledger.spent("all")
+    again = opened(tmp_path).reserve(release(1), unanswered=True)
+    assert not again.charged
+    assert opened(tmp_path).spent("all") == before
+    ledger.commit(again, "00" * 32)
+    with pytest.raises(PrivacyError, match="asked for before"):
+        ledger.reserve(release(1), unanswered=True)
+    with pytest.raises(PrivacyError, match="committed before"):
+        ledger.commit(again, "11" * 32)
 
 
 @pytest.mark.parametrize(

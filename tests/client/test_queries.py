@@ -8,15 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from client.queries import (
-    answer,
-    evaluation_part,
-    evaluation_rows,
-    statistics_answer,
-    training_part,
-)
-from client.session import Session
+from client.queries import evaluation_part, evaluation_rows, statistics_answer, training_part
 from client.site import Node
+from client.update import answer
 from shared.config import RunConfig, Scalar
 from shared.config_sections import EvaluationConfig
 from shared.dp.plan import PrivacyPlan
@@ -24,6 +18,7 @@ from shared.dp.randomness import SeededRandomness
 from shared.errors import PrivacyError
 from shared.query_messages import QueryInstruction
 from shared.task import Examples
+from tests.client.test_session import fresh
 from tests.client.toy import Toy, examples, start
 
 STREAM = SeededRandomness(2).stream
@@ -155,10 +150,10 @@ NODE = Node({"partition-id": 0, "num-partitions": 3, "allow-seeded-runs": True})
 def test_a_session_answers_what_the_plan_holds() -> None:
     """A bounded vector of the planned width."""
     config = private({})
-    reply = Session(config).query(NODE, asked(config, "statistics", 1))
+    reply = fresh(config).query(NODE, asked(config, "statistics", 1))
     assert reply.sums.shape == (3,)
     assert np.isfinite(reply.sums).all()
-    again = Session(config).query(NODE, asked(config, "statistics", 1))
+    again = fresh(config).query(NODE, asked(config, "statistics", 1))
     assert reply.sums.tobytes() == again.sums.tobytes()
 
 
@@ -167,14 +162,14 @@ def test_a_question_that_the_plan_does_not_hold_is_refused(kind: str, round_numb
     """Not charged, so not answered: another kind, or a round between two."""
     config = private({})
     with pytest.raises(PrivacyError, match="question of the plan"):
-        Session(config).query(NODE, asked(config, kind, round_number))
+        fresh(config).query(NODE, asked(config, kind, round_number))
 
 
 def test_a_question_of_another_plan_is_refused() -> None:
     """Its noise would be another one than this node adds."""
     config, other = private({}), private({"evaluation.noise_multiplier": 9.0})
     with pytest.raises(PrivacyError, match="for the plan"):
-        Session(config).query(NODE, asked(other, "evaluate", 2))
+        fresh(config).query(NODE, asked(other, "evaluate", 2))
 
 
 def test_noise_differs_between_questions_rounds_and_attempts() -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from client.session import Session, session
+from client.in_process import InProcess, session
+from client.session import Session
 from client.site import Node
 from shared.config import RunConfig, Scalar
 from shared.dp.plan import PrivacyPlan
@@ -50,6 +51,11 @@ def instruction(plan: PrivacyPlan | None = None) -> TrainInstruction:
     )
 
 
+def fresh(config: RunConfig) -> Session:
+    """A session that served nobody yet."""
+    return Session(config, InProcess(config))
+
+
 def test_a_client_tells_its_name() -> None:
     """And nothing else."""
     assert session(RAW).enrol(node(1)).client_id == "site-000001"
@@ -67,11 +73,11 @@ def test_the_reply_answers_its_instruction() -> None:
 
 def test_in_one_process_or_in_many_an_update_is_the_same() -> None:
     """Sessions that served others first, or nobody: same bytes; other clients: other updates."""
-    served = Session(RunConfig.from_run_config(RAW))
+    served = fresh(RunConfig.from_run_config(RAW))
     others = [served.train(node(index), instruction()).update for index in (0, 2)]
     update = served.train(node(1), instruction()).update
-    fresh = Session(RunConfig.from_run_config(RAW)).train(node(1), instruction()).update
-    assert update.tobytes() == fresh.tobytes()
+    again = fresh(RunConfig.from_run_config(RAW)).train(node(1), instruction()).update
+    assert update.tobytes() == again.tobytes()
     assert not any(np.array_equal(update, other) for other in others)
 
 
@@ -82,9 +88,9 @@ def test_an_instruction_for_another_plan_is_refused_before_data_are_read(
     key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The plan must be that of the node's own run configuration, whatever the digest says."""
-    monkeypatch.setattr("client.session.load_task", None)
+    monkeypatch.setattr("client.in_process.load_task", None)
     config = RunConfig.from_run_config(RAW | {key: 2 if key == "rounds" else 1e-6})
-    own = Session(RunConfig.from_run_config(RAW))
+    own = fresh(RunConfig.from_run_config(RAW))
     other = instruction(PrivacyPlan.from_config(config))
     with pytest.raises(PrivacyError, match="expected an instruction for the plan"):
         own.train(node(0), other)
@@ -98,7 +104,7 @@ def test_an_instruction_for_another_plan_is_refused_before_data_are_read(
 
 def test_a_seeded_run_is_refused_before_data_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """At enrolment and at training."""
-    monkeypatch.setattr("client.session.load_task", None)
+    monkeypatch.setattr("client.in_process.load_task", None)
     strict = Node({"partition-id": 0, "num-partitions": 3})
     with pytest.raises(PrivacyError):
         session(RAW).enrol(strict)
@@ -116,7 +122,7 @@ def test_one_process_reads_a_sites_data_once(monkeypatch: pytest.MonkeyPatch) ->
         return original(self, site)
 
     monkeypatch.setattr(Digits, "site_data", counted)
-    own = Session(RunConfig.from_run_config(RAW))
+    own = fresh(RunConfig.from_run_config(RAW))
     for index in (0, 1, 0, 1, 2):
         own.train(node(index), instruction())
     assert read == [0, 1, 2]
@@ -151,10 +157,10 @@ def test_a_client_refuses_a_participation_that_the_accounting_does_not_cover(
     asked = instruction(PrivacyPlan.from_config(config))
     here = node(0, virtual_ledgers=str(tmp_path))
     first = replace(asked, attempt=1)
-    assert Session(config).train(here, first).round_number == 1
+    assert fresh(config).train(here, first).round_number == 1
     with pytest.raises(PrivacyError, match="2 apart"):
-        Session(config).train(here, replace(first, round_number=2))
-    assert Session(config).train(here, replace(first, round_number=3)).round_number == 3
+        fresh(config).train(here, replace(first, round_number=2))
+    assert fresh(config).train(here, replace(first, round_number=3)).round_number == 3
 
 
 def test_a_round_beyond_the_plan_is_refused() -> None:

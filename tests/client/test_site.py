@@ -26,6 +26,14 @@ def test_a_demonstration_node_has_its_part_of_the_pool() -> None:
     assert site.settings(settings) is settings
 
 
+def test_a_demonstration_node_may_keep_a_ledger_and_a_key_of_its_own() -> None:
+    """As a real site does; only its data are a part of a pool."""
+    kept = {"ledger": "/srv/ledger", "identity": "/srv/key", "roster": "/srv/all", "server": "s"}
+    site = this_site(PART | kept, CONFIG)
+    assert (site.ledger, site.identity) == (Path("/srv/ledger"), Path("/srv/key"))
+    assert (site.roster, site.server, site.data_dir) == (Path("/srv/all"), "s", None)
+
+
 def test_a_real_site_has_a_name_and_a_folder_of_its_own() -> None:
     """All data of the folder are its own; the folder replaces the run's."""
     site = this_site(OWN, CONFIG)

@@ -8,16 +8,42 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from ssl import create_default_context
 from typing import Any
 
 import httpx
 
+from tests.integration.certificates import CERTIFICATE, CERTIFICATE_KEY, certify
+
 BIN = Path(sys.executable).parent
+Value = str | int | float | bool
 BUNDLED = ("server", "client", "shared", "pyproject.toml", "README.md", "LICENSE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuperNode:
+    """A node as its owner starts it.
+
+    Attributes:
+        config: As flower-supernode takes it.
+        key: File of the node's key; one SuperNode with a key makes the SuperLink ask all for one,
+            over TLS. A node that is started again with its key is the same node.
+        environment: Variables of its own.
+    """
+
+    config: str
+    key: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def demonstration(count: int) -> list[SuperNode]:
+    """Nodes that share one data set."""
+    shared = f"num-partitions={count} allow-seeded-runs=true"
+    return [SuperNode(config=f"partition-id={index} {shared}") for index in range(count)]
 
 
 @dataclass(frozen=True)
@@ -27,23 +53,95 @@ class Deployment:
     app: Path
     environment: Mapping[str, str]
     logs: Path
+    supernodes: Sequence[SuperNode]
+    ports: Sequence[int]
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
-    def run(self, overrides: Mapping[str, str | int | float | bool], timeout_s: float) -> str:
+    @property
+    def secured(self) -> bool:
+        """Whether nodes prove who they are, over TLS."""
+        return any(node.key is not None for node in self.supernodes)
+
+    def run(self, overrides: Mapping[str, Value], timeout_s: float) -> str:
         """Submit the app as `flwr run` does, wait for its end, and return its final status."""
+        return self.outcome(self.submit(overrides), timeout_s)
+
+    def submit(self, overrides: Mapping[str, Value]) -> str:
+        """Submit the app as `flwr run` does; returns Flower's number of the run."""
         config = " ".join(f"{key}={_toml(value)}" for key, value in overrides.items())
-        started = self._flwr("run", str(self.app), "test", "--run-config", config)
-        run_id = str(started["run-id"])
+        return str(self._flwr("run", str(self.app), "test", "--run-config", config)["run-id"])
+
+    def outcome(self, run_id: str, timeout_s: float) -> str:
+        """The final status of a run, or that there is none yet."""
         deadline = time.monotonic() + timeout_s
         status = "unknown"
         while time.monotonic() < deadline:
             status = str(self._flwr("ls", "test", "--run-id", run_id)["runs"][0]["status"])
             if status.startswith("finished"):
                 return status
-            time.sleep(0.5)
+            time.sleep(3.0)  # asking costs about as much as answering a round
         return f"timed out: {status}"
 
-    def _flwr(self, verb: str, *arguments: str) -> dict[str, Any]:
-        command = [str(BIN / "flwr"), verb, *arguments, "--format", "json"]
+    def log(self, name: str) -> str:
+        """What a process has told so far: superlink, supernode0, supernode1, .."""
+        return (self.logs / f"{name}.log").read_text()
+
+    def start_superlink(self) -> None:
+        """Start it, wait for it, and make it know the nodes' keys."""
+        self._start("superlink", self.environment, _superlink(self.ports[0], self._certified()))
+        _wait_for(self.ports[0], self.logs / CERTIFICATE if self.secured else None)
+        for node in self.supernodes:
+            if node.key is not None:
+                self._flwr("supernode", "register", f"{node.key}.pub", "test")
+
+    def start(self, name: str) -> None:
+        """Start a SuperNode, for the first time or again, whatever is left of it."""
+        if name in self.processes:
+            self.kill(name)
+        index = int(name.removeprefix("supernode"))
+        node = self.supernodes[index]
+        command = [
+            "flower-supernode", "--superlink", f"127.0.0.1:{self.ports[0]}",
+            "--port", str(self.ports[1 + index]), "--node-config", node.config,
+        ]  # fmt: skip
+        if node.key is None:
+            command.append("--insecure")
+        else:
+            command += ["--root-certificates", str(self.logs / CERTIFICATE)]
+            command += ["--auth-supernode-private-key", str(node.key)]
+        home = {"FLWR_HOME": str(self.logs / f"node{index}")}
+        self._start(name, {**self.environment, **home, **node.environment}, command)
+
+    def kill(self, name: str) -> None:
+        """`kill -9` of a process and of all that it started."""
+        process = self.processes.pop(name)
+        with suppress(ProcessLookupError):  # all of them have ended already
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def _certified(self) -> list[str]:
+        if not self.secured:
+            return ["--insecure"]
+        certificate, key = (str(self.logs / name) for name in (CERTIFICATE, CERTIFICATE_KEY))
+        return [
+            "--ssl-certfile", certificate, "--ssl-keyfile", key, "--ssl-ca-certfile", certificate,
+            "--enable-supernode-auth",
+        ]  # fmt: skip
+
+    def _start(self, name: str, environment: Mapping[str, str], command: list[str]) -> None:
+        log = (self.logs / f"{name}.log").open("ab")
+        with log:
+            self.processes[name] = subprocess.Popen(  # noqa: S603 - our own command line
+                [str(BIN / command[0]), *command[1:]],
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=self.logs,
+            )
+
+    def _flwr(self, *arguments: str) -> dict[str, Any]:
+        command = [str(BIN / "flwr"), *arguments, "--format", "json"]
         done = subprocess.run(  # noqa: S603 - our own command line
             command, env=self.environment, capture_output=True, text=True, check=False
         )
@@ -54,61 +152,50 @@ class Deployment:
 
 
 @contextmanager
-def deployment(repository: Path, workspace: Path, supernodes: int) -> Iterator[Deployment]:
-    """Start a SuperLink with `supernodes` SuperNodes in `workspace`; stop them all at the end."""
+def deployment(
+    repository: Path,
+    workspace: Path,
+    supernodes: Sequence[SuperNode],
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Deployment]:
+    """Start a SuperLink with `supernodes` in `workspace`; stop them all at the end.
+
+    Args:
+        repository: What is submitted comes from here.
+        workspace: A folder for logs and all else.
+        supernodes: In the order of their numbers.
+        environment: More variables of all processes.
+    """
     app = _copy_of_the_app(repository, workspace / "murmura-app")
-    ports = _free_ports(supernodes + 1)
-    address = f"127.0.0.1:{ports[0]}"
-    environment = _environment(workspace / "home", address)
-    processes = []
+    ports = _free_ports(len(supernodes) + 1)
+    secured = any(node.key is not None for node in supernodes)
+    if secured:
+        certify(workspace)
+    known = _environment(workspace, ports[0], secured=secured) | dict(environment or {})
+    federation = Deployment(app, known, workspace, supernodes, ports)
     try:
-        processes.append(_start(workspace, environment, "superlink", _superlink(ports[0])))
-        _wait_for(f"http://{address}/health")
-        for index, port in enumerate(ports[1:]):
-            command = _supernode(address, port, index, supernodes)
-            home = {**environment, "FLWR_HOME": str(workspace / f"node{index}")}
-            processes.append(_start(workspace, home, f"supernode{index}", command))
-        yield Deployment(app, environment, workspace)
+        federation.start_superlink()
+        for index in range(len(supernodes)):
+            federation.start(f"supernode{index}")
+        yield federation
     finally:
-        for process in reversed(processes):
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        for name in reversed(list(federation.processes)):
+            federation.kill(name)
 
 
-def _superlink(port: int) -> list[str]:
+def _superlink(port: int, certified: list[str]) -> list[str]:
     return [
-        "flower-superlink", "--insecure", "--host", "127.0.0.1", "--port", str(port),
-        "--disable-runtime-dependency-installation",
+        "flower-superlink", "--host", "127.0.0.1", "--port", str(port),
+        "--disable-runtime-dependency-installation", *certified,
     ]  # fmt: skip
 
 
-def _supernode(address: str, port: int, index: int, count: int) -> list[str]:
-    config = f"partition-id={index} num-partitions={count} allow-seeded-runs=true"
-    return [
-        "flower-supernode", "--insecure", "--superlink", address, "--port", str(port),
-        "--node-config", config,
-    ]  # fmt: skip
-
-
-def _start(
-    workspace: Path, environment: Mapping[str, str], name: str, command: list[str]
-) -> "subprocess.Popen[bytes]":
-    log = (workspace / f"{name}.log").open("wb")
-    with log:
-        return subprocess.Popen(  # noqa: S603 - our own command line
-            [str(BIN / command[0]), *command[1:]],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            cwd=workspace,
-        )
-
-
-def _environment(home: Path, address: str) -> dict[str, str]:
+def _environment(workspace: Path, port: int, *, secured: bool) -> dict[str, str]:
+    home = workspace / "home"
     home.mkdir(parents=True)
+    trust = f'root-certificates = "{workspace / CERTIFICATE}"' if secured else "insecure = true"
     (home / "config.toml").write_text(
-        f'[superlink]\ndefault = "test"\n[superlink.test]\naddress = "{address}"\ninsecure = true\n'
+        f'[superlink]\ndefault = "test"\n[superlink.test]\naddress = "127.0.0.1:{port}"\n{trust}\n'
     )
     return {
         **{key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
@@ -143,18 +230,20 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _wait_for(url: str) -> None:
+def _wait_for(port: int, certificate: Path | None) -> None:
+    url = f"http{'' if certificate is None else 's'}://127.0.0.1:{port}/health"
+    trusted = True if certificate is None else create_default_context(cafile=certificate)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            if httpx.get(url, timeout=1.0, trust_env=False).is_success:
+            if httpx.get(url, timeout=1.0, trust_env=False, verify=trusted).is_success:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
     raise AssertionError(f"{url} did not answer within 60 s")
 
 
-def _toml(value: str | int | float | bool) -> str:
+def _toml(value: Value) -> str:
     return (
         str(value).lower()
         if isinstance(value, bool)

@@ -7,7 +7,7 @@ import pytest
 
 from shared.config import Scalar
 from simulations.federation import simulate
-from tests.integration.superlink import deployment
+from tests.integration.superlink import demonstration, deployment
 
 ROOT = Path(__file__).parents[2]
 SEEDED: dict[str, Scalar] = {
@@ -27,9 +27,10 @@ def both_ways(config: dict[str, Scalar], folder: Path) -> tuple[Path, Path]:
     """The run in this process and over SuperNodes, which gave the same model bytes."""
     simulated = simulate(config | {"output.dir": str(folder / "simulated")})
     deployed = folder / "deployed" / "two-transports"
-    with deployment(ROOT, folder, supernodes=int(config["population.size"])) as federation:
+    nodes = demonstration(int(config["population.size"]))
+    with deployment(ROOT, folder, nodes) as federation:
         overrides = config | {"output.dir": str(folder / "deployed")}
-        status = federation.run(overrides, timeout_s=180)
+        status = federation.run(overrides, timeout_s=600)
         logs = "\n".join(log.read_text()[-3000:] for log in sorted(folder.glob("*.log")))
         assert status == "finished:completed", logs
     model = "model.safetensors"

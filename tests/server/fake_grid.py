@@ -29,6 +29,10 @@ class FakeGrid(Grid):
         at_once: Replies a pull.
         enrolment: Replies to one enrolment; by default the client's name.
         told: Replies to one private query; by default none.
+
+    Attributes:
+        online: Numbers of the nodes that are online after training messages of a round were sent
+            (0: of none); by default 0 to population - 1. Further nodes are clients -1, -2, ...
     """
 
     simulated = True
@@ -47,6 +51,8 @@ class FakeGrid(Grid):
         self.answer = answer
         self.enrolment = enrolment or (lambda client, message: [named(f"site-{client}", message)])
         self.told = told or silent
+        self.online: Callable[[int], Iterable[int]] = lambda _: range(population)
+        self.enrolled: list[Message] = []
         self.asked: list[Message] = []
         self.trained: list[Message] = []
         self._backwards = backwards
@@ -77,8 +83,9 @@ class FakeGrid(Grid):
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> Iterable[int]:
-        """All nodes."""
-        return range(FIRST_NODE, FIRST_NODE + self.population)
+        """All nodes that are online."""
+        latest = int(self.trained[-1].metadata.group_id) if self.trained else 0
+        return [FIRST_NODE + number for number in self.online(latest)]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Let the clients answer; nothing is handed out yet."""
@@ -94,6 +101,7 @@ class FakeGrid(Grid):
                 self.asked.append(message)
                 self._replies += self.told(client, message)
             else:
+                self.enrolled.append(message)
                 self._replies += self.enrolment(client, message)
         return ids
 

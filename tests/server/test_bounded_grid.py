@@ -95,13 +95,21 @@ def test_a_reply_that_has_not_all_come_is_taken_later_and_holds_nobody_up(
     assert list(grid.pull_messages(["m0"])) == []
     superlink.late = set()
     assert [m.metadata.reply_to_message_id for m in grid.pull_messages(["m0"])] == ["m0"]
-    # Nobody asks for it any more: it is forgotten.
+
+
+def test_of_a_reply_that_nobody_waits_for_nothing_is_kept(superlink: StubSuperLink) -> None:
+    """An exchange that is over, or another one meanwhile; asked for again it is pulled again."""
     superlink.hold(answer())
-    superlink.late = set(late[:1])
+    first = next(iter(superlink.objects))
+    superlink.late = {first}
+    grid = BoundedGrid(StubGrid(superlink))
     assert list(grid.pull_messages(["m0"])) == []
-    superlink.late = set()
+    (arriving,) = grid._arriving.values()
+    assert arriving.size > 0
     assert list(grid.pull_messages(["m1"])) == []
-    assert list(grid.pull_messages(["m0"])) == []
+    assert (arriving.size, arriving.contents) == (0, {})
+    superlink.late = set()
+    assert [m.metadata.reply_to_message_id for m in grid.pull_messages(["m0"])] == ["m0"]
 
 
 def test_a_reply_of_which_objects_are_lost_is_an_error(superlink: StubSuperLink) -> None:

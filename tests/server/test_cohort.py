@@ -56,6 +56,29 @@ def test_a_cohort_is_never_larger_than_the_cap(monkeypatch: pytest.MonkeyPatch) 
     assert {len(draw(number)) for number in range(1, 20)} == {4}
 
 
+def test_an_absent_client_is_as_one_that_was_drawn_and_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All others are drawn as if everybody were there, under a cap that binds too."""
+    present, found = CLIENTS[:30], []
+    for cap in (50, 4):
+        monkeypatch.setattr(type(PLAN), "cap", cap)
+        for number in range(1, 20):
+            part = draw_cohort(present, PLAN, SeededRandomness(3), round_number=number, attempt=1)
+            assert part == tuple(name for name in draw(number) if name in present)
+            found.append(len(part))
+    # A draw of four among those who are there would ask them too often.
+    assert min(found[-19:]) < 4
+
+
+def test_names_are_in_order_whatever_their_places() -> None:
+    """Places are in the order of joining."""
+    places = CLIENTS[::-1]
+    cohort = draw_cohort(places, PLAN, SeededRandomness(3), round_number=1, attempt=1)
+    assert list(cohort) == sorted(cohort)
+    assert cohort != draw(1)
+
+
 def test_with_correlated_noise_each_client_is_asked_once_in_b_rounds() -> None:
     """For ever the same distance; the order is that of no names, and needs no state."""
     rotating = plan(

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.aggregation import RoundSum
+from server.enrolment import Enrolment
 from server.exchange import exchange
-from server.roster import enrol
 from server.sizes import size_of, vector_bytes
 from shared.aggregation_messages import UnmaskMessage
 from shared.errors import ConfigurationError, ProtocolError
@@ -230,7 +230,7 @@ def test_a_spoilt_enrolment_leaves_its_node_out(tmp_path: Path) -> None:
             ],
         )
         with pytest.raises(ConfigurationError, match="got 2; the first of 1 refusals"):
-            enrol(grid, config(tmp_path))
+            Enrolment(grid, config(tmp_path)).begin()
 
 
 def test_an_honest_update_is_read_in_place() -> None:

@@ -18,7 +18,17 @@ from shared.dp.randomness import RandomStream, SeededRandomness
 from shared.errors import ConfigurationError, StateError, TooFewSurvivors
 from shared.messages import TrainInstruction
 from shared.parameters import FlatVector
-from tests.server.fake_grid import Answer, FakeGrid, failed, honest, silent, updated, vector
+from tests.server.fake_grid import (
+    FIRST_NODE,
+    Answer,
+    FakeGrid,
+    failed,
+    honest,
+    named,
+    silent,
+    updated,
+    vector,
+)
 from tests.server.toy import config
 
 # Plain averages, so that what was counted can be read off the model.
@@ -46,6 +56,12 @@ def play(
 def rounds(folder: Path) -> list[dict[str, Any]]:
     """metrics.jsonl of the run."""
     return [json.loads(line) for line in (folder / "toy/metrics.jsonl").read_text().splitlines()]
+
+
+def asked_by_round(folder: Path) -> list[list[str]]:
+    """Whom each charge of the run is of."""
+    lines = (folder / "toy/charges.jsonl").read_text().splitlines()
+    return [json.loads(line)["clients"] for line in lines]
 
 
 def moved(folder: Path, grid: FakeGrid) -> list[float]:
@@ -204,6 +220,62 @@ def test_too_few_survivors_end_the_run_with_its_state(
     assert not (tmp_path / "toy/summary.json").exists()
     play(tmp_path, changes | {"output.resume": True})
     assert [line["round"] for line in rounds(tmp_path)] == [1, 2]
+
+
+PARTLY: dict[str, Scalar] = PLAIN | {"rounds": 3, "cohort.present_at_start": 0.6}
+
+
+def coming(numbers: Callable[[int], list[int]], answer: Answer = honest) -> FakeGrid:
+    """Nodes of three clients, of a second site-1 and of one too many, online as `numbers` says."""
+    names = {-1: "site-1", -2: "site-9"}
+    grid = FakeGrid(
+        3, answer, enrolment=lambda i, m: [named(names.get(i, f"site-{i}"), m)], at_once=9
+    )
+    grid.online = numbers
+    return grid
+
+
+def test_a_client_that_comes_between_two_rounds_is_asked_from_the_next_one_on(
+    tmp_path: Path,
+) -> None:
+    """The divisor is the population's all the while; an impostor and a fourth are never asked."""
+    grid = coming(lambda latest: [0, 1] if latest < 1 else [0, 1, 2, 3, 4])
+    run(config(tmp_path, PARTLY), grid)
+    assert [(line["asked"], line["lost"]) for line in rounds(tmp_path)] == [(2, 0), (3, 0), (3, 0)]
+    # Clients 2 and 1 three times, client 0 twice: (0.1, 0.1 i) each, of three.
+    assert moved(tmp_path, grid) == pytest.approx([0.8 / 3, 0.9 / 3], abs=1e-6)
+    charged = asked_by_round(tmp_path)
+    assert charged == [["site-1", "site-2"], *[["site-0", "site-1", "site-2"]] * 2]
+    asked = {message.metadata.dst_node_id for message in grid.trained}
+    assert asked == {FIRST_NODE, FIRST_NODE + 1, FIRST_NODE + 2}
+
+
+def test_a_client_that_restarted_is_asked_at_its_new_node(tmp_path: Path) -> None:
+    """With everybody there from the start, too."""
+
+    def answer(client: int, message: Message) -> list[Message]:
+        return honest(1 if client == -1 else client, message)
+
+    grid = coming(lambda latest: [0, 1, 2] if latest < 2 else [0, 2, 3], answer)
+    run(config(tmp_path, PLAIN | {"rounds": 3}), grid)
+    assert [line["lost"] for line in rounds(tmp_path)] == [0, 0, 0]
+    assert moved(tmp_path, grid) == pytest.approx([0.3, 0.3], abs=1e-6)
+
+
+def test_a_run_that_goes_on_enrols_anew(tmp_path: Path) -> None:
+    """Others may be there: as many as a run begins with are enough again."""
+
+    def fails(client: int, message: Message) -> list[Message]:
+        late = message.metadata.group_id == "2"
+        return [failed(message)] if late else honest(client, message)
+
+    strict: dict[str, Scalar] = PARTLY | {"cohort.minimum_survivors": 0.5}
+    with pytest.raises(TooFewSurvivors):
+        run(config(tmp_path, strict), coming(lambda _: [0, 1], fails))
+    run(config(tmp_path, strict | {"output.resume": True}), coming(lambda _: [1, 2]))
+    charged = asked_by_round(tmp_path)
+    assert charged[-1] == ["site-0", "site-1"]
+    assert [line["round"] for line in rounds(tmp_path)] == [1, 2, 3]
 
 
 def test_a_model_is_measured_every_so_many_rounds_and_at_the_end(tmp_path: Path) -> None:

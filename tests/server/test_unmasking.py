@@ -104,6 +104,7 @@ def test_what_a_helper_tells_is_a_sum_of_masks_and_nothing_else() -> None:
     _, answer = masked[HELPED.helpers[0]].unmask(server.request(HELPED.helpers[0]))
     for bad in (
         replace(answer, masks=answer.masks[1:]),
+        replace(answer, masks=answer.masks[:-1] + b"\xff"),  # bits beyond the last number
         replace(answer, own=bytes(32)),
         replace(answer, pairs=bytes(32)),
         replace(answer, unopened=HELPED.names[:1]),

@@ -60,6 +60,8 @@ def test_an_unknown_key_like_no_other_is_refused_without_a_suggestion() -> None:
         ("cohort.sample_rate", 0.0),
         ("cohort.sample_rate", 1.01),
         ("cohort.minimum_survivors", 1.5),
+        ("cohort.present_at_start", 0.0),
+        ("cohort.present_at_start", 1.01),
         ("training.momentum", 1.0),
         ("training.proximal_term", -0.1),
         ("privacy.noise_multiplier", 0.0),
@@ -107,6 +109,26 @@ def test_record_level_privacy_needs_a_public_number_of_steps() -> None:
     with pytest.raises(ConfigurationError, match=r"training\.steps > 0"):
         RunConfig.from_run_config(raw)
     assert RunConfig.from_run_config({**raw, "privacy.unit": "client"}).training.epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("share", "size", "clients"),
+    [(1.0, 20, 20), (0.7, 10, 7), (0.71, 10, 8), (0.1, 30, 3), (1e-12, 5, 1), (0.99, 3, 3)],
+)
+def test_a_run_begins_with_a_share_of_the_population_rounded_up(
+    share: float, size: int, clients: int
+) -> None:
+    """0.7 times 10 is 7.000000000000001, and means seven."""
+    raw = {"cohort.present_at_start": share, "population.size": size}
+    assert RunConfig.from_run_config(raw).clients_at_start == clients
+
+
+def test_a_rotation_needs_everybody_from_the_start() -> None:
+    """One client more in it would change whose turn it is."""
+    raw = {"privacy.unit": "client", "privacy.correlation": "banded"}
+    assert RunConfig.from_run_config(raw).clients_at_start == 20
+    with pytest.raises(ConfigurationError, match=r"cohort\.present_at_start = 1, got 0\.5"):
+        RunConfig.from_run_config({**raw, "cohort.present_at_start": 0.5})
 
 
 def test_an_empty_range_of_inputs_is_refused() -> None:

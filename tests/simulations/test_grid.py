@@ -108,6 +108,16 @@ def test_faults_arrive_as_they_would_over_the_network() -> None:
     ]
 
 
+def test_a_client_is_online_from_the_round_on_that_it_arrives_in() -> None:
+    """At the round's start: once the round before it has been sent."""
+    grid = InProcessGrid(counting_app(), 3, {}, arrivals={0: 1, 1: 3})
+    online = []
+    for number in (1, 2, 3):
+        online.append(list(grid.get_node_ids()))
+        list(grid.send_and_receive(instructions(grid, content(), str(number))))
+    assert online == [[1000, 1002], [1000, 1002], [1000, 1001, 1002]]
+
+
 def test_a_message_to_an_unknown_node_is_answered_by_an_error() -> None:
     """As the SuperLink does for a node that is gone."""
     grid = InProcessGrid(counting_app(), 1, {})

@@ -52,6 +52,8 @@ def bounds(*changes: Raw) -> tuple[float, float, float]:
                    "aggregation.corrupt_fraction": 0.4}), "fewer than 2 honest"),
         ((MASKED, {"aggregation.corrupt_fraction": 0.49, "aggregation.dropped_fraction": 0.49}),
          "no committee"),
+        ((MASKED, {"cohort.present_at_start": 0.1}), "present_at_start.*2 of 20.*at least 3"),
+        ((MASKED, {"cohort.present_at_start": 0.15}), "present_at_start.*fewer than 2 honest"),
         ((MASKED, {"aggregation.bits": 17}), "one of 0, 16, 20, 24, 32"),
         ((MASKED, {"aggregation.noise_family": "laplace"}), "discrete_gaussian"),
         ((MASKED, {"aggregation.helpers": "a,b"}), "at least 3 names, ascending"),

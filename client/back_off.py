@@ -1,0 +1,35 @@
+"""How long to wait before a server is tried again: longer each time, and not when all others do."""
+
+import secrets
+import threading
+
+_FIRST_S, _LONGEST_S, _FACTOR = 0.5, 30.0, 2.0
+
+
+class BackOff:
+    """Waits that grow, each between half and all of its length.
+
+    Args:
+        stop: Ends a wait.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._next_s = _FIRST_S
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._next_s = _FIRST_S
+
+    def sleep(self, *, longest: bool = False) -> float:
+        """Wait; returns how long it was meant to be.
+
+        Args:
+            longest: Where trying again soon would not help.
+        """
+        whole = _LONGEST_S if longest else self._next_s
+        # Many sites that lost a server do not come back in one moment.
+        planned = whole * (0.5 + secrets.randbelow(1000) / 2000)
+        self._stop.wait(planned)
+        self._next_s = min(self._next_s * _FACTOR, _LONGEST_S)
+        return planned

@@ -1,0 +1,105 @@
+"""Computing in this process: a simulation, a stock SuperNode's ClientApp, a guard's worker.
+
+In deployment without a guard each message has a process of its own; in a simulation one process
+serves them all.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from client.queries import evaluation_part, evaluation_rows, statistics_answer, training_part
+from client.session import Session
+from client.site import ThisSite
+from client.trainer import LocalTraining, Turn
+from shared.config import RunConfig, Scalar
+from shared.device import choose_device
+from shared.dp.clipping import Vector
+from shared.dp.plan import PrivacyPlan
+from shared.dp.randomness import randomness_for
+from shared.messages import TrainInstruction
+from shared.normalisation import Normalisation
+from shared.parameters import FlatVector
+from shared.query_messages import QueryInstruction
+from shared.task import Examples, Task, TaskSettings
+from shared.tasks import load_task, task_settings
+
+_KEPT = 64  # sites, so that a simulation does not read a file for each client and round
+
+
+class InProcess:
+    """Task, trainer and records of one run; see `client.computing`.
+
+    Args:
+        config: The run's configuration.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self._plan = PrivacyPlan.from_config(config)
+        self._settings = task_settings(config)
+        self._randomness = randomness_for(config.seed)
+        self._prepared = lru_cache(maxsize=_KEPT)(self._prepare)
+        self._examples = lru_cache(maxsize=_KEPT)(self._read)
+        self._training_examples = lru_cache(maxsize=_KEPT)(self._read_training)
+
+    def update(self, site: ThisSite, instruction: TrainInstruction) -> FlatVector | Vector:
+        """As `Computing.update`."""
+        normalisation = Normalisation.from_vector(instruction.normalisation)
+        _, training = self._prepared(site.settings(self._settings))
+        turn = Turn(
+            randomness=self._randomness,
+            client_id=site.client_id,
+            round_number=instruction.round_number,
+            attempt=instruction.attempt,
+        )
+        examples = self._training_examples(site, normalisation)
+        return training.moved(instruction.parameters, examples, turn)
+
+    def rows(self, site: ThisSite, instruction: QueryInstruction) -> NDArray[np.float64]:
+        """As `Computing.rows`."""
+        examples = self._examples(site)
+        if instruction.kind == "statistics":
+            return statistics_answer(examples, self._config)
+        evaluation = self._config.evaluation
+        normalisation = Normalisation.from_vector(instruction.normalisation)
+        device = self._device()
+        part = evaluation_part(examples, evaluation).to(device)
+        part = part if normalisation is None else normalisation.apply(part)
+        task, _ = self._prepared(site.settings(self._settings))
+        with torch.random.fork_rng(devices=[]):
+            model = task.build_model().to(device)
+        return evaluation_rows(task, model, instruction.parameters, part, evaluation.loss_bound)
+
+    def _device(self) -> torch.device:
+        runtime = self._config.runtime
+        return choose_device(runtime.device, runtime.gpu_memory_fraction)
+
+    def _prepare(self, settings: TaskSettings) -> tuple[Task, LocalTraining]:
+        task = load_task(self._config.task, settings)
+        return task, LocalTraining(self._config, task, self._plan, self._device())
+
+    def _read(self, site: ThisSite) -> Examples:
+        task, _ = self._prepared(site.settings(self._settings))
+        return task.site_data(site.site)
+
+    def _read_training(self, site: ThisSite, normalisation: Normalisation | None) -> Examples:
+        examples = training_part(self._examples(site), self._config.evaluation)
+        return examples if normalisation is None else normalisation.apply(examples)
+
+
+def session(run_config: Mapping[str, Scalar]) -> Session:
+    """The session of a raw run config; the same object for the same config."""
+    # With their types: True == 1 == 1.0, but a configuration accepts one of them only.
+    return _session(
+        tuple(sorted((key, type(run_config[key]), run_config[key]) for key in run_config))
+    )
+
+
+@lru_cache(maxsize=2)
+def _session(items: tuple[tuple[str, type[Scalar], Scalar], ...]) -> Session:
+    config = RunConfig.from_run_config({key: value for key, _, value in items})
+    return Session(config, InProcess(config))

@@ -1,0 +1,123 @@
+"""The persistent process in which a bundle's code computes on a site's records, for its guard.
+
+    python -m client.worker SOCKET LARGEST      with the unpacked bundle as working folder
+
+It has the data folder and one Unix socket that the guard owns: no network, key or ledger where the
+guard could shut it in (client/sandbox.py). Whatever it answers stays at the site; the guard bounds
+it, charges for it, adds noise and masks it. What goes wrong here is told to the guard and to the
+worker's own log, and to nobody else.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+
+from client.in_process import InProcess
+from client.site import ThisSite
+from client.worker_pb2 import Alive, Hello, Numbers, RowsRequest, TrainRequest
+from client.worker_pb2 import Site as WhoseRecords
+from client.worker_wire import METHODS, SERVICE, limits, numbers
+from shared.config import RunConfig
+from shared.errors import ConfigurationError
+from shared.messages import TrainInstruction
+from shared.partition import partition_spec
+from shared.query_messages import QueryInstruction
+from shared.task import Site
+from shared.vectors import FlatVector
+
+
+def train(request: TrainRequest, context: grpc.ServicerContext) -> Numbers:
+    """An update that is not clipped."""
+    del context
+    config, computing = _run(request.config)
+    instruction = TrainInstruction(
+        round_number=request.round_number,
+        attempt=request.attempt,
+        plan="",
+        plan_digest="",
+        clipping_norm=0.0,
+        parameters=_vector(request.parameters),
+        normalisation=_vector(request.normalisation),
+    )
+    return numbers(computing.update(_site(request.site, config), instruction))
+
+
+def rows(request: RowsRequest, context: grpc.ServicerContext) -> Numbers:
+    """Rows that are not bounded."""
+    del context
+    config, computing = _run(request.config)
+    instruction = QueryInstruction(
+        kind=request.kind,
+        round_number=request.round_number,
+        attempt=request.attempt,
+        plan="",
+        plan_digest="",
+        parameters=_vector(request.parameters),
+        normalisation=_vector(request.normalisation),
+    )
+    found = computing.rows(_site(request.site, config), instruction)
+    return numbers(found.astype(np.float64, copy=False))
+
+
+def greet(request: Hello, context: grpc.ServicerContext) -> Alive:
+    """That everything is loaded."""
+    del request, context
+    return Alive(process=os.getpid())
+
+
+def serve(path: str, largest: int) -> grpc.Server:
+    """Listen on the Unix socket `path`; one computation at a time."""
+    server = grpc.server(ThreadPoolExecutor(1), options=limits(largest))
+    answers: dict[str, Callable[..., Any]] = {"Train": train, "Rows": rows, "Greet": greet}
+    handlers = {
+        name: grpc.unary_unary_rpc_method_handler(
+            answer,
+            request_deserializer=METHODS[name][0].FromString,
+            response_serializer=lambda message: message.SerializeToString(),
+        )
+        for name, answer in answers.items()
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    server.add_insecure_port(f"unix:{path}")
+    server.start()
+    return server
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve until the guard ends this process."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    path, largest = arguments
+    serve(path, int(largest)).wait_for_termination()
+
+
+@lru_cache(maxsize=2)
+def _run(config: str) -> tuple[RunConfig, InProcess]:
+    known = RunConfig.from_run_config(json.loads(config))
+    return known, InProcess(known)
+
+
+def _site(asked: WhoseRecords, config: RunConfig) -> ThisSite:
+    if asked.data_dir:
+        whole = Site(index=0, partition=None)
+        return ThisSite(client_id=asked.client_id, site=whole, data_dir=Path(asked.data_dir))
+    if not 0 <= asked.index < config.population.size:
+        raise ConfigurationError(f"expected a part of the population, got {asked.index}")
+    part = Site(index=asked.index, partition=partition_spec(config.population))
+    return ThisSite(client_id=asked.client_id, site=part, data_dir=None)
+
+
+def _vector(content: bytes) -> FlatVector:
+    return np.frombuffer(content, dtype="<f4")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,248 @@
+"""Flower's SuperLink as an object: its application, its nodes, and what it keeps on disk.
+
+Flower's private modules are used here and in server/sealed_objects.py, and by the server's
+processes nowhere else; tests/server/test_superlink.py pins what is used.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from flwr.common.constant import (
+    HEARTBEAT_DEFAULT_INTERVAL,
+    ISOLATION_MODE_PROCESS,
+    NOOP_ACCOUNT_NAME,
+    NOOP_FLWR_AID,
+    TRANSPORT_TYPE_GRPC_RERE,
+    Status,
+)
+from flwr.proto.fleet_pb2 import PushMessagesRequest
+from flwr.server.superlink.linkstate import LinkStateFactory
+from flwr.supercore.constant import (
+    FLEET_HTTP_PUBLIC_KEY_HEADER,
+    FLEET_HTTP_SIGNATURE_HEADER,
+    FLWR_IN_MEMORY_DB_NAME,
+    NodeStatus,
+)
+from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+from flwr.supercore.object_store import ObjectStoreFactory
+from flwr.supercore.utils import uint64_to_int64
+from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
+from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
+from flwr.superlink.config_loader import SuperLinkLifespanConfig, get_federation_manager
+from flwr.superlink.main import create_app
+from google.protobuf.message import DecodeError
+
+from server.sealed_objects import SealedObjectStore
+
+_LOGGER = logging.getLogger("murmura.server")
+PUBLIC_KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.encode()
+SIGNATURE_HEADER = FLEET_HTTP_SIGNATURE_HEADER.encode()
+_LONGEST_REASON = 2000
+_LET_IN = (
+    f"UPDATE node SET status = '{NodeStatus.OFFLINE}' "  # noqa: S608 - a constant of Flower's
+    f"WHERE node_id = :node AND status = '{NodeStatus.ONLINE}'"
+)
+_ASK_AGAIN = (
+    "UPDATE message_ins SET delivered_at = '' WHERE dst_node_id = :node AND message_id NOT IN "
+    "(SELECT reply_to_message_id FROM message_res)"
+)
+_KEPT = (NodeStatus.REGISTERED, NodeStatus.ONLINE, NodeStatus.OFFLINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A site as Flower knows it.
+
+    Attributes:
+        node_id: Flower's number of it.
+        name: The site's name.
+        online: Whether its last heartbeat is recent.
+    """
+
+    node_id: int
+    name: str
+    online: bool
+
+
+class SuperLink:
+    """One SuperLink with node authentication, whose apps run in processes of their own.
+
+    Args:
+        database: SQLite file; made where there is none.
+        exec_secret: What flower-superexec must prove to run an app.
+        object_key: Seals what sites send; a new one makes what is left of an old one void.
+    """
+
+    def __init__(self, database: Path, exec_secret: bytes, object_key: bytes) -> None:
+        store = SealedObjectStore(database, object_key)
+        store.initialize()
+        objects = ObjectStoreFactory(str(database))
+        objects.store_instance = store
+        self._database, self._store = database, store
+        self._links = LinkStateFactory(str(database), get_federation_manager(), objects)
+        self._state = self._links.state()
+        self._swept: set[int] = set()
+        # Flower would open a database of its own by the name in its settings, without a seal:
+        # so it gets one in memory, which is put aside below.
+        links = self._links
+
+        class Lifespan(SuperLinkLifespan):
+            def __init__(self, config: SuperLinkLifespanConfig, _own: LinkStateFactory) -> None:
+                super().__init__(config, links)
+
+        self.app: FastAPI = create_app(_settings(exec_secret), Lifespan)
+        self.app.state.linkstate_factory = self._links
+        self.app.state.runtime_state_factory = self._links
+
+    def lifespan(self) -> AbstractAsyncContextManager[Mapping[str, Any] | None]:
+        """What Flower does when it starts and stops."""
+        return self.app.router.lifespan_context(self.app)
+
+    def nodes(self) -> dict[str, Node]:
+        """Every node that may take part, by its public key in PEM."""
+        found = self._state.get_node_info(owner_aids=[NOOP_FLWR_AID], statuses=list(_KEPT))
+        return {
+            info.public_key.decode(): Node(
+                info.node_id, info.name, info.status == NodeStatus.ONLINE
+            )
+            for info in found
+        }
+
+    def register(self, name: str, node_key: str) -> None:
+        """What `flwr supernode register` does. Raises ValueError if the key was used before."""
+        self._state.create_node(
+            NOOP_FLWR_AID,
+            NOOP_ACCOUNT_NAME,
+            node_key.encode(),
+            HEARTBEAT_DEFAULT_INTERVAL,
+            name=name,
+        )
+
+    def unregister(self, node: Node) -> None:
+        """From now on the node is no part of any run; its key is never accepted again."""
+        self._state.delete_node(NOOP_FLWR_AID, node.node_id)
+
+    def returning(self, node_key: str) -> None:
+        """A site starts anew: it is let in at once, and asked again what it has not answered.
+
+        Flower refuses a node that died as long as it takes it for alive, up to a minute, and what
+        that node was asked before would wait until the round's deadline.
+        """
+        node_id = self._state.get_node_id_by_public_key(node_key.encode())
+        if node_id is None:
+            return
+        values = {"node": uint64_to_int64(node_id)}
+        # Both tables lie in the store's database too. The time until which the node counts as
+        # alive stays: a server that looks meanwhile must not take it for lost.
+        with self._store.session():
+            self._store.query(_LET_IN, values)
+            self._store.query(_ASK_AGAIN, values)
+
+    def forget_objects(self) -> None:
+        """Drop every object: those of a key that nobody has any more."""
+        self._store.clear()
+        self._vacuum()
+
+    def sweep(self) -> int:
+        """Drop messages and objects of runs that have ended; returns how many runs those were.
+
+        Flower does so when it is asked of the run the next time, which may be never.
+        """
+        runs = self._state.get_run_info()
+        ended = {run.run_id for run in runs if run.status.status == Status.FINISHED} - self._swept
+        for run_id in ended:
+            self._state.cleanup_run(run_id)
+        self._swept |= ended
+        if ended and all(run.status.status == Status.FINISHED for run in runs):
+            self._vacuum()
+        return len(ended)
+
+    def runs(self) -> list[dict[str, str]]:
+        """Every run: Flower's number and status."""
+        return [
+            {
+                "run_id": str(run.run_id),
+                "status": ":".join(filter(None, (run.status.status, run.status.sub_status))),
+            }
+            for run in self._state.get_run_info()
+        ]
+
+    def close(self) -> None:
+        """Let go of the database."""
+        for holder in (self._store, self._state):
+            engine = getattr(holder, "_engine", None)
+            if engine is not None:
+                engine.dispose()
+
+    def _vacuum(self) -> None:
+        """Give back the room of what was dropped, in the write-ahead log too."""
+        try:
+            with closing(sqlite3.connect(self._database, isolation_level=None)) as connection:
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError:
+            _LOGGER.info("the database is in use; its free room is given back another time")
+
+
+def _settings(exec_secret: bytes) -> SuperLinkLifespanConfig:
+    return SuperLinkLifespanConfig(
+        control_address="",
+        health_server_address=None,
+        host="127.0.0.1",
+        port=0,
+        insecure=True,
+        certificates=None,
+        superexec_auth_secret=exec_secret,
+        authn_plugin=NoOpControlAuthnPlugin(),
+        event_log_plugin=None,
+        fleet_event_log_plugin=None,
+        enable_event_log=False,
+        artifact_provider=None,
+        enable_supernode_auth=True,
+        fleet_api_type=TRANSPORT_TYPE_GRPC_RERE,
+        fleet_api_address=None,
+        simulation=False,
+        ssl_ca_certfile=None,
+        ssl_certfile=None,
+        ssl_keyfile=None,
+        database=FLWR_IN_MEMORY_DB_NAME,
+        isolation=ISOLATION_MODE_PROCESS,
+        runtime_dependency_install=False,
+    )
+
+
+def flaw_of_push(body: bytes, most_objects: int) -> str:
+    """Why a site's `push-messages` is refused; "" if it is one reply of its own, content apart.
+
+    Args:
+        body: The request.
+        most_objects: Parts that a reply may have.
+    """
+    request = PushMessagesRequest()
+    try:
+        request.ParseFromString(body)
+    except DecodeError:
+        return "expected a message of Flower"
+    if (len(request.messages_list), len(request.message_object_trees)) != (1, 1):
+        return "expected one message and the names of its objects"
+    message, tree = request.messages_list[0], request.message_object_trees[0]
+    flaws = {
+        "expected a reply of this site's own node": (
+            message.metadata.src_node_id != request.node.node_id
+        ),
+        # Secrecy: Flower writes what lies in the message itself to its database in clear.
+        "expected the content as objects, not within the message": message.content.ByteSize() > 0,
+        f"expected a reason of at most {_LONGEST_REASON} characters": (
+            len(message.error.reason) > _LONGEST_REASON
+        ),
+        f"expected at most {most_objects} objects": (
+            sum(1 for _ in iterate_object_tree(tree)) > most_objects
+        ),
+    }
+    return next((flaw for flaw, found in flaws.items() if found), "")

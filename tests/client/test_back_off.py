@@ -1,0 +1,25 @@
+"""How long to wait for a server."""
+
+import threading
+
+from client.back_off import BackOff
+
+
+def test_waits_grow_to_a_limit_and_begin_anew() -> None:
+    """Each between half and all of its length; nobody waits who is to stop."""
+    stop = threading.Event()
+    stop.set()
+    wait = BackOff(stop)
+    planned = [wait.sleep() for _ in range(10)]
+    lengths = [0.5 * 2.0**n for n in range(6)] + [30.0] * 4
+    assert all(each / 2 <= got <= each for got, each in zip(planned, lengths, strict=True))
+    wait.reset()
+    assert wait.sleep() <= 0.5
+    assert wait.sleep(longest=True) >= 15.0
+
+
+def test_many_sites_do_not_come_back_in_one_moment() -> None:
+    """Their waits differ."""
+    stop = threading.Event()
+    stop.set()
+    assert len({BackOff(stop).sleep() for _ in range(50)}) > 10
