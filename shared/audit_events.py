@@ -39,9 +39,14 @@ EVENTS: Mapping[str, Event] = {
     ),
     "refused": Event(
         ("reason",),
-        (*_PEER, "kind", "run", "round", "attempt", "plan", "bundle", "serial", "bytes", "sha256"),
+        (
+            *_PEER, "kind", "run", "round", "attempt", "plan", "bundle", "serial", "bytes",
+            "sha256", "address", "unrecorded_before",
+        ),
     ),
-}
+    "started": Event(("pid",)),
+    "child_died": Event(("child", "status")),
+}  # fmt: skip
 
 
 def _matches(pattern: str) -> Callable[[str | int], bool]:
@@ -56,11 +61,13 @@ def _counts(value: str | int) -> bool:
 _HASH = ("64 hexadecimal digits", _matches("[0-9a-f]{64}"))
 _NAME = ("a name of at most 100 letters, digits, blanks and ._:-", _matches(r"[\w .:-]{1,100}"))
 _CODE = ("a code of at most 40 small letters, digits and _", _matches("[a-z][a-z0-9_]{0,39}"))
+_ADDRESS = ("an IP address", _matches("[0-9a-fA-F:.]{2,45}"))
 _COUNT = ("a whole number of at least 0", _counts)
 FIELDS: Mapping[str, tuple[str, Callable[[str | int], bool]]] = {
     "site": _NAME,
     "server": _NAME,
     "run": _NAME,
+    "child": _NAME,
     "kind": _CODE,
     "reason": _CODE,
     "serial": ("at most 40 hexadecimal digits", _matches("[0-9a-f]{1,40}")),
@@ -79,6 +86,10 @@ FIELDS: Mapping[str, tuple[str, Callable[[str | int], bool]]] = {
     "round": _COUNT,
     "attempt": _COUNT,
     "bytes": _COUNT,
+    "pid": _COUNT,
+    "unrecorded_before": _COUNT,
+    "status": ("a whole number", lambda value: type(value) is int and abs(value) <= _LARGEST),
+    "address": _ADDRESS,
 }
 
 

@@ -11,7 +11,8 @@ from tests.shared.audit_logs import LEFT
 PRIVATE = "patient 17 was born in 1950"
 EXAMPLES: dict[str, str | int] = {
     "site": "site a", "server": "fl.example.org:8443", "run": "20260101-digits-ab12",
-    "kind": "train", "reason": "token_unknown", "serial": "1f", "again": True,
+    "kind": "train", "reason": "token_unknown", "serial": "1f", "again": True, "status": -9,
+    "address": "2001:db8::1",
 }  # fmt: skip
 
 
@@ -54,7 +55,7 @@ def test_a_value_of_another_form_is_refused_and_not_shown(field: str, value: str
 
 
 @pytest.mark.parametrize(
-    "field", [name for name in FIELDS if name not in {"site", "server", "run"}]
+    "field", [name for name in FIELDS if name not in {"site", "server", "run", "child"}]
 )
 def test_a_sentence_fits_nowhere_but_in_a_name(field: str) -> None:
     """Nor a path, nor what is too long, nor two lines."""
