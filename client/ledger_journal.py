@@ -12,23 +12,21 @@ acknowledged, so nothing was released for it; the next opening keeps its bytes i
 
 import base64
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from fcntl import LOCK_EX, LOCK_UN, flock
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shared.durable import alone_with, append_durably, create_durably, replace_durably
 from shared.errors import StateError
+from shared.signed_lines import START, WrongLine, read_line, signed_line
 
 JOURNAL = "journal.jsonl"
 KEY = "key"
 LOCK = "lock"
-_START = "0" * 64
 _SLOT = 100  # bytes of a witness slot: number, hash, check sum, newline
 _MOST_TORN = 4096
 
@@ -54,7 +52,7 @@ class Journal:
     def forget(self) -> None:
         """Read and verify everything again next time."""
         self._size = self.count = 0
-        self.head = self._previous = _START
+        self.head = self._previous = START
         self.signature = ""
 
     @property
@@ -65,12 +63,8 @@ class Journal:
     @contextmanager
     def locked(self) -> Iterator[list[dict[str, Any]]]:
         """Alone with the journal; yields the entries that are new since the last time."""
-        with (self._folder / LOCK).open("a") as lock:
-            flock(lock, LOCK_EX)
-            try:
-                yield self._read_new()
-            finally:
-                flock(lock, LOCK_UN)
+        with alone_with(self._folder / LOCK):
+            yield self._read_new()
 
     def append(self, content: Mapping[str, Any]) -> None:
         """Put one entry on disk, journal first, witness next; only while `locked`.
@@ -78,20 +72,17 @@ class Journal:
         Raises:
             StateError: it cannot be written; nothing was granted.
         """
-        line = self._line(content)
+        entry, line = self._next(content)
         try:
-            _append(self._path, line)
+            append_durably(self._path, line)
         except OSError as error:
             raise StateError(f"{self._path} cannot be written: {error.strerror}") from error
-        self._accept(json.loads(line), len(line))
+        self._accept(entry, len(line))
         self._write_witness()
 
-    def _line(self, content: Mapping[str, Any]) -> bytes:
-        entry: dict[str, Any] = {"number": self.count + 1, "previous": self.head, **content}
-        digest = _digest(entry)
-        entry["hash"] = digest
-        entry["signature"] = self._key.sign(bytes.fromhex(digest)).hex()
-        return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    def _next(self, content: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+        entry = {"number": self.count + 1, "previous": self.head, **content}
+        return signed_line(entry, self._key)
 
     def _accept(self, entry: Mapping[str, Any], length: int) -> None:
         self.count, self.head = entry["number"], entry["hash"]
@@ -128,19 +119,11 @@ class Journal:
     def _verified(self, line: bytes) -> dict[str, Any] | None:
         """The entry, if it is the next one, whole and signed."""
         try:
-            entry: dict[str, Any] = json.loads(line)
-            signature = bytes.fromhex(entry.pop("signature"))
-            claimed = entry.pop("hash")
-            if (entry["number"], entry["previous"]) != (self.count + 1, self.head):
-                return None
-            if claimed != _digest(entry):
-                return None
-            self._key.public_key().verify(signature, bytes.fromhex(claimed))
-        except (ValueError, KeyError, TypeError, AttributeError, InvalidSignature):
+            entry = read_line(line, self._key.public_key())
+        except WrongLine:
             return None
-        whole = entry | {"hash": claimed, "signature": signature.hex()}
-        # Another spelling of the same entry is not what was written.
-        return whole if _canonical(whole) == line else None
+        follows = (entry.get("number"), entry.get("previous")) == (self.count + 1, self.head)
+        return entry if follows else None
 
     def _check_witness(self, *, torn: bool) -> None:
         number, digest = self._read_witness()
@@ -167,10 +150,8 @@ class Journal:
         """Replace a torn tail by an entry that keeps it, at once."""
         kept = base64.b64encode(rest[:_MOST_TORN]).decode()
         content = {"kind": "torn", "length": len(rest), "bytes": kept}
-        line = self._line(content)
-        whole = self._path.read_bytes()[: self._size] + line
-        _replace(self._path, whole)
-        entry: dict[str, Any] = json.loads(line)
+        entry, line = self._next(content)
+        replace_durably(self._path, self._path.read_bytes()[: self._size] + line)
         self._accept(entry, len(line))
         self._write_witness()
         return entry
@@ -212,14 +193,14 @@ def create_journal(folder: Path, witness: Path | None = None) -> Journal:
     try:
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         # A crash in here leaves a key, or an empty witness, for which nothing was ever entered.
-        unused = not path.exists() or path.read_bytes() in {b"", _written_slot(0, _START)}
+        unused = not path.exists() or path.read_bytes() in {b"", _written_slot(0, START)}
         if (folder / JOURNAL).exists() or not unused:
             raise StateError(f"expected no ledger in {folder}, got one, or its witness {path}")
         for rest in (folder / KEY, path):
             rest.unlink(missing_ok=True)
-        _create(folder / KEY, Ed25519PrivateKey.generate().private_bytes_raw())
-        _create(path, _written_slot(0, _START))
-        _create(folder / JOURNAL, b"")
+        create_durably(folder / KEY, Ed25519PrivateKey.generate().private_bytes_raw())
+        create_durably(path, _written_slot(0, START))
+        create_durably(folder / JOURNAL, b"")
     except OSError as error:
         raise StateError(f"no ledger can be made in {folder}: {error.strerror}") from error
     return Journal(folder, witness)
@@ -242,50 +223,6 @@ def _slot(content: bytes) -> tuple[int, str] | None:
     if content[85:86] != b" " or content[99:] != b"\n":
         return None
     return int(text[:20]), text[21:].decode()
-
-
-def _digest(entry: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_canonical(entry)).hexdigest()
-
-
-def _canonical(entry: Mapping[str, Any]) -> bytes:
-    return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _append(path: Path, line: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
-    try:
-        if os.write(descriptor, line) != len(line):
-            raise OSError(0, "written in part")
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _create(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    _sync_folder(path.parent)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    _create(fresh, content)
-    fresh.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_key(path: Path) -> Ed25519PrivateKey:

@@ -16,6 +16,7 @@ import click
 import typer
 
 from murmura.audit import audit
+from murmura.audit_log import app as audit_log_app
 from murmura.client import app as client_app
 from murmura.epsilon import epsilon
 from murmura.exit_codes import ExitCode, Interrupted, failure_of
@@ -48,6 +49,7 @@ app.add_typer(report_app, name="report")
 app.add_typer(secagg_app, name="secagg")
 app.add_typer(server_app, name="server")
 app.command()(audit)
+app.add_typer(audit_log_app, name="audit-log")
 
 
 @app.callback(invoke_without_command=True)

@@ -8,8 +8,11 @@ roster       who takes part, by stable names
 enrolment    asks for these names, at the start and between rounds
 cohort       who is asked in a round
 exchange     messages out, replies in, until a deadline
+sizes        how many bytes an honest reply has at most
+bounded_grid Flower's grid over HTTP, with replies bounded before they are put together
 collection   a cohort's updates, one by one or as a sum under masks
 aggregation  sum -> update, divided by a fixed public constant
+robust       sums that a minority of clients cannot steer; quarantine
 unmasking    the server's stages of secure aggregation
 secure_sum   its two exchanges over a grid
 queries      private evaluation and statistics, asked of the sites

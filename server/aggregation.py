@@ -67,7 +67,7 @@ class RoundSum:
             ProtocolError: it answers another round, attempt or plan, has another length, or is not
                 finite where no clip would make it harmless; the client is to be given up.
         """
-        update = self._checked(reply)
+        update = self._counted(self.checked(reply))
         self.survivors += 1
         self._early[position] = update
         self._fold()
@@ -165,20 +165,27 @@ class RoundSum:
                 f"expected the plan {self._digest[:12]}, got {reply.plan_digest[:12]}"
             )
 
-    def _checked(self, reply: TrainReply) -> Vector:
+    def checked(self, reply: TrainReply) -> FlatVector:
+        """The update as it came, if it may be counted. Raises ProtocolError as `add` does."""
         self.check(reply)
         update: FlatVector = reply.update
+        if reply.masked:
+            raise ProtocolError("expected an update in clear alone, got bytes under masks too")
         if update.shape != self._sum.shape:
             raise ProtocolError(
                 f"expected an update of shape {self._sum.shape}, got {update.shape}"
             )
-        if isinstance(self._plan.mechanism, CLIENT_LEVEL):
-            # Guarantee: the sensitivity of the sum is C whatever a client sends.
-            clipped = clip(update[: self._dimension], self._clipping_norm)
-            return np.append(clipped, _bounded(update[-1])) if self._counts else clipped
-        if not np.isfinite(update).all():
+        clipped = isinstance(self._plan.mechanism, CLIENT_LEVEL)
+        if not (clipped or np.isfinite(update).all()):
             raise ProtocolError("expected a finite update, got NaN or infinity")
-        return update.astype(np.float64)
+        return update
+
+    def _counted(self, update: FlatVector) -> Vector:
+        if not isinstance(self._plan.mechanism, CLIENT_LEVEL):
+            return update.astype(np.float64)
+        # Guarantee: the sensitivity of the sum is C whatever a client sends.
+        clipped = clip(update[: self._dimension], self._clipping_norm)
+        return np.append(clipped, _bounded(update[-1])) if self._counts else clipped
 
 
 def _bounded(indicator: float) -> float:

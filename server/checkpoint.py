@@ -39,6 +39,7 @@ class Checkpoint:
         normalisation: As `Normalisation.vector`; of length 0 for none.
         clipping_norm: C of the next round.
         noise: What correlated noise needs of past rounds: a secret of the server.
+        strikes: Rejections by client.
     """
 
     round_number: int
@@ -51,6 +52,7 @@ class Checkpoint:
     normalisation: FlatVector = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     clipping_norm: float = 0.0
     noise: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    strikes: dict[str, int] = field(default_factory=dict)
 
 
 def resumable(config: RunConfig) -> dict[str, Scalar]:
@@ -71,6 +73,7 @@ def save(folder: RunFolder, checkpoint: Checkpoint) -> None:
         "clients_lost": checkpoint.clients_lost,
         "seconds": checkpoint.seconds,
         "clipping_norm": checkpoint.clipping_norm,
+        "strikes": checkpoint.strikes,
     }
     tensors: dict[str, NDArray[Any]] = {
         _OPTIMIZER + name: value for name, value in checkpoint.optimizer.items()

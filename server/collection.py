@@ -8,8 +8,12 @@ from flwr.serverapp import Grid
 from server.aggregation import RoundSum
 from server.exchange import cut, exchange
 from server.replies import decoded, left_out
+from server.robust.choice import MEAN
+from server.robust.quarantine import Quarantine
+from server.robust.round_sum import RobustSum
 from server.roster import Roster
 from server.secure_sum import SecureSums
+from server.sizes import vector_bytes
 from shared.config import RunConfig
 from shared.dp.plan import PrivacyPlan
 from shared.dp.witness import Place
@@ -28,6 +32,7 @@ class UpdateCollector:
         roster: Who can be asked.
         grid: How they are reached.
         sums: Secure aggregation; None: the server sees each update.
+        quarantine: Whom to ask no more; holds the rule by which updates are combined.
     """
 
     def __init__(
@@ -37,12 +42,14 @@ class UpdateCollector:
         roster: Roster,
         grid: Grid,
         sums: SecureSums | None,
+        quarantine: Quarantine,
     ) -> None:
         self._cohort = config.cohort
         self._plan = plan
         self._roster = roster
         self._grid = grid
         self._sums = sums
+        self._quarantine = quarantine
         self.ledger_heads: dict[str, tuple[str, str]] = {}
 
     def collect(self, instruction: TrainInstruction, cohort: tuple[str, ...]) -> RoundSum:
@@ -51,16 +58,10 @@ class UpdateCollector:
         Raises:
             TooFewSurvivors: the round is void.
         """
-        total = RoundSum(
-            self._plan,
-            len(instruction.parameters),
-            cohort_size=len(cohort),
-            round_number=instruction.round_number,
-            attempt=instruction.attempt,
-            clipping_norm=instruction.clipping_norm,
-        )
+        total = self._begun(instruction, len(cohort))
+        refused = 0
         if self._sums is None:
-            self._one_by_one(total, instruction, cohort)
+            refused = self._one_by_one(total, instruction, cohort)
         else:
             self._as_sum(total, self._sums, instruction, cohort)
         wanted = math.ceil(self._cohort.minimum_survivors * len(cohort))
@@ -69,7 +70,28 @@ class UpdateCollector:
                 f"round {instruction.round_number} needs {wanted} of {len(cohort)} clients, got "
                 f"{total.survivors}"
             )
+        if isinstance(total, RobustSum):
+            number = instruction.round_number
+            for position in total.combine(self._quarantine.barred, refused):
+                self._quarantine.strike(number, cohort[position], "its updates lie far off")
         return total
+
+    def _begun(self, instruction: TrainInstruction, cohort_size: int) -> RoundSum:
+        robust, dimension = self._quarantine.robust, len(instruction.parameters)
+        number, attempt = instruction.round_number, instruction.attempt
+        if robust is not None and robust.rule != MEAN:
+            return RobustSum(
+                self._plan, dimension, robust,
+                cohort_size=cohort_size, round_number=number, attempt=attempt,
+            )  # fmt: skip
+        return RoundSum(
+            self._plan,
+            dimension,
+            cohort_size=cohort_size,
+            round_number=number,
+            attempt=attempt,
+            clipping_norm=instruction.clipping_norm,
+        )
 
     def _as_sum(
         self,
@@ -84,6 +106,8 @@ class UpdateCollector:
         def upload(client: str, reply: Message) -> bytes:
             answer = decoded(reply)
             total.check(answer)
+            if len(answer.update):
+                raise ProtocolError("expected an update under masks alone, got one in clear too")
             self._keep_head(client, answer)
             return answer.masked
 
@@ -95,7 +119,8 @@ class UpdateCollector:
 
     def _one_by_one(
         self, total: RoundSum, instruction: TrainInstruction, cohort: tuple[str, ...]
-    ) -> None:
+    ) -> int:
+        """Count what comes; returns how many sent what no honest client sends."""
         number = instruction.round_number
         record = instruction.to_record()
         messages = [
@@ -107,18 +132,27 @@ class UpdateCollector:
             )
             for client in cohort
         ]
-        silent = set(range(len(cohort)))
-        for position, reply in exchange(self._grid, messages, self._cohort.timeout_s):
+        silent, robust, refused = set(range(len(cohort))), self._quarantine.robust, 0
+        most = vector_bytes(len(instruction.parameters) + self._plan.adaptive)
+        for position, reply in exchange(
+            self._grid, messages, self._cohort.timeout_s, most_bytes=most
+        ):
             silent.discard(position)
             try:
                 answer = decoded(reply)
+                if robust is not None:
+                    robust.check(answer.update)
                 total.add(position, answer)
                 self._keep_head(cohort[position], answer)
             except ProtocolError as error:
                 left_out(number, cohort[position], cut(error))
                 total.give_up(position)
+                if not reply.has_error():
+                    refused += 1
+                    self._quarantine.strike(number, cohort[position], cut(error))
         for position in sorted(silent):
             left_out(number, cohort[position], "no answer in time")
+        return refused
 
     def _keep_head(self, client: str, answer: TrainReply) -> None:
         if answer.ledger_head:

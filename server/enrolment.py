@@ -13,6 +13,7 @@ from flwr.serverapp import Grid
 
 from server.exchange import POLL_INTERVAL_S, arrived, cut, push, reason_of
 from server.roster import Roster
+from server.sizes import AROUND
 from shared.config import RunConfig
 from shared.errors import AggregationRefused, ConfigurationError, ProtocolError
 from shared.messages import Enrolled, enrol_request
@@ -148,7 +149,7 @@ class Enrolment:
 
     def _answers(self) -> Iterator[tuple[int, Enrolled]]:
         """Every well-formed answer that has come, and its node."""
-        for node, reply in arrived(self._grid, self._waiting):
+        for node, reply in arrived(self._grid, self._waiting, AROUND):
             try:
                 yield node, _enrolled(reply)
             except ProtocolError as error:

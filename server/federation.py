@@ -24,6 +24,8 @@ from server.report.build import Outcome, build_report
 from server.report.forms import write_forms
 from server.report.results import REPORT, SUMMARY, build_summary, write_results
 from server.report.terminal import summary_lines
+from server.robust.choice import robust_of
+from server.robust.quarantine import Quarantine
 from server.roster import Roster
 from server.run_folder import RunFolder
 from server.secure_sum import SecureSums
@@ -86,6 +88,7 @@ class Federation:
         self._optimizer = ServerOptimizer(config.server, len(self.parameters))
         self._clipping_norm = plan.clipping_norm
         self._noise = correlated_noise(plan, len(self.parameters))
+        self._quarantine = Quarantine(robust_of(config, plan))
         self._budget = Budget(plan, folder, repeatable=prepared.randomness.seeded)
         self._restore()
         self._evaluator = Evaluator(prepared.task, config)
@@ -95,7 +98,7 @@ class Federation:
         self._roster: Roster = self._enrolment.begin()
         sums = _secure_sums(config, plan, self._roster, grid)
         self._admit = None if sums is None else sums.join
-        self._collector = UpdateCollector(config, plan, self._roster, grid, sums)
+        self._collector = UpdateCollector(config, plan, self._roster, grid, sums, self._quarantine)
         self._queries = PrivateQueries(
             config,
             plan,
@@ -104,6 +107,7 @@ class Federation:
             budget=self._budget,
             randomness=self._randomness,
             sums=sums,
+            quarantine=self._quarantine,
         )
         # Last, since it is the one that must be closed.
         self.recorder = Recorder(
@@ -119,6 +123,7 @@ class Federation:
         self._optimizer.restore(checkpoint.optimizer)
         self._normalisation = Normalisation.from_vector(checkpoint.normalisation)
         self._clipping_norm = checkpoint.clipping_norm
+        self._quarantine.restore(checkpoint.strikes)
         if self._noise is not None:
             self._noise.restore(checkpoint.noise)
         self.rounds_done = checkpoint.round_number
@@ -150,14 +155,16 @@ class Federation:
         """The round's sum, of the first attempt at it that is not void."""
         first = self._budget.next_attempt(round_number)
         last = first + self._config.cohort.attempts - 1
+        self._quarantine.begin_round()
         for attempt in range(first, last + 1):
-            cohort = draw_cohort(
+            drawn = draw_cohort(
                 self._roster.places,
                 self._plan,
                 self._randomness,
                 round_number=round_number,
                 attempt=attempt,
             )
+            cohort = self._quarantine.admitted(drawn)
             self._budget.charge(round_number, attempt, cohort)
             try:
                 total = self._collector.collect(self._instruction(round_number, attempt), cohort)
@@ -224,6 +231,8 @@ class Federation:
             epsilon=self._budget.epsilon(),
             epsilon_budget=self._plan.epsilon_budget,
             seconds=seconds,
+            rejected=len(self._quarantine.rejected),
+            quarantined=self._quarantine.names,
         )
         self.recorder.record(event)
         self._save()
@@ -241,6 +250,7 @@ class Federation:
             normalisation=self._normalised(),
             clipping_norm=self._clipping_norm,
             noise={} if self._noise is None else self._noise.state(),
+            strikes=self._quarantine.state(),
         )
         save(self._folder, checkpoint)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from server.robust.choice import robust_of
 from shared.config import RunConfig
 from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.plan import PrivacyPlan
@@ -33,9 +34,11 @@ def prepare(config: RunConfig, plan: PrivacyPlan) -> Prepared:
     """The task and its model, checked on public examples; torch's own generator stays as it was.
 
     Raises:
-        ConfigurationError: no such task or model, or the model cannot be trained under `plan`.
+        ConfigurationError: no such task or model, the model cannot be trained under `plan`, or the
+            rule of aggregation does not go with it.
         DataError: the public examples are missing or corrupt.
     """
+    robust_of(config, plan)
     randomness = randomness_for(config.seed)
     task = load_task(config.task, task_settings(config))
     with torch.random.fork_rng(devices=[]):

@@ -40,7 +40,9 @@ class RoundFinished:
     """A round is over and safely on disk; loss and accuracy are None where nothing was measured.
 
     `epsilon` is the running bound of the worst observer with a finite one; infinite without DP.
-    `private_loss` and `private_accuracy` are of the sites' own data, with noise.
+    `private_loss` and `private_accuracy` are of the sites' own data, with noise. `rejected` counts
+    updates that a robust rule found far off, or that could not be used; `quarantined` are asked no
+    more.
     """
 
     round_number: int
@@ -55,6 +57,8 @@ class RoundFinished:
     seconds: float
     private_loss: float | None = None
     private_accuracy: float | None = None
+    rejected: int = 0
+    quarantined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,10 @@ from flwr.serverapp import Grid
 from server.budget import Budget
 from server.cohort import draw_cohort
 from server.exchange import cut, exchange, reason_of
+from server.robust.quarantine import Quarantine
 from server.roster import Roster
 from server.secure_sum import SecureSums
+from server.sizes import vector_bytes
 from shared.config import RunConfig
 from shared.dp.clipping import Vector
 from shared.dp.mechanisms import ClientPrivacy, RecordPrivacy
@@ -52,6 +54,7 @@ class PrivateQueries:
         budget: Where each question is charged.
         randomness: Of cohorts and of the server's noise.
         sums: Secure aggregation; None: the server sees each answer.
+        quarantine: Whom to ask no more; None: nobody.
     """
 
     def __init__(  # noqa: PLR0913 - what a run has
@@ -64,6 +67,7 @@ class PrivateQueries:
         budget: Budget,
         randomness: Randomness,
         sums: SecureSums | None = None,
+        quarantine: Quarantine | None = None,
     ) -> None:
         self._config = config
         self._plan = plan
@@ -72,6 +76,7 @@ class PrivateQueries:
         self._budget = budget
         self._randomness = randomness
         self._sums = sums
+        self._quarantine = quarantine or Quarantine(None)
 
     def statistics(self) -> Normalisation | None:
         """Statistics of all inputs; None where the plan does not ask for them.
@@ -157,7 +162,10 @@ class PrivateQueries:
 
         def upload(client: str, reply: Message) -> bytes:
             del client
-            return _answer(reply, instruction).masked
+            answer = _answer(reply, instruction)
+            if len(answer.sums):
+                raise ProtocolError("expected a sum under masks alone, got one in clear too")
+            return answer.masked
 
         kind = MESSAGE_TYPES[instruction.kind]
         found = sums.ask(instruction, cohort, encoding_of, kind, upload)
@@ -172,7 +180,7 @@ class PrivateQueries:
 
     def _cohort(self, kind: str, round_number: int, attempt: int) -> tuple[str, ...]:
         if not isinstance(self._plan.mechanism, ClientPrivacy):
-            return self._roster.client_ids
+            return self._quarantine.admitted(self._roster.client_ids)
         return draw_cohort(
             self._roster.places,
             self._plan,
@@ -202,7 +210,8 @@ class PrivateQueries:
             for client in cohort
         ]
         found: dict[int, Vector] = {}
-        for position, reply in exchange(self._grid, messages, self._config.cohort.timeout_s):
+        timeout_s, most = self._config.cohort.timeout_s, vector_bytes(width)
+        for position, reply in exchange(self._grid, messages, timeout_s, most_bytes=most):
             try:
                 found[position] = _checked(reply, instruction, width)
             except ProtocolError as error:
@@ -214,6 +223,8 @@ class PrivateQueries:
 
 def _checked(reply: Message, asked: QueryInstruction, width: int) -> Vector:
     answer = _answer(reply, asked)
+    if answer.masked:
+        raise ProtocolError("expected a sum in clear alone, got bytes under masks too")
     if answer.sums.shape != (width,) or not np.isfinite(answer.sums).all():
         raise ProtocolError(f"expected {width} finite numbers, got shape {answer.sums.shape}")
     return answer.sums.astype(np.float64)

@@ -64,6 +64,8 @@ class Recorder:
             "private_accuracy": event.private_accuracy,
             "epsilon": _writable(event.epsilon),
             "seconds": round(event.seconds, 4),
+            "rejected": event.rejected,
+            "quarantined": list(event.quarantined),
         }
         self._folder.append_line(METRICS, line, durable=False)
         if event.accuracy is not None:

@@ -13,6 +13,7 @@ from flwr.serverapp import Grid
 
 from server.exchange import cut, exchange, reason_of
 from server.roster import Roster
+from server.sizes import answer_bytes, upload_bytes
 from server.unmasking import Collecting, Unmasking
 from shared.aggregation_messages import UNMASK, UnmaskMessage
 from shared.dp.clipping import Vector
@@ -184,7 +185,8 @@ class SecureSums:
         context = collecting.context
         helped, sealed = collecting.graph.parameters.helped, collecting.graph.sealed
         silent = set(context.cohort)
-        for position, reply in exchange(self._grid, messages, self._timeout_s):
+        most = upload_bytes(collecting.graph, len(collecting.total), context.bits)
+        for position, reply in exchange(self._grid, messages, self._timeout_s, most_bytes=most):
             client = context.cohort[position]
             silent.discard(client)
             try:
@@ -211,11 +213,13 @@ class SecureSums:
         collected = unmasking.collected
         context, survivors = collected.context, collected.headers.keys()
         members = sorted(collected.graph.committee, key=lambda member: member not in survivors)
+        pairs = sum(map(len, unmasking.undone.values()))
+        most = answer_bytes(len(survivors), pairs, len(collected.total), context.bits)
         spoiled: SpoiledSum | None = None
         for start in range(0, len(members), _ASKED_AT_ONCE):
             asked = members[start : start + _ASKED_AT_ONCE]
             messages = [self._request(unmasking, member) for member in asked]
-            for position, reply in exchange(self._grid, messages, self._timeout_s):
+            for position, reply in exchange(self._grid, messages, self._timeout_s, most_bytes=most):
                 try:
                     unmasking.add(_answer(reply, asked[position]))
                 except ProtocolError as error:

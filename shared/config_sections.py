@@ -2,7 +2,15 @@
 
 from dataclasses import dataclass, field
 
-from shared.domains import fraction, names_or_none, non_negative, one_of, positive, within
+from shared.domains import (
+    fraction,
+    names_or_none,
+    non_negative,
+    one_of,
+    positive,
+    share_or_count,
+    within,
+)
 from shared.errors import ConfigurationError
 
 
@@ -215,7 +223,18 @@ class StatisticsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
-    """The step on the global parameters (Reddi et al. 2021); sgd, 1.0, 0.0 is FedAvg."""
+    """How updates become a step on the global parameters (Reddi et al. 2021).
+
+    Attributes:
+        optimizer: Of the step; sgd with rate 1.0 and momentum 0.0 is FedAvg.
+        aggregation: What combines updates; all but the mean are refused at client level, and where
+            the server sees sums alone.
+        byzantine: Clients that may send anything: a share of those asked, or from 1 on their
+            number.
+        norm_bound: L2 norm above which an update is refused; of `centred_clipping` and
+            `norm_bound` the length to which they cut. 0 = none, or the median of the round.
+        strikes: Rejections after which a client is asked no more; 0 = never.
+    """
 
     optimizer: str = field(default="sgd", metadata=one_of("sgd", "adam", "yogi", "adagrad"))
     learning_rate: float = field(default=1.0, metadata=positive())
@@ -223,6 +242,16 @@ class ServerConfig:
     beta1: float = field(default=0.9, metadata=within(0.0, 1.0, open_right=True))
     beta2: float = field(default=0.99, metadata=within(0.0, 1.0, open_right=True))
     tau: float = field(default=1e-3, metadata=positive())
+    aggregation: str = field(
+        default="mean",
+        metadata=one_of(
+            "mean", "median", "trimmed_mean", "krum", "multi_krum", "bulyan", "centred_clipping",
+            "norm_bound",
+        ),
+    )  # fmt: skip
+    byzantine: float = field(default=0.2, metadata=share_or_count())
+    norm_bound: float = field(default=0.0, metadata=non_negative())
+    strikes: int = field(default=3, metadata=non_negative())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,15 @@ def names_or_none(least: int) -> dict[str, _Check]:
     return {"domain": (f"empty, or at least {least} names, ascending, a,b,c", holds)}
 
 
+def share_or_count() -> dict[str, _Check]:
+    """A share below one half, or a whole number of at least 1."""
+
+    def holds(value: float) -> bool:
+        return 0.0 <= value < 0.5 or (1.0 <= value < math.inf and value == int(value))
+
+    return {"domain": ("a share below 0.5, or a whole number", holds)}
+
+
 def check_domains(section: type[Any], values: Mapping[str, Any], prefix: str) -> None:
     """Raise ConfigurationError for the first of `values` outside its field's domain."""
     for spec in fields(section):

@@ -28,6 +28,7 @@ from shared.wire import (
     decode_header,
     decode_vector,
     encode,
+    figures_or_none,
     number,
     text,
     whole,
@@ -177,8 +178,8 @@ class TrainReply:
             round_number=whole(header, "round_number"),
             attempt=whole(header, "attempt"),
             plan_digest=text(header, "plan_digest"),
-            ledger_head=text(header, "ledger_head", may_be_empty=True),
-            ledger_signature=text(header, "ledger_signature", may_be_empty=True),
+            ledger_head=figures_or_none(header, "ledger_head", 64),
+            ledger_signature=figures_or_none(header, "ledger_signature", 128),
             update=decode_vector(record, "update"),
             masked=decode_bytes(record, "masked"),
         )

@@ -16,7 +16,7 @@ from simulations.audits.canaries import Canaries
 from simulations.audits.recording import audited_claim, record_audits
 from simulations.audits.shared_canaries import SharedNoiseCanaries
 from simulations.faults import Faults
-from simulations.grid import InProcessGrid
+from simulations.grid import ClientCallable, InProcessGrid
 
 _LEDGERS = "ledgers"
 
@@ -25,6 +25,7 @@ def simulate(
     raw_config: Mapping[str, Scalar],
     *,
     faults: Faults | None = None,
+    clients: ClientCallable = client_app,
     arrivals: Mapping[int, int] | None = None,
 ) -> Path:
     """Run one federation to its end, and return its run folder.
@@ -32,6 +33,7 @@ def simulate(
     Args:
         raw_config: Flat, dotted run config; keys left out have their defaults.
         faults: Who fails to answer, and how; None: nobody.
+        clients: What all clients run; `simulations.attacks` has some that are not honest.
         arrivals: Round at whose start a client is first online, by its number; None: all are
             there from the beginning.
 
@@ -43,7 +45,7 @@ def simulate(
     population = int(flat["population.size"])
     folder = Path(str(flat["output.dir"])) / str(flat["output.run_id"])
     grid = InProcessGrid(
-        client_app, population, flat, faults=faults, ledgers=folder / _LEDGERS, arrivals=arrivals
+        clients, population, flat, faults=faults, ledgers=folder / _LEDGERS, arrivals=arrivals
     )
     context = Context(
         run_id=grid.run.run_id,

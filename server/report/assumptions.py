@@ -27,12 +27,14 @@ class Facts:
         records: Records of a site, where that is public; else None.
         uncharged: Finished rounds for which nothing was charged.
         simulated: Whether all clients ran in one process.
+        rule: By which the server combines updates, of `server.aggregation`.
     """
 
     seeded: bool
     records: int | None = None
     uncharged: tuple[int, ...] = ()
     simulated: bool = False
+    rule: str = "mean"
 
 
 def assumptions(plan: PrivacyPlan, facts: Facts) -> tuple[Assumption, ...]:
@@ -40,6 +42,8 @@ def assumptions(plan: PrivacyPlan, facts: Facts) -> tuple[Assumption, ...]:
     if isinstance(plan.mechanism, NoPrivacy):
         return ()
     found = [*_of_every_run(plan, seeded=facts.seeded)]
+    if facts.rule != "mean":
+        found.append(_combined(facts.rule))
     if isinstance(plan.mechanism, RecordPrivacy) or plan.distributed:
         found.append(_CLIENT_CODE)
     if isinstance(plan.mechanism, CorrelatedPrivacy):
@@ -85,6 +89,16 @@ def _of_every_run(plan: PrivacyPlan, *, seeded: bool) -> tuple[Assumption, ...]:
             status="enforced",
             evidence=f"plan {plan.digest()}, checked by every client before it reads data",
         ),
+    )
+
+
+def _combined(rule: str) -> Assumption:
+    return Assumption(
+        id="aggregation_rule",
+        text=f"the rule that combines updates ({rule}) sees them after their noise alone, which "
+        "costs no privacy",
+        status="enforced",
+        evidence="each site adds its own noise; what is made of noisy updates is post-processing",
     )
 
 

@@ -77,6 +77,7 @@ def build_report(
         records=config.population.examples_per_client or None,
         uncharged=uncharged_rounds(charges, outcome.rounds_done),
         simulated=outcome.simulated,
+        rule=config.server.aggregation,
     )
     report = {
         "schema_version": "1.0",
@@ -95,7 +96,7 @@ def build_report(
         },
         "verdict": verdict(plan, claims, facts),
         "claims": [claim.to_json() | details.of(claim) for claim in claims],
-        "mechanisms": mechanisms(plan, charges, outcome.rounds_done),
+        "mechanisms": mechanisms(plan, charges, outcome.rounds_done, facts.rule),
         "data_accesses": data_accesses(plan, charges, uncharged=bool(facts.uncharged)),
         "assumptions": as_json(assumptions(plan, facts)),
         "accounting": _accounting(),

@@ -23,9 +23,16 @@ Protected = RecordPrivacy | ClientPrivacy | CorrelatedPrivacy
 
 
 def mechanisms(
-    plan: PrivacyPlan, charges: Sequence[Charge], rounds_done: int
+    plan: PrivacyPlan, charges: Sequence[Charge], rounds_done: int, rule: str = "mean"
 ) -> list[dict[str, Any]]:
-    """The report's `mechanisms`; `steps` counts what was charged, repeated attempts too."""
+    """The report's `mechanisms`; `steps` counts what was charged, repeated attempts too.
+
+    Args:
+        plan: The run's plan.
+        charges: All that was released.
+        rounds_done: Rounds that were finished.
+        rule: By which updates are combined; all but the mean divide by those who answered.
+    """
     mechanism = plan.mechanism
     if isinstance(mechanism, NoPrivacy):
         return [
@@ -36,9 +43,13 @@ def mechanisms(
             }
         ]  # fmt: skip
     return [
-        _training(plan, mechanism, _count(charges, "train")),
+        _training(plan, mechanism, _count(charges, "train")) | _divided(rule),
         *(_query(plan, mechanism, kind, _count(charges, kind)) for kind in sorted(plan.queries)),
     ]
+
+
+def _divided(rule: str) -> dict[str, Any]:
+    return {} if rule == "mean" else {"denominator": "actual_count"}
 
 
 def _count(charges: Sequence[Charge], kind: str) -> int:

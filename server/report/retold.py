@@ -34,6 +34,7 @@ def mechanisms(again: Recomputation) -> list[Json]:
         "noise_multiplier_effective": effective,
         "sampling": _sampling(again),
         "steps": _charged(again, "train"),
+        "denominator": "public_constant" if _is_mean(again) else "actual_count",
         **_noise(again),
     }
     if plan.unit == "record":
@@ -59,6 +60,10 @@ def mechanisms(again: Recomputation) -> list[Json]:
     ]
 
 
+def _is_mean(again: Recomputation) -> bool:
+    return bool(again.config.get("server.aggregation", "mean") == "mean")
+
+
 def _noise(again: Recomputation) -> Json:
     if again.plan.distributed:
         family = again.config["aggregation.noise_family"]
@@ -81,6 +86,7 @@ def assumptions(again: Recomputation) -> list[Json]:
     found = [
         {"id": "secret_randomness", "status": "violated" if again.seeded else "enforced"},
         {"id": "fixed_plan", "status": "enforced"},
+        *([] if _is_mean(again) else [{"id": "aggregation_rule", "status": "enforced"}]),
         *([{"id": "participation", "status": "enforced"}] if plan.correlated else []),
     ]
     return [*found, *({"id": name, "status": "assumed"} for name in assumed)]

@@ -135,6 +135,10 @@ def _assumed(again: Recomputation, found: Sequence[Mapping[str, Any]]) -> Iterat
             named = ", ".join(again.config["aggregation.helpers"].split(","))
             if named not in assumption["text"]:
                 yield Finding(f"assumptions[{place}].text", named, _short(assumption["text"]))
+        if assumption["id"] == "aggregation_rule":
+            rule = again.config.get("server.aggregation", "mean")
+            if f"({rule})" not in assumption["text"]:
+                yield Finding(f"assumptions[{place}].text", rule, _short(assumption["text"]))
         if assumption["id"] == "honest_fraction":
             where, told = f"assumptions[{place}].text", assumption["text"]
             yield from _numbers(where, retold.honest_fraction(again), told)

@@ -92,7 +92,7 @@ def test_an_entry_that_cannot_be_applied_is_not_passed_over_later(
         with pytest.raises(StateError, match="another form"):
             ledger.reserve(release(1))
     full = OSError(errno.EIO, "Input/output error")
-    monkeypatch.setattr(Path, "open", lambda *_, **__: (_ for _ in ()).throw(full))
+    monkeypatch.setattr("os.open", lambda *_, **__: (_ for _ in ()).throw(full))
     with pytest.raises(OSError, match="Input"):
         ledger.reserve(release(1))
 

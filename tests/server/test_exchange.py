@@ -11,6 +11,8 @@ from shared.errors import ProtocolError
 from shared.messages import enrol_request
 from tests.server.fake_grid import FIRST_NODE, Answer, FakeGrid, failed, named, silent
 
+MOST = 1 << 14
+
 
 def questions(count: int) -> list[Message]:
     """One enrolment for each node of a grid of `count`."""
@@ -22,7 +24,9 @@ def questions(count: int) -> list[Message]:
 
 def positions(grid: FakeGrid, count: int, timeout_s: float = 0.02) -> list[int]:
     """Positions in order of arrival."""
-    return [position for position, _ in exchange(grid, questions(count), timeout_s)]
+    return [
+        position for position, _ in exchange(grid, questions(count), timeout_s, most_bytes=MOST)
+    ]
 
 
 def grid_of(count: int, enrolment: Answer | None = None, *, backwards: bool = False) -> FakeGrid:
@@ -33,7 +37,7 @@ def grid_of(count: int, enrolment: Answer | None = None, *, backwards: bool = Fa
 def test_replies_are_matched_to_questions_whatever_order_they_come_in() -> None:
     """Positions follow arrival, and each reply is the one to its own question."""
     grid = grid_of(3, backwards=True)
-    found = list(exchange(grid, questions(3), 1.0))
+    found = list(exchange(grid, questions(3), 1.0, most_bytes=MOST))
     assert [position for position, _ in found] == [2, 1, 0]
     # Client 2 - i sits at node i.
     names = [reply.content.config_records["murmura"]["client_id"] for _, reply in found]
@@ -67,7 +71,7 @@ def test_a_second_reply_to_one_question_is_dropped() -> None:
     def both(client: int, message: Message) -> list[Message]:
         return [named(f"first-{client}", message), named(f"second-{client}", message)]
 
-    found = list(exchange(grid_of(2, both), questions(2), 1.0))
+    found = list(exchange(grid_of(2, both), questions(2), 1.0, most_bytes=MOST))
     assert [position for position, _ in found] == [0, 1]
 
 
@@ -107,7 +111,7 @@ def test_a_push_that_failed_altogether_is_an_error() -> None:
 
 def test_without_messages_the_grid_is_left_alone() -> None:
     """An empty cohort costs nothing; a pull would fail the fake grid's assertion."""
-    assert list(exchange(grid_of(0), [], 60.0)) == []
+    assert list(exchange(grid_of(0), [], 60.0, most_bytes=MOST)) == []
 
 
 def test_a_reason_is_one_short_line() -> None:
@@ -119,3 +123,19 @@ def test_a_reason_is_one_short_line() -> None:
     assert reason_of(failed(question, "two\nlines")) == "two lines"
     assert reason_of(failed(question, "")) == "error code 2"
     assert cut("y" * 200) == "y" * 200
+
+
+def test_a_reason_gives_a_terminal_no_orders_and_is_not_read_to_its_end() -> None:
+    """Escape sequences would clear a screen or hide a line; a megabyte is cut first."""
+    assert cut("a\x1b[2Jb\x00\u202ec") == "a?[2Jb??c"
+    assert len(cut(" " * 10**6 + "x")) == 0
+    assert cut("x" * 10**6).endswith("…")
+
+
+def test_a_reply_that_is_too_large_becomes_an_error() -> None:
+    """Of its client alone, before anybody decodes it."""
+    grid = grid_of(2, lambda client, message: [named("x" * (10 + 1000 * client), message)])
+    found = dict(exchange(grid, questions(2), 1.0, most_bytes=1000))
+    assert sorted(reply.has_error() for reply in found.values()) == [False, True]
+    (error,) = [reply for reply in found.values() if reply.has_error()]
+    assert reason_of(error).startswith("expected at most 1000 bytes, got 1")

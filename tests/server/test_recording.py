@@ -38,7 +38,8 @@ def test_a_round_is_one_line(tmp_path: Path) -> None:
     recorder(tmp_path).record(event(1))
     assert lines(tmp_path) == [
         {"round": 1, "asked": 3, "answered": 2, "lost": 1, "loss": 0.5, "accuracy": 0.25,
-         "private_loss": None, "private_accuracy": None, "epsilon": 1.5, "seconds": 0.25}
+         "private_loss": None, "private_accuracy": None, "epsilon": 1.5, "seconds": 0.25,
+         "rejected": 0, "quarantined": []}
     ]  # fmt: skip
 
 

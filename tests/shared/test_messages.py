@@ -129,7 +129,7 @@ def test_a_vector_of_another_form_is_refused(array: Array) -> None:
     record = reply(np.zeros(1, np.float32)).to_record()
     masked = Array(np.zeros(0, np.uint8))
     record["murmura.vectors"] = ArrayRecord({"update": array, "masked": masked})
-    with pytest.raises(MessageError, match=r"'update' (flat|cannot)"):
+    with pytest.raises(MessageError, match=r"'update' flat"):
         TrainReply.from_record(record)
 
 
@@ -200,5 +200,5 @@ def test_bytes_arrive_as_they_are_and_what_is_no_array_is_refused() -> None:
     assert (decode_bytes(record, "content"), decode_bytes(record, "empty")) == (b"abc", b"")
     broken = Array(dtype="uint8", shape=(3,), stype="numpy.ndarray", data=b"no array")
     record["murmura.vectors"] = ArrayRecord({"content": broken})
-    with pytest.raises(MessageError, match="cannot be decoded"):
+    with pytest.raises(MessageError, match="'content' flat and uint8"):
         decode_bytes(record, "content")

@@ -48,6 +48,7 @@ KINDS: dict[str, dict[str, Scalar]] = {
     },
     "weak": {"privacy.noise_multiplier": 0.3, "privacy.epsilon_budget": 300.0},
     "hopeless": {"privacy.noise_multiplier": 0.1, "privacy.epsilon_budget": 2000.0},
+    "by a median": {"server.aggregation": "median", "server.byzantine": 1.0},
     "none": {"privacy.unit": "none", "evaluation.private_every": 0},
 }  # fmt: skip
 

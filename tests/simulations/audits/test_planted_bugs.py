@@ -15,7 +15,7 @@ from shared.dp.noise import gaussian_noise
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import SeededRandomness
 from shared.messages import TrainReply
-from shared.parameters import flatten
+from shared.parameters import FlatVector, flatten
 from shared.task import Examples
 from shared.tasks.digits import mlp
 from simulations.audits.mechanism_audit import audit_mechanism
@@ -70,8 +70,8 @@ def test_weights_by_number_of_examples() -> None:
     """A1: SENSITIVITY."""
 
     class Weighted(RoundSum):
-        def _checked(self, reply: TrainReply) -> Any:
-            return 3.0 * super()._checked(reply)
+        def _counted(self, update: FlatVector) -> Any:
+            return 3.0 * super()._counted(update)
 
     assert "SENSITIVITY" in {f.code for f in replay_clients(CLIENTS, sum_class=Weighted)}
 
