@@ -1,0 +1,103 @@
+"""A run that another process plays, followed to its end.
+
+What that process tells comes from the run's progress file; that it lives, from the lock that it
+has on the run's folder, which a process that dies lets go; how Flower sees the run, from the
+service.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from murmura.exit_codes import Interrupted
+from murmura.submitting import Submitted
+from server.progress import RunFinished, tell
+from server.progress_file import Ended, Opened, Told, error_of
+from server.run_control import SubmittedRun
+from server.run_folder import RunFolder
+from shared.errors import FederationError, StateError
+
+_LOOK_S, _ASK_S = 0.1, 1.0
+_SETTLE_S, _STOP_S = 3.0, 20.0
+
+
+def follow(run: Submitted) -> None:
+    """Tell here what the run tells, until it is finished.
+
+    Raises:
+        FederationError: what ended it, of the class that its process said; or that its process
+            died, that it was stopped, or that the service is gone.
+    """
+    folder, opened = RunFolder(run.folder), False
+    next_question = time.monotonic() + _ASK_S
+    while True:
+        over = opened and not folder.is_held()
+        if not opened and time.monotonic() > next_question:
+            over = run.control.run(run.number).over
+            next_question = time.monotonic() + _ASK_S
+        # Asked before the file is read: whatever it told before it ended is there by now.
+        events = list(run.told.new())
+        if _tell(events):
+            return
+        if over and not events:
+            raise _ending(run)
+        opened = opened or any(isinstance(event, Opened) for event in events)
+        time.sleep(_LOOK_S)
+
+
+def _tell(events: Sequence[Told]) -> bool:
+    """Tell them here; whether the run is finished. Raises what ended it otherwise."""
+    for event in events:
+        if isinstance(event, Ended):
+            raise error_of(event.kind, event.text)
+        if not isinstance(event, Opened):
+            tell("", event)
+    return any(isinstance(event, RunFinished) for event in events)
+
+
+def _ending(run: Submitted) -> FederationError:
+    """Why a run ended that said nothing of it itself."""
+    try:
+        found = _settled(run)
+        if not found.over:
+            run.control.stop(run.number)
+            return FederationError("the process of the run has died")
+    except StateError:
+        return FederationError("the service has ended, and the run with it")
+    if found.stopped:
+        return FederationError("the run was stopped")
+    kind, text = found.raised
+    if kind:
+        return error_of(kind, text)
+    return FederationError(f"the server's part of the run failed: {text or found.status}")
+
+
+def _settled(run: Submitted) -> SubmittedRun:
+    deadline = time.monotonic() + _SETTLE_S
+    while not (found := run.control.run(run.number)).over and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
+    return found
+
+
+@contextmanager
+def stopping(run: Submitted) -> Iterator[None]:
+    """Within it, whoever interrupts this process ends the run, too, and waits for that."""
+    try:
+        yield
+    except Interrupted as interrupted:
+        with suppress(FederationError):
+            run.control.stop(run.number)
+        if not ends(run.folder):
+            interrupted.add_note(f"the run has not ended within {_STOP_S:g} s")
+        raise
+
+
+def ends(folder: Path | None) -> bool:
+    """Whether no process plays the run in `folder` any more, within a time."""
+    deadline = time.monotonic() + _STOP_S
+    while folder is not None and RunFolder(folder).is_held():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK_S)
+    return True
