@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from murmura.board import Board
 from murmura.exit_codes import Interrupted
 from murmura.submitting import Submitted
-from server.progress import RunFinished, tell
+from server.progress import RunFinished, RunStarted, tell
 from server.progress_file import Ended, Opened, Told, error_of
-from server.run_control import SubmittedRun
 from server.run_folder import RunFolder
+from server.service import running_pid
 from shared.errors import FederationError, StateError
 
 _LOOK_S, _ASK_S = 0.1, 1.0
@@ -34,7 +35,7 @@ def follow(run: Submitted) -> None:
     while True:
         over = opened and not folder.is_held()
         if not opened and time.monotonic() > next_question:
-            over = run.control.run(run.number).over
+            over = _is_over(run)
             next_question = time.monotonic() + _ASK_S
         # Asked before the file is read: whatever it told before it ended is there by now.
         events = list(run.told.new())
@@ -56,13 +57,26 @@ def _tell(events: Sequence[Told]) -> bool:
     return any(isinstance(event, RunFinished) for event in events)
 
 
+def _is_over(run: Submitted) -> bool:
+    """Whether nothing more comes of it; a service that is just being restarted says so later."""
+    try:
+        return run.control.run(run.number).over
+    except StateError:
+        return running_pid(run.home) is None
+
+
 def _ending(run: Submitted) -> FederationError:
     """Why a run ended that said nothing of it itself."""
-    try:
-        found = _settled(run)
-        if not found.over:
-            run.control.stop(run.number)
+    deadline = time.monotonic() + _SETTLE_S
+    while not _is_over(run):
+        if time.monotonic() > deadline:
+            # Flower would wait a minute for a sign of life.
+            with suppress(FederationError):
+                run.control.stop(run.number)
             return FederationError("the process of the run has died")
+        time.sleep(_LOOK_S)
+    try:
+        found = run.control.run(run.number)
     except StateError:
         return FederationError("the service has ended, and the run with it")
     if found.stopped:
@@ -73,15 +87,8 @@ def _ending(run: Submitted) -> FederationError:
     return FederationError(f"the server's part of the run failed: {text or found.status}")
 
 
-def _settled(run: Submitted) -> SubmittedRun:
-    deadline = time.monotonic() + _SETTLE_S
-    while not (found := run.control.run(run.number)).over and time.monotonic() < deadline:
-        time.sleep(_LOOK_S)
-    return found
-
-
 @contextmanager
-def stopping(run: Submitted) -> Iterator[None]:
+def stopping(run: Submitted, board: Board) -> Iterator[None]:
     """Within it, whoever interrupts this process ends the run, too, and waits for that."""
     try:
         yield
@@ -90,7 +97,17 @@ def stopping(run: Submitted) -> Iterator[None]:
             run.control.stop(run.number)
         if not ends(run.folder):
             interrupted.add_note(f"the run has not ended within {_STOP_S:g} s")
+        if board.started is None:
+            _take_start(run, board)
         raise
+
+
+def _take_start(run: Submitted, board: Board) -> None:
+    """What was told and read no more: whether the run has begun, and can go on."""
+    with suppress(StateError):
+        for event in run.told.again():
+            if isinstance(event, RunStarted):
+                board.take(event)
 
 
 def ends(folder: Path | None) -> bool:

@@ -77,7 +77,7 @@ def play(home: ServerHome, service: Service, settings: Settings, how: How) -> No
         if how.detach:
             _told(run, how.output)
             return
-        with stopping(run), showing(board, view):
+        with stopping(run, board), showing(board, view):
             follow(run)
     print_result(run.folder, how.output)
 

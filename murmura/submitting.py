@@ -35,6 +35,7 @@ class Submitted:
     """A run that was handed to the service.
 
     Attributes:
+        home: The server's.
         name: Of its folder.
         number: Flower's.
         folder: Where its results will lie.
@@ -42,6 +43,7 @@ class Submitted:
         told: What it tells from now on.
     """
 
+    home: ServerHome
     name: str
     number: str
     folder: Path
@@ -183,4 +185,4 @@ def submit(home: ServerHome, service: Service, settings: Settings, bundle: bytes
     folder = home.runs / name
     told = ProgressReader(folder)
     number = service.control.start(bundle, settings.raw())
-    return Submitted(name, number, folder, service.control, told)
+    return Submitted(home, name, number, folder, service.control, told)

@@ -24,6 +24,7 @@ from shared.errors import FederationError, StateError
 
 PROGRESS = "progress.jsonl"
 _LABEL = "event"
+_PRIVATE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def progress_file(folder: RunFolder, number: str) -> Iterator[None]:
     path = folder.file(PROGRESS)
     try:
         # Secrecy: its owner's alone, whatever the process's mask is.
-        path.touch(0o600)
+        path.touch(_PRIVATE)
+        path.chmod(_PRIVATE)
     except OSError as error:
         raise StateError(f"{path} cannot be written: {error}") from error
     folder.append_line(PROGRESS, line_of(Opened(os.getpid(), number)), durable=False)
@@ -179,6 +181,12 @@ class ProgressReader:
         if not whole and self._path.exists():
             # Only whole lines: the next start takes a torn one off.
             self._at = self._path.read_bytes().rfind(b"\n") + 1
+        self._begin = self._at
+
+    def again(self) -> Iterator[Told]:
+        """Every event since this reader began. Raises StateError."""
+        self._at = self._begin
+        return self.new()
 
     def new(self) -> Iterator[Told]:
         """Every event whose line is whole and was not given yet. Raises StateError."""

@@ -35,6 +35,7 @@ _RAISED = "ServerApp failed with exception: "
 _TIMEOUT_S = 30.0
 _MOST_RUNS = 1000
 _OK = 200
+_PATH = "/v1/control/"
 _Answer = TypeVar("_Answer", bound=Message)
 
 
@@ -120,7 +121,7 @@ class RunControl:
         try:
             connection.request(
                 "POST",
-                f"/v1/control/{verb}",
+                f"{_PATH}{verb}",
                 body=request.SerializeToString(),
                 headers={"content-type": PROTOBUF_MEDIA_TYPE, "accept": PROTOBUF_MEDIA_TYPE},
             )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flwr.app import Array
 from safetensors.numpy import load_file
 
 from client.ledger import Ledger
@@ -36,6 +38,8 @@ SEEDED: dict[str, Scalar] = {
     "output.tensorboard": False,
 }
 MODEL = "model.safetensors"
+# How Flower begins what it sends: kind, parts, length.
+OBJECT = re.compile(rb"(ArrayChunk|Array|ArrayRecord|RecordDict|Message) [0-9a-f,]* \d+\0")
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
@@ -66,7 +70,7 @@ def run(federation: Federation, name: str, **changes: Scalar) -> "subprocess.Pop
 
 def done(process: "subprocess.Popen[str]", status: int) -> dict[str, Any]:
     """What it printed last, having ended with `status`."""
-    stdout, stderr = process.communicate(timeout=300)
+    stdout, stderr = process.communicate(timeout=600)
     assert process.returncode == status, stdout + stderr
     content: dict[str, Any] = json.loads(stdout.splitlines()[-1])
     return content
@@ -79,13 +83,13 @@ def told(folder: Path) -> list[Any]:
 
 def after_round(folder: Path, number: int) -> int:
     """Waits until that round is done; the process that plays the run."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         events = told(folder)
         if any(isinstance(e, RoundFinished) and e.round_number == number for e in events):
             return next(int(e.pid) for e in reversed(events) if isinstance(e, Opened))
         time.sleep(0.05)
-    raise AssertionError(f"no round {number} within two minutes: {events}")
+    raise AssertionError(f"no round {number} in five minutes: {events}")
 
 
 def state_on_disk(federation: Federation) -> bytes:
@@ -119,7 +123,7 @@ def test_the_model_is_that_of_the_simulation_bit_for_bit(
     assert (whole / MODEL).read_bytes() == (simulated / MODEL).read_bytes()
     report = json.loads((whole / "report.json").read_text())
     assert report["run"]["execution"] == "deployment"
-    assert XX
+    assert report["run"]["run_id"] == "whole"
     assert report["verdict"]["level"] == "not_private"  # it has a seed
     assert not verify(whole)
     settings = json.loads((whole / "config.json").read_text())
@@ -141,9 +145,8 @@ def test_nothing_of_a_run_lies_in_the_servers_state_in_clear(
     for name, values in load_file(whole / MODEL).items():
         if values.size > 100:
             assert values.ravel()[:64].astype(np.float32).tobytes() not in state, name
-    for kind in (b"ArrayChunk", b"ArrayRecord", b"RecordDict", b"Message"):
-        assert kind + b" 0 " not in state
-        assert b"\0" + kind + b" " not in state
+    assert OBJECT.search(Array(np.ones(3, dtype=np.float32)).deflate())
+    assert not OBJECT.search(state)
 
 
 def test_what_the_sites_or_the_plan_do_not_allow_ends_with_its_own_status(
@@ -168,7 +171,7 @@ def test_a_run_that_is_stopped_killed_and_restarted_gives_the_same_model(
     first = run(federation, "parts")
     after_round(folder, 1)
     first.send_signal(signal.SIGINT)
-    assert "murmura run --home" in (first.communicate(timeout=60)[1])
+    assert "murmura run --home" in (first.communicate(timeout=120)[1])
     assert first.returncode == ExitCode.INTERRUPTED
     (listed,) = [
         entry
