@@ -83,7 +83,7 @@ def told(folder: Path) -> list[Any]:
 
 def after_round(folder: Path, number: int) -> int:
     """Waits until that round is done; the process that plays the run."""
-    deadline = time.monotonic() + 300
+    deadline, events = time.monotonic() + 300, list[Any]()
     while time.monotonic() < deadline:
         events = told(folder)
         if any(isinstance(e, RoundFinished) and e.round_number == number for e in events):
