@@ -49,12 +49,14 @@ class Federation:
         seeded: Whether the sites allow runs whose noise can be repeated: for tests alone.
         quiet: Print no command.
         joined: Homes of the sites so far.
+        founded: The server's home, once it is made: one that was there before is left alone.
     """
 
     folder: Path
     seeded: bool = False
     quiet: bool = False
     joined: list[Path] = field(default_factory=list)
+    founded: list[Path] = field(default_factory=list)
 
     @property
     def server(self) -> Path:
@@ -96,6 +98,7 @@ class Federation:
             "server", "init", "--name", "localhost", "--listen", "127.0.0.1", "--port", "0",
             "--internal-port", "0", *home,
         )  # fmt: skip
+        self.founded.append(self.server)
         self.do("server", "start", "--detach", *home)
 
     def join(self, number: int) -> None:
@@ -123,8 +126,8 @@ class Federation:
         """Whatever runs of it, ends."""
         for home in self.joined:
             self.murmura("client", "stop", "--home", str(home))
-        if (self.server / "server.toml").exists():
-            self.murmura("server", "stop", "--home", str(self.server))
+        for home in self.founded:
+            self.murmura("server", "stop", "--home", str(home))
 
 
 @contextmanager

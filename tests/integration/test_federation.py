@@ -125,6 +125,7 @@ def test_the_model_is_that_of_the_simulation_bit_for_bit(
     assert report["run"]["execution"] == "deployment"
     assert report["run"]["run_id"] == "whole"
     assert report["verdict"]["level"] == "not_private"  # it has a seed
+    assert report["clients"]["count"] == SITES
     assert not verify(whole)
     settings = json.loads((whole / "config.json").read_text())
     assert settings["population.size"] == {"value": SITES, "origin": "sites that have joined"}
@@ -152,15 +153,31 @@ def test_nothing_of_a_run_lies_in_the_servers_state_in_clear(
 def test_what_the_sites_or_the_plan_do_not_allow_ends_with_its_own_status(
     federation: Federation,
 ) -> None:
-    """3 before anything is sent; what the server's part refuses comes with class and text."""
+    """3 before anything is sent; what ends a run under way comes with class and text."""
     refused = done(run(federation, "refused", privacy__epsilon_budget=0.01), ExitCode.PRIVACY)
     assert refused["kind"] == "privacy"
     assert "epsilon" in refused["error"]
     assert not (federation.server / "runs" / "refused").exists()
     lonely = done(run(federation, "lonely", privacy__unit="none"), ExitCode.CONFIGURATION)
     assert "noise" in lonely["error"]
+    much: dict[str, Scalar] = {"privacy__noise_multiplier": 0.1, "privacy__epsilon_budget": 1e6}
+    overspent = done(run(federation, "overspent", rounds=1, **much), ExitCode.FEDERATION)
+    assert "answered" in overspent["error"] or "survivors" in overspent["error"]
     missing = done(at_server(federation, "runs", "show", "no", "--json"), ExitCode.DATA)
     assert missing["kind"] == "state"
+
+
+def test_the_script_ends_with_the_status_of_what_failed_and_leaves_others_alone(
+    federation: Federation,
+) -> None:
+    """Here a folder in which a server lives already: that goes on."""
+    folder = str(federation.folder)
+    command = [sys.executable, str(ROOT / "examples" / "federation.py"), "--folder", folder]
+    failed = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    assert failed.returncode == ExitCode.DATA
+    assert "$ murmura server init" in failed.stdout
+    assert "ended with status 5" in failed.stderr
+    assert done(at_server(federation, "server", "status", "--json"), ExitCode.OK)["running"]
 
 
 def test_a_run_that_is_stopped_killed_and_restarted_gives_the_same_model(
