@@ -15,10 +15,12 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run one federation; the results lie in its run folder."""
+    limited = bounded(grid)
     try:
-        run(RunConfig.from_run_config(context.run_config), bounded(grid))
+        run(RunConfig.from_run_config(context.run_config), limited)
     except FederationError as error:
-        # Flower keeps an exception's text alone: whoever submitted the run needs its kind too,
-        # where there is no run folder yet to find it in.
-        error.args = (f"{kind_of(error)}: {error}",) if bounded(grid) is not grid else error.args
+        if limited is not grid:
+            # Flower keeps an exception's text alone: whoever submitted the run needs its kind
+            # too, where there is no run folder yet to find it in.
+            error.args = (f"{kind_of(error)}: {error}",)
         raise

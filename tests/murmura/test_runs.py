@@ -1,12 +1,15 @@
 """`murmura runs`: which runs there are, how they stand, and their end."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from murmura.cli import app
 from murmura.exit_codes import ExitCode
 from server.run_control import SubmittedRun
 from server.run_folder import RunFolder
@@ -14,6 +17,7 @@ from shared.errors import TooFewSurvivors
 from tests.murmura.conftest import Command
 from tests.murmura.pretended_service import NUMBER, Pretended, pretended, until
 from tests.murmura.scripted import summary
+from tests.test_packaging import ROOT
 
 Captured = pytest.CaptureFixture[str]
 
@@ -101,6 +105,23 @@ def test_a_run_under_way_is_stopped_and_goes_on(
     service.lingers = False
     assert murmura("runs", "resume", "mine", "--json") == ExitCode.OK
     assert told(capsys)["rounds"] == summary()["rounds"]
+
+
+def test_the_page_names_every_command_and_option() -> None:
+    """docs/deployment.md, which tells of no other."""
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    commands: Any = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert set(re.findall(r"^\| `murmura runs ([a-z]+)", page, flags=re.MULTILINE)) == set(
+        commands["runs"].commands
+    )
+    options = {name for option in commands["run"].params for name in option.opts}
+    section = page.partition("## Runs")[2].partition("## Ports")[0]
+    named = set(re.findall(r"--[a-z]+", section))
+    assert named <= options
+    # How it prints is told for all commands; the home likewise.
+    assert {o for o in options if o.startswith("--")} - named == {
+        "--home", "--json", "--quiet", "--debug", "--set",
+    }  # fmt: skip
 
 
 def test_a_process_that_does_not_end_is_told(
