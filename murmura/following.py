@@ -14,7 +14,8 @@ from murmura.board import Board
 from murmura.exit_codes import Interrupted
 from murmura.submitting import Submitted
 from server.progress import RunFinished, RunStarted, tell
-from server.progress_file import Ended, Opened, Told, error_of
+from server.progress_file import Ended, Opened, ProgressReader, Told, error_of
+from server.run_control import RunControl
 from server.run_folder import RunFolder
 from server.service import running_pid
 from shared.errors import FederationError, StateError
@@ -88,26 +89,30 @@ def _ending(run: Submitted) -> FederationError:
 
 
 @contextmanager
-def stopping(run: Submitted, board: Board) -> Iterator[None]:
-    """Within it, whoever interrupts this process ends the run, too, and waits for that."""
+def stopping(control: RunControl, folder: Path, board: Board) -> Iterator[None]:
+    """Within it, whoever interrupts this process ends the run in `folder`, and waits for that.
+
+    Args:
+        control: The service's.
+        folder: Of the run, also before it is submitted.
+        board: What was shown of it; learns whether it had begun.
+    """
+    told = ProgressReader(folder)
     try:
         yield
     except Interrupted as interrupted:
         with suppress(FederationError):
-            run.control.stop(run.number)
-        if not ends(run.folder):
+            # By its name: the signal may have come while it was being submitted.
+            for found in control.runs():
+                if found.name == folder.name and not found.over:
+                    control.stop(found.number)
+        if not ends(folder):
             interrupted.add_note(f"the run has not ended within {_STOP_S:g} s")
-        if board.started is None:
-            _take_start(run, board)
+        with suppress(StateError):
+            for event in told.new():
+                if isinstance(event, RunStarted) and board.started is None:
+                    board.take(event)
         raise
-
-
-def _take_start(run: Submitted, board: Board) -> None:
-    """What was told and read no more: whether the run has begun, and can go on."""
-    with suppress(StateError):
-        for event in run.told.again():
-            if isinstance(event, RunStarted):
-                board.take(event)
 
 
 def ends(folder: Path | None) -> bool:

@@ -66,20 +66,22 @@ def play(home: ServerHome, service: Service, settings: Settings, how: How) -> No
         FederationError: what ended the run; its notes say how to go on.
         Interrupted: SIGINT or SIGTERM came; the run was stopped.
     """
-    bundle = _bundle(str(settings["task"]), how)
-    wait_for_sites(service, settings, how.wait_s, lambda text: _say(how, text))
     board = Board("at the sites")
     view = view_for(Console(stderr=how.output.machine), board, quiet=how.output.quiet)
     name = str(settings["output.run_id"])
+    folder = home.runs / name
     with advising(board, _resume_command(home, name)):
-        run = submit(home, service, settings, bundle)
-        _say(how, f"run {run.name} is submitted, as Flower's number {run.number}")
-        if how.detach:
-            _told(run, how.output)
-            return
-        with stopping(run, board), showing(board, view):
-            follow(run)
-    print_result(run.folder, how.output)
+        bundle = _bundle(str(settings["task"]), how)
+        wait_for_sites(service, settings, how.wait_s, lambda text: _say(how, text))
+        with stopping(service.control, folder, board):
+            run = submit(home, service, settings, bundle)
+            _say(how, f"run {run.name} is submitted, as Flower's number {run.number}")
+            if how.detach:
+                _told(run, how.output)
+                return
+            with showing(board, view):
+                follow(run)
+    print_result(folder, how.output)
 
 
 def _bundle(task: str, how: How) -> bytes:

@@ -181,12 +181,6 @@ class ProgressReader:
         if not whole and self._path.exists():
             # Only whole lines: the next start takes a torn one off.
             self._at = self._path.read_bytes().rfind(b"\n") + 1
-        self._begin = self._at
-
-    def again(self) -> Iterator[Told]:
-        """Every event since this reader began. Raises StateError."""
-        self._at = self._begin
-        return self.new()
 
     def new(self) -> Iterator[Told]:
         """Every event whose line is whole and was not given yet. Raises StateError."""

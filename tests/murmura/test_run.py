@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from server.run_folder import RunFolder
 from shared.app_signatures import bundle_content, is_signed
 from shared.errors import BudgetExhausted, FederationError, TooFewSurvivors
 from tests.murmura.conftest import Command
-from tests.murmura.pretended_service import NUMBER, Pretended, pretended, until
+from tests.murmura.pretended_service import NUMBER, Pretended, PretendedControl, pretended, until
 from tests.murmura.scripted import summary
 
 MINE = ("-c", "output.run_id=mine", "--task", "digits", "--rounds", "3")
@@ -197,6 +199,35 @@ def test_a_signal_stops_the_run_and_says_how_to_go_on(
     assert service.stopped.is_set()
     assert not RunFolder(service.home.runs / "mine").is_held()
     assert "to go on: murmura run" in capsys.readouterr().err
+
+
+def test_a_signal_while_sites_are_waited_for_ends_the_command(
+    murmura: Command, service: Pretended, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was sent, and there is nothing to go on with."""
+    service.sites["site-c"] = False
+    monkeypatch.setattr("murmura.submitting._LOOK_S", 0.01)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    assert murmura("run", *MINE, "-q") == ExitCode.INTERRUPTED
+    assert capsys.readouterr().err == "stopped by SIGINT\n"
+    assert not service.submitted
+
+
+def test_a_signal_while_a_run_is_submitted_stops_that_run(
+    murmura: Command, service: Pretended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number is not known yet; its name is."""
+    service.lingers = True
+    start = PretendedControl.start
+
+    def interrupted(control: PretendedControl, *arguments: Any) -> str:
+        number = start(control, *arguments)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return number
+
+    monkeypatch.setattr(PretendedControl, "start", interrupted)
+    assert murmura("run", *MINE, "-q") == ExitCode.TERMINATED
+    assert service.stopped.is_set()
 
 
 def test_a_run_goes_on_with_its_own_settings(

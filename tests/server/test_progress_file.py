@@ -98,7 +98,6 @@ def test_a_reader_sees_what_comes_after_it_and_no_torn_line(folder: RunFolder) -
         tell("", events(folder.path)[1])
         assert list(reader.new()) == [events(folder.path)[1]]
         assert list(reader.new()) == []
-        assert list(reader.again()) == [opened, events(folder.path)[1]]
     assert len(list(ProgressReader(folder.path, whole=True).new())) == 4
     assert stat.S_IMODE(torn.stat().st_mode) & 0o077 == 0
 
