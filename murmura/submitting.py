@@ -16,10 +16,8 @@ from server.app_key import read_app_key, signature_of
 from server.home import ServerHome
 from server.local_client import facts_of, status_of
 from server.progress_file import ProgressReader
-from server.report.results import SUMMARY
-from server.robust.choice import robust_of
 from server.run_control import RunControl
-from server.run_folder import RunFolder, new_run_id
+from server.run_folder import SUMMARY, RunFolder, new_run_id
 from shared.app_signatures import bundle_content
 from shared.dp.claims import check_budget
 from shared.dp.plan import PrivacyPlan
@@ -136,7 +134,10 @@ def check(settings: Settings) -> None:
     config = settings.config()
     plan = PrivacyPlan.from_config(config)
     check_budget(plan)
-    robust_of(config, plan)
+    if config.server.aggregation != "mean":
+        from server.robust.choice import robust_of  # noqa: PLC0415 - slow: it brings torch
+
+        robust_of(config, plan)
 
 
 def wait_for_sites(

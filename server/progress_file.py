@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from server.progress import LOGGER, Progress, RoundFinished, RunFinished, RunStarted
-from server.report.results import SUMMARY
-from server.run_folder import RunFolder
+from server.run_folder import SUMMARY, RunFolder
 from shared import errors
 from shared.dp.claims import Claim
 from shared.errors import FederationError, StateError

@@ -13,6 +13,7 @@ from typing import Any
 
 from shared.errors import StateError
 
+SUMMARY = "summary.json"  # the last file of a run: it says that the run is finished
 _LOCK_S, _LOOK_S = 1.0, 0.05
 
 
