@@ -160,7 +160,7 @@ def test_what_the_sites_or_the_plan_do_not_allow_ends_with_its_own_status(
     assert not (federation.server / "runs" / "refused").exists()
     lonely = done(run(federation, "lonely", privacy__unit="none"), ExitCode.CONFIGURATION)
     assert "noise" in lonely["error"]
-    much: dict[str, Scalar] = {"privacy__noise_multiplier": 0.1, "privacy__epsilon_budget": 1e6}
+    much: dict[str, Scalar] = {"privacy__noise_multiplier": 0.02, "privacy__epsilon_budget": 1e6}
     overspent = done(run(federation, "overspent", rounds=1, **much), ExitCode.FEDERATION)
     assert "answered" in overspent["error"] or "survivors" in overspent["error"]
     missing = done(at_server(federation, "runs", "show", "no", "--json"), ExitCode.DATA)
