@@ -89,11 +89,11 @@ def copied(total: int) -> float:
 
 
 class Memory(threading.Thread):
-    """The server's processes: how much each held before the first round, and at most since."""
+    """The server's processes: how much each held when it was first seen, and at most since."""
 
-    def __init__(self, home: Path, folder: Path) -> None:
+    def __init__(self, home: Path) -> None:
         super().__init__(daemon=True)
-        self._home, self._started = home, folder / "metrics.jsonl"
+        self._home = home
         self.before: dict[str, int] = {}
         self.peak: dict[str, int] = {}
         self.done = threading.Event()
@@ -132,7 +132,7 @@ class Memory(threading.Thread):
 def played(federation: Federation, settings: list[str], sites: int) -> dict[str, Any]:
     """A run, and what its rounds took, in seconds as the server's part counts them."""
     folder = federation.server / "runs" / "timed"
-    memory = Memory(federation.server, folder)
+    memory = Memory(federation.server)
     memory.start()
     words = ["run", *settings, "-c", "output.run_id=timed", "-c", "output.tensorboard=false"]
     done = subprocess.run(  # noqa: S603 - our own command line
