@@ -63,7 +63,8 @@ TINY = (
     "-c", "privacy.noise_multiplier=4.0",
 )  # fmt: skip
 LARGE = (
-    "--task", "large:Large", "-c", "privacy.unit=none", "-c", "training.batch_size=4",
+    "--task", "large:Large", "-c", "privacy.unit=client", "-c", "privacy.noise_multiplier=10.0",
+    "-c", "training.batch_size=4",
     "-c", "training.steps=1", "-c", "runtime.evaluate_every=1000",
 )  # fmt: skip
 
@@ -172,9 +173,7 @@ def large(folder: Path, rounds: int, mib: int) -> dict[str, Any]:
     app.mkdir()
     (app / "large.py").write_text(TASK.format(width=width))
     policy = folder / "policy.toml"
-    policy.write_text(
-        '[policy]\nunits = ["record", "client", "none"]\n[budget]\nepsilon = 8.0\ndelta = 1e-5\n'
-    )
+    policy.write_text('[budget]\nunit = "client"\nepsilon = 8.0\ndelta = 1e-5\n')
     federation = Federation(folder, quiet=True)
     try:
         federation.start_server()
