@@ -27,6 +27,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from examples.federation import ROOT, Federation, running
 from murmura.app_bundle import bundle_with
+from server.progress_file import PROGRESS
 
 MIB = 1 << 20
 TASK = '''
@@ -90,11 +91,11 @@ def copied(total: int) -> float:
 
 
 class Memory(threading.Thread):
-    """The server's processes: how much each held when it was first seen, and at most since."""
+    """The server's processes: how much each held when the run began, and at most since."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, folder: Path) -> None:
         super().__init__(daemon=True)
-        self._home = home
+        self._home, self._told = home, folder / PROGRESS
         self.before: dict[str, int] = {}
         self.peak: dict[str, int] = {}
         self.done = threading.Event()
@@ -104,7 +105,14 @@ class Memory(threading.Thread):
         while not self.done.wait(0.2):
             for name, size in self._sizes():
                 self.peak[name] = max(size, self.peak.get(name, 0))
-                self.before.setdefault(name, size)
+                if not self._has_begun():
+                    self.before[name] = size
+
+    def _has_begun(self) -> bool:
+        try:
+            return b'"event":"started"' in self._told.read_bytes()
+        except OSError:
+            return False
 
     def _sizes(self) -> list[tuple[str, int]]:
         found = []
@@ -133,7 +141,7 @@ class Memory(threading.Thread):
 def played(federation: Federation, settings: list[str], sites: int) -> dict[str, Any]:
     """A run, and what its rounds took, in seconds as the server's part counts them."""
     folder = federation.server / "runs" / "timed"
-    memory = Memory(federation.server)
+    memory = Memory(federation.server, folder)
     memory.start()
     words = ["run", *settings, "-c", "output.run_id=timed", "-c", "output.tensorboard=false"]
     done = subprocess.run(  # noqa: S603 - our own command line
