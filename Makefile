@@ -3,7 +3,8 @@
 # PYTHON            Python >= 3.11 that makes .venv                          (default python3)
 # TORCH_INDEX_URL   another package index to take the pinned torch from: a CUDA or a CPU build
 # JOBS              processes that test at once                              (default: all cores)
-# ARGS              passed on to `murmura simulate`, e.g. make simulate ARGS="--rounds 20"
+# ARGS              passed on to `murmura simulate`, e.g. make simulate ARGS="--rounds 20", and to
+#                   examples/federation.py, e.g. make federation ARGS="--folder /tmp/federation"
 
 PYTHON ?= python3
 TORCH_INDEX_URL ?=
@@ -17,13 +18,16 @@ TORCH_INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url "$(TORCH_INDEX_URL)")
 TORCH_PIN := $(shell grep '^torch==' constraints.txt)
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: help simulate test check fix deep fab ci clean
+.PHONY: help simulate federation test check fix deep fab ci clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*##/\t/' | expand -t 12
 
 simulate: $(VENV)/installed  ## install if need be, and run the default federation
 	$(BIN)/murmura simulate $(ARGS)
+
+federation: $(VENV)/installed  ## a server and three sites as processes of this machine: one run, every command shown
+	$(BIN)/python examples/federation.py $(ARGS)
 
 test: check  ## install if need be, and run every check and test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal --cov --cov-report=

@@ -24,6 +24,9 @@ from murmura.holdings import holdings
 from murmura.ledger import app as ledger_app
 from murmura.plan import plan
 from murmura.report import app as report_app
+from murmura.run import HELP as RUN_HELP
+from murmura.run import run
+from murmura.runs import app as runs_app
 from murmura.secagg import app as secagg_app
 from murmura.server import app as server_app
 from murmura.simulate import HELP, simulate
@@ -40,6 +43,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(help=HELP)(simulate)
+app.command(help=RUN_HELP)(run)
+app.add_typer(runs_app, name="runs")
 app.command()(plan)
 app.command()(epsilon)
 app.command()(holdings)

@@ -66,7 +66,7 @@ def run(settings: Settings, output: Output) -> None:
 
     board = Board(config.runtime.device)
     view = view_for(Console(stderr=output.machine), board, quiet=output.quiet)
-    with advising(board, run_folder(config)), showing(board, view):
+    with advising(board, resume_command(run_folder(config))), showing(board, view):
         quieten_libraries(debug=output.debug)
         from simulations.federation import simulate as run_federation  # noqa: PLC0415
 
@@ -83,8 +83,13 @@ def device_words(config: RunConfig) -> str:
 
 
 @contextmanager
-def advising(board: "Board", folder: Path) -> Iterator[None]:
-    """Within it, SIGINT and SIGTERM end the run, and whatever ends it says how to go on."""
+def advising(board: "Board", command: str) -> Iterator[None]:
+    """Within it, SIGINT and SIGTERM end the run, and whatever ends it says how to go on.
+
+    Args:
+        board: Tells whether the run has begun.
+        command: With which it goes on.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's form
         started = board.started
@@ -98,7 +103,7 @@ def advising(board: "Board", folder: Path) -> Iterator[None]:
         raise  # what was refused once is refused again
     except (FederationError, Interrupted) as ended:
         if board.started is not None:
-            ended.add_note(f"to go on: {resume_command(folder)}")
+            ended.add_note(f"to go on: {command}")
         raise
     finally:
         for number, handler in before.items():
@@ -108,10 +113,16 @@ def advising(board: "Board", folder: Path) -> Iterator[None]:
 def present(folder: Path, config: RunConfig, output: Output) -> None:
     """Show the result of the run in `folder`, with a picture of who held what beside it."""
     from murmura.holdings import add_holdings  # noqa: PLC0415
+
+    add_holdings(config, folder / "holdings.html")
+    print_result(folder, output)
+
+
+def print_result(folder: Path, output: Output) -> None:
+    """Print what the run in `folder` came to."""
     from murmura.summary import print_summary  # noqa: PLC0415
 
     summary = read_summary(folder)
-    add_holdings(config, folder / "holdings.html")
     if output.machine:
         typer.echo(json.dumps(summary, allow_nan=False))
     elif not output.quiet:

@@ -150,7 +150,7 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
     )
     settings = choose_settings(config, assignments or [], flags, resume)
     if resume is None:
-        settings = _fitted(settings, quiet=quiet)
+        settings = fitted(settings, quiet=quiet)
     run(settings, Output(machine=machine, quiet=quiet, debug=debug))
 
 
@@ -189,11 +189,12 @@ def choose_settings(
     return settings
 
 
-def _fitted(settings: Settings, *, quiet: bool) -> Settings:
+def fitted(settings: Settings, *, quiet: bool) -> Settings:
+    """`settings` with the noise that their budget asks for, where nobody chose it; says so."""
     from murmura.fitting import NOISE, with_fitted_noise  # noqa: PLC0415 - slow; for runs alone
 
-    fitted = with_fitted_noise(settings)
-    if fitted is not settings and not quiet:
-        budget = fitted["privacy.epsilon_budget"]
-        typer.echo(f"{NOISE} = {fitted[NOISE]}, found to keep epsilon within {budget}", err=True)
-    return fitted
+    found = with_fitted_noise(settings)
+    if found is not settings and not quiet:
+        budget = found["privacy.epsilon_budget"]
+        typer.echo(f"{NOISE} = {found[NOISE]}, found to keep epsilon within {budget}", err=True)
+    return found

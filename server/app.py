@@ -5,7 +5,9 @@ from flwr.serverapp import Grid, ServerApp
 
 from server.bounded_grid import bounded
 from server.coordinator import run
+from server.progress_file import kind_of
 from shared.config import RunConfig
+from shared.errors import FederationError
 
 app = ServerApp()
 
@@ -13,4 +15,12 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run one federation; the results lie in its run folder."""
-    run(RunConfig.from_run_config(context.run_config), bounded(grid))
+    limited = bounded(grid)
+    try:
+        run(RunConfig.from_run_config(context.run_config), limited)
+    except FederationError as error:
+        if limited is not grid:
+            # Flower keeps an exception's text alone: whoever submitted the run needs its kind
+            # too, where there is no run folder yet to find it in.
+            error.args = (f"{kind_of(error)}: {error}",)
+        raise

@@ -14,6 +14,7 @@ from server.environment import code_digest, environment
 from server.federation import Federation
 from server.preparation import prepare
 from server.progress import RunStarted, tell
+from server.progress_file import progress_file
 from server.recording import log_file
 from server.report.results import SUMMARY
 from server.run_folder import RunFolder, new_run_id
@@ -45,7 +46,8 @@ def run(config: RunConfig, grid: Grid) -> Path:
     prepared = prepare(config, plan)
     # Only now, so that a run that is refused leaves nothing behind.
     folder = _open_folder(config)
-    with folder.held(), log_file(folder.file("log.txt")):
+    number = str(grid.run.run_id)
+    with folder.held(), log_file(folder.file("log.txt")), progress_file(folder, number):
         federation = Federation(config, plan, prepared, folder, grid)
         try:
             tell(

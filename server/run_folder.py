@@ -3,14 +3,18 @@
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from fcntl import LOCK_EX, LOCK_NB, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from typing import Any
 
 from shared.errors import StateError
+
+SUMMARY = "summary.json"  # the last file of a run: it says that the run is finished
+_LOCK_S, _LOOK_S = 1.0, 0.05
 
 
 def new_run_id(task: str) -> str:
@@ -63,11 +67,34 @@ class RunFolder:
         finally:
             os.close(lock)
 
-    def _lock(self, descriptor: int) -> None:
+    def is_held(self) -> bool:
+        """Whether some process plays rounds in this folder now."""
         try:
-            flock(descriptor, LOCK_EX | LOCK_NB)
-        except OSError as error:
-            raise StateError(f"{self.path} must be no other process's, got {error}") from error
+            lock = os.open(self.path, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            flock(lock, LOCK_SH | LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    def _lock(self, descriptor: int) -> None:
+        deadline = time.monotonic() + _LOCK_S
+        while True:
+            try:
+                flock(descriptor, LOCK_EX | LOCK_NB)
+            except OSError as error:
+                # Whoever only looks, in `is_held`, has it for a moment.
+                if time.monotonic() > deadline:
+                    raise StateError(
+                        f"{self.path} must be no other process's, got {error}"
+                    ) from error
+                time.sleep(_LOOK_S)
+            else:
+                return
 
     def file(self, name: str) -> Path:
         """Path of one file."""

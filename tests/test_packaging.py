@@ -1,5 +1,6 @@
 """What is installed, and what is sent to nodes: wheel and Flower app bundle (docs/adr/0001)."""
 
+import hashlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from murmura.app_bundle import installed_bundle
 from shared.config import RunConfig, defaults
 
 ROOT = Path(__file__).parents[1]
@@ -196,6 +198,20 @@ def test_the_installed_packages_are_the_wheels_and_find_the_shipped_images(
     assert len(lines) == 2
     for line in lines:
         assert Path(line).is_relative_to(installed.parent)
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_the_bundle_that_murmura_run_sends_is_the_same_from_wheel_and_checkout(
+    installed: Path, tmp_path: Path
+) -> None:
+    """Byte by byte: a site that has this version installed accepts it without a word."""
+    code = (
+        "import hashlib, murmura.app_bundle as b;"
+        "print(hashlib.sha256(b.installed_bundle()).hexdigest())"
+    )
+    (told,) = run(installed / "python", "-c", code, folder=tmp_path).stdout.splitlines()
+    assert told == hashlib.sha256(installed_bundle()).hexdigest()
 
 
 @pytest.mark.integration

@@ -12,12 +12,12 @@ from torch import nn
 
 from server.report.build import Outcome
 from server.report.verify import report_digest
-from server.run_folder import RunFolder
+from server.run_folder import SUMMARY, RunFolder
 from shared.parameters import FlatVector, load
 
+__all__ = ["MODEL", "REPORT", "SUMMARY", "build_summary", "model_bytes", "write_results"]
 MODEL = "model.safetensors"
 REPORT = "report.json"
-SUMMARY = "summary.json"
 
 
 def model_bytes(model: nn.Module, parameters: FlatVector, outcome: Outcome) -> bytes:

@@ -42,3 +42,12 @@ def test_what_is_raised_reaches_flower(
     """Nothing is swallowed at the edge: the run is marked as failed."""
     with pytest.raises(error):
         start(tmp_path, changes)
+
+
+def test_over_flowers_own_grid_an_error_says_its_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flower keeps the text alone, and `murmura run` reads it there."""
+    monkeypatch.setattr("server.app.bounded", lambda _grid: FakeGrid(3, honest))
+    with pytest.raises(BudgetExhausted, match=r"^BudgetExhausted: the plan must spend"):
+        start(tmp_path, {"privacy.epsilon_budget": 0.01})

@@ -22,7 +22,8 @@ from tests.server.toy import TASK, config
 
 FILES = {
     "charges.jsonl", "checkpoint.safetensors", "config.json", "environment.json", "log.txt",
-    "metrics.jsonl", "model.safetensors", "report.html", "report.json", "report.md", "summary.json",
+    "metrics.jsonl", "model.safetensors", "progress.jsonl", "report.html", "report.json",
+    "report.md", "summary.json",
 }  # fmt: skip
 Changes = dict[str, Scalar]
 

@@ -1,7 +1,9 @@
 """Files are whole or not there, and every failure names the path and the reason."""
 
 import errno
+import fcntl
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -148,3 +150,19 @@ def test_a_folder_that_cannot_be_held_says_why(tmp_path: Path) -> None:
     """Nothing is played without the lock."""
     with pytest.raises(StateError, match="cannot be locked"), RunFolder(tmp_path / "no").held():
         pass
+
+
+def test_whether_somebody_plays_is_seen_and_whoever_only_looks_is_waited_for(
+    folder: RunFolder,
+) -> None:
+    """A look takes a moment of the same lock."""
+    assert not folder.is_held()
+    assert not RunFolder(folder.path / "no").is_held()
+    looking = os.open(folder.path, os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    gone = threading.Timer(0.3, os.close, (looking,))
+    gone.start()
+    with folder.held():
+        assert RunFolder(folder.path).is_held()
+    gone.join()
+    assert not folder.is_held()
