@@ -171,8 +171,6 @@ def join(
         raise ProtocolError("expected the server's app key, and this site's name")
     _write(home, invitation, choices, app_key)
     write_private(home.authority, authority_pem.encode())
-    # Last: whoever finds it finds all the rest.
-    write_private(home.certificate, certificate_pem.encode())
     record(
         "joined",
         server=invitation.address.replace("[", "").replace("]", ""),
@@ -181,6 +179,8 @@ def join(
         authority=invitation.authority,
         identity=identity_hex(home),
     )
+    # Last: whoever finds it finds all the rest.
+    write_private(home.certificate, certificate_pem.encode())
     return found
 
 

@@ -33,8 +33,9 @@ def renew(home: SiteHome, site: WhoseSite, record: Recorder = unrecorded) -> Sit
     pem = text_of(answer, "certificate")
     authority = _authority(home)
     found = checked_certificate(pem, site.name, read_curve_key(home.key), authority)
-    write_private(home.certificate, pem.encode())
+    # Before it counts: the log may tell more than happened, never less.
     record("renewed", serial=found.serial, expires=int(found.expires))
+    write_private(home.certificate, pem.encode())
     return found
 
 
@@ -62,7 +63,13 @@ def fetch_roster(home: SiteHome, site: WhoseSite) -> dict[str, Any]:
     return roster
 
 
-def accept_roster(home: SiteHome, site: WhoseSite, roster: dict[str, Any], told: str) -> None:
+def accept_roster(
+    home: SiteHome,
+    site: WhoseSite,
+    roster: dict[str, Any],
+    told: str,
+    record: Recorder = unrecorded,
+) -> None:
     """`roster` is the one that this site's secure aggregation goes by.
 
     Args:
@@ -70,6 +77,7 @@ def accept_roster(home: SiteHome, site: WhoseSite, roster: dict[str, Any], told:
         site: Who it is.
         roster: As `fetch_roster` gave it.
         told: Its fingerprint, as the operator heard it by another way than the server.
+        record: Where events are kept.
 
     Raises:
         ConfigurationError: another fingerprint.
@@ -86,6 +94,7 @@ def accept_roster(home: SiteHome, site: WhoseSite, roster: dict[str, Any], told:
     written = home.roster.with_suffix(".new")
     write_json(written, roster)
     read_roster(written)
+    record("roster", roster=known, sites=len(clients))
     written.replace(home.roster)
 
 

@@ -82,6 +82,7 @@ class Service:
         """
         with self._home.held():
             _keep_to_itself()
+            self._record("started", pid=os.getpid())
             self._workers.sweep()
             tending = threading.Thread(target=self._tend, daemon=True)
             tending.start()
@@ -93,6 +94,7 @@ class Service:
                 tending.join()
                 self._go_offline()
                 self._say("stopped")
+                self._record("stopped", pid=os.getpid())
 
     def stop(self) -> None:
         """End what is computed, and `run`; what was begun is taken up at the next start."""

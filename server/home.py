@@ -87,6 +87,11 @@ class ServerHome:
         return self.root / "runs"
 
     @property
+    def audit(self) -> Path:
+        """What happened, chained and signed."""
+        return self.root / "audit.jsonl"
+
+    @property
     def pid_file(self) -> Path:
         """Locked as long as the service runs."""
         return self.root / "server.pid"

@@ -30,6 +30,7 @@ from server.children import (
     start_child,
 )
 from server.home import LISTENING, ServerHome, read_json, write_json
+from server.recorder import recorder_of
 from shared.errors import FederationError, StateError
 
 _LOGGER = logging.getLogger("murmura.server")
@@ -50,6 +51,7 @@ class Service:
     def __init__(self, home: ServerHome) -> None:
         home.check()
         self._home = home
+        self._record = recorder_of(home)
         # Secrecy: what seals the sites' objects lives as long as this process and on no disk.
         self._object_key = secrets.token_bytes(32)
         self._stop = threading.Event()
@@ -70,6 +72,8 @@ class Service:
             FederationError: a child cannot be kept alive.
         """
         with _only_one(self._home), self._signals():
+            # A log that cannot be written, or was changed, is for a person to look at first.
+            self._record("started", pid=os.getpid())
             try:
                 for child in self._children:
                     self._launch(child)
@@ -80,6 +84,7 @@ class Service:
                 for child in reversed(self._children):
                     end_child(child)
                 (self._home.state / SERVICE).unlink(missing_ok=True)
+                self._note("stopped", pid=os.getpid())
 
     def stop(self) -> None:
         """End `run`."""
@@ -100,6 +105,7 @@ class Service:
         now = time.monotonic()
         child.deaths = [at for at in child.deaths if now - at < _WITHIN_S] + [now]
         _LOGGER.error("%s ended with status %d; it is started again", child.name, status)
+        self._note("child_died", child=child.name, status=status)
         end_child(child)
         if len(child.deaths) >= _MOST_DEATHS:
             raise FederationError(
@@ -110,6 +116,13 @@ class Service:
             self._restarts += 1
             self._launch(child)
             self._tell()
+
+    def _note(self, event: str, /, **detail: str | int) -> None:
+        """Record what has happened; a log that fails then ends no service."""
+        try:
+            self._record(event, **detail)
+        except StateError as error:
+            _LOGGER.error("the audit log lacks one entry (%s): %s", event, error)
 
     def _launch(self, child: Child) -> None:
         if self._stop.is_set():

@@ -31,12 +31,14 @@ from server.mailbox import Mailbox
 from server.peers import Connections
 from server.public_api import PublicApi
 from server.recorder import Recorder, recorder_of, unrecorded
+from server.run_watch import RunWatch
 from server.sites import Sites
 from server.superlink import PUBLIC_KEY_HEADER, SIGNATURE_HEADER, SuperLink, flaw_of_push
+from shared.errors import StateError
 
 _LOGGER = logging.getLogger("murmura.server")
 KEY_MARK = "object-key.mark"
-_WATCH_S, _SWEEP_EVERY, _RENEW_EVERY = 0.2, 25, 18000
+_WATCH_S, _RUNS_EVERY, _SWEEP_EVERY, _RENEW_EVERY = 0.2, 5, 25, 18000
 _BIND_FOR_S = 10.0
 
 
@@ -75,6 +77,7 @@ class Serving:
         )
         self._public.record, self._public.changed = record, self.reconcile
         self._public.nodes = self._superlink
+        self._runs = RunWatch(home, self._superlink, record)
         self._since = time.time()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -158,6 +161,8 @@ class Serving:
             self._certificate.value()
             if before is not (before := self._sites.all()):
                 await self.reconcile()
+            if tick % _RUNS_EVERY == 0:
+                await asyncio.to_thread(self._look_at_runs)
             if tick % _SWEEP_EVERY == 0:
                 await asyncio.to_thread(self._superlink.sweep)
             if tick % _RENEW_EVERY == 0 and self._authority.server_is_due():
@@ -166,6 +171,12 @@ class Serving:
                     self._public.record(
                         "renewed", serial=issued.serial, expires=int(issued.expires)
                     )
+
+    def _look_at_runs(self) -> None:
+        try:
+            self._runs.look()
+        except StateError as error:
+            _LOGGER.error("the audit log lacks a run: %s", error)
 
     def _take_certificate(self, path: Path) -> None:
         # Connections under way keep theirs; the next ones get the new certificate.

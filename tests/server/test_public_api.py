@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from server.fleet_gate import FLEET_PATHS
 from server.limits import Allowance
+from shared.errors import StateError
 from tests.server.flower_run import (
     activate,
 )
@@ -103,7 +104,6 @@ def test_no_malformed_enrolment_does_harm(
 def test_tokens_are_refused_by_their_codes(server: Served) -> None:
     """Over the wire: unknown, used, expired, for another name; and each is counted."""
     server.serving._public._by_address._known.clear()
-    server.serving._public._refusals._left = 60.0
     used = server.invite("used")
     expired = server.invite("late", hours=1e-7)
     time.sleep(0.01)
@@ -120,6 +120,16 @@ def test_tokens_are_refused_by_their_codes(server: Served) -> None:
         assert error_of(enrol(SiteKeys("late"), expired)) == (403, "token_expired")
         assert error_of(enrol(SiteKeys("b"), server.invite("a"))) == (403, "name_mismatch")
         assert error_of(enrol(SiteKeys("a"), "stolen")) == (403, "token_unknown")
+        recorded = server.serving._public.record
+
+        def fails(event: str, /, **detail: str | int) -> None:
+            raise StateError(f"{event} {len(detail)}")
+
+        try:
+            server.serving._public.record = fails
+            assert error_of(enrol(SiteKeys("a"), "stolen")) == (403, "token_unknown")
+        finally:
+            server.serving._public.record = recorded
     refused = [detail["reason"] for event, detail in server.events if event == "refused"]
     assert {"token_used", "token_expired", "name_mismatch", "token_unknown"} <= set(refused)
 

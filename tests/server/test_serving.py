@@ -112,9 +112,14 @@ def test_a_restart_keeps_sites_and_what_waits_for_them(tmp_path: Path) -> None:
             node = activate(site)
             message = pulled(site, node)
             assert message is not None
-            pushed(site, node, reply_to(message, message.content))
+            reply = reply_to(message, message.content)
+            pushed(site, node, reply)
             run.state = serving._superlink._state
             assert run.answer(asked)
+    # By the hash that the site's own log has of it.
+    assert ("arrived", {
+        "site": "site-a", "kind": "train", "run": str(run.run_id), "sha256": reply.object_id,
+    }) in events  # fmt: skip
 
 
 def test_under_a_new_key_what_was_sealed_is_dropped_and_sites_stay(tmp_path: Path) -> None:
