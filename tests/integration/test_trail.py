@@ -1,0 +1,113 @@
+"""One federation of commands: what server and site say of it afterwards agrees."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.home import SiteHome
+from server.app_key import read_app_key, signature_of
+from server.home import ServerHome
+from shared.app_signatures import bundle_content
+from tests.integration.service import ROOT, becomes_true, murmura, service
+from tests.integration.superlink import _copy_of_the_app, _toml
+from tests.integration.test_service import flower, status_of_run
+
+SETTINGS: dict[str, str | int | float | bool] = {
+    "task": "digits", "rounds": 2, "seed": 11, "population.size": 1,
+    "population.examples_per_client": 60, "training.batch_size": 20, "privacy.delta": 0.01,
+    "privacy.epsilon_budget": 100.0, "audit.canaries": 0, "output.tensorboard": False,
+    "output.run_id": "trail",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Federation:
+    """What is left of it: two homes, and the run."""
+
+    server: ServerHome
+    site: SiteHome
+    run_id: str
+
+    def said(self, *arguments: str, status: int = 0) -> dict[str, Any]:
+        """The object that `murmura ... --json` prints."""
+        done = subprocess.run(  # noqa: S603 - our own command line
+            [sys.executable, "-m", "murmura", *arguments, "--json"],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout + done.stderr
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    def entries(self, home: Path, event: str) -> list[dict[str, Any]]:
+        """What `murmura audit-log show` tells of one event."""
+        found = self.said("audit-log", "show", str(home))["entries"]
+        return [entry["detail"] for entry in found if entry["event"] == event]
+
+
+def submit(home: ServerHome, folder: Path) -> str:
+    """Build the app, sign it with the server's key, and submit it as `flwr run` does."""
+    app = _copy_of_the_app(ROOT, folder / "murmura-app")
+    (folder / "built").mkdir()
+    subprocess.run(  # noqa: S603 - Flower's command
+        [str(Path(sys.executable).parent / "flwr"), "build", "--app", str(app)],
+        cwd=folder / "built", check=True, capture_output=True,
+    )  # fmt: skip
+    bundle = next((folder / "built").glob("*.fab")).read_bytes()
+    signature = signature_of(read_app_key(home), bundle_content(bundle))
+    chosen = SETTINGS | {"output.dir": str(home.runs), "output.bundle_signature": signature}
+    config = " ".join(f"{key}={_toml(value)}" for key, value in chosen.items())
+    return str(flower(home, folder, "run", str(app), "here", "--run-config", config)["run-id"])
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    """A server and a site, after one run and while both still serve."""
+    folder = tmp_path_factory.mktemp("trail")
+    site = SiteHome(folder / "site")
+    with service(folder) as (home, _):
+        line = murmura(home, "invite", "site-a")["line"]
+        found = Federation(home, site, "")
+        at_home = ("--home", str(site.root))
+        found.said(
+            "client", "join", line, "--part", "0/1", "--allow-seeded-runs", "--epsilon", "200",
+            "--delta", "0.01", *at_home,
+        )  # fmt: skip
+        found.said("client", "start", "--detach", *at_home)
+        try:
+            run_id = submit(home, folder)
+            becomes_true(lambda: status_of_run(home, run_id).startswith("finished"), home)
+            assert status_of_run(home, run_id) == "finished:completed"
+            yield Federation(home, site, run_id)
+        finally:
+            found.said("client", "stop", *at_home)
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_both_logs_are_whole_and_agree_on_what_left(federation: Federation) -> None:
+    """Hash for hash, of one run, one plan, one bundle; and neither side refused anything."""
+    for home in (federation.server.root, federation.site.root):
+        assert federation.said("audit-log", "verify", str(home))["intact"]
+        assert federation.entries(home, "refused") == []
+        assert federation.entries(home, "started") != []
+    left = federation.entries(federation.site.root, "left")
+    arrived = federation.entries(federation.server.root, "arrived")
+    assert Counter(entry["kind"] for entry in left) == {"enrol": 1, "train": 2}
+    assert [entry["sha256"] for entry in left] == [entry["sha256"] for entry in arrived]
+    assert {entry["run"] for entry in [*left, *arrived]} == {federation.run_id}
+    [planned] = federation.entries(federation.site.root, "plan")
+    [accepted] = federation.entries(federation.server.root, "plan")
+    assert (planned["plan"], planned["run"]) == (accepted["plan"], accepted["run"])
+    report = json.loads((federation.server.runs / "trail" / "report.json").read_text())
+    assert planned["plan"] in json.dumps(report)
+    [ended] = federation.entries(federation.server.root, "run_ended")
+    assert ended == {"run": federation.run_id, "outcome": "completed"}
