@@ -18,7 +18,7 @@ from pathlib import Path
 
 from client.asking import asked, text_of
 from client.certificates import SiteCertificate, checked_authority, checked_certificate
-from client.home import SiteHome, write_private
+from client.home import SiteHome
 from client.ledger import Ledger
 from client.ledger_journal import JOURNAL
 from client.ledger_state import Grant
@@ -33,6 +33,7 @@ from client.site_keys import (
 )
 from client.site_settings import Demonstration, SiteSettings, WhoseSite, WorkerSettings
 from client.tls import authority_context, offered_authority, split_address
+from shared.durable import write_private
 from shared.errors import ConfigurationError, ProtocolError, StateError
 
 PREFIX = "murmura1:"

@@ -7,13 +7,14 @@ from cryptography import x509
 
 from client.asking import asked, text_of
 from client.certificates import SiteCertificate, checked_certificate, read_certificate
-from client.home import SiteHome, write_json, write_private
+from client.home import SiteHome
 from client.identity import ROSTER_FORMAT, read_roster
 from client.recorder import Recorder, unrecorded
 from client.site_keys import certificate_request, identity_hex, read_curve_key
 from client.site_settings import WhoseSite
 from client.tls import site_context
 from shared.app_signatures import fingerprint, is_signed
+from shared.durable import write_json, write_private
 from shared.errors import ConfigurationError, ProtocolError, StateError
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from client.fleet import Fleet
 from client.guard import Events, Guard, local_time
 from client.handling import Handling
-from client.home import SiteHome, read_json, write_json
+from client.home import SiteHome
 from client.in_flight import InFlight
 from client.recorder import Recorder, unrecorded
 from client.renewal import renew_if_due
@@ -26,6 +26,7 @@ from client.site_keys import read_curve_key
 from client.site_settings import SiteSettings
 from client.tls import site_context
 from client.workers import Workers
+from shared.durable import read_json, write_json
 from shared.errors import FederationError, ProtocolError
 
 _LOGGER = logging.getLogger("murmura.guard")

@@ -107,8 +107,8 @@ def status(*, home: Home = None, machine: Machine = False) -> None:
     """How the guard is: connection, worker, certificate, budget, what waits."""
     from client.approval import Approvals  # noqa: PLC0415 - slow, and needed by no help
     from client.certificates import read_certificate  # noqa: PLC0415 - likewise
-    from client.home import read_json  # noqa: PLC0415 - likewise
     from client.ledger import Ledger  # noqa: PLC0415 - likewise
+    from shared.durable import read_json  # noqa: PLC0415 - likewise
 
     place, settings = opened(home)
     process = place.running()

@@ -184,8 +184,8 @@ def renew(
     from dataclasses import replace  # noqa: PLC0415 - needed by no help
 
     from server.authority import Authority  # noqa: PLC0415 - slow
-    from server.home import write_private  # noqa: PLC0415 - likewise
     from server.recorder import recorder_of  # noqa: PLC0415 - likewise
+    from shared.durable import write_private  # noqa: PLC0415 - likewise
 
     place = _home(home)
     place.check()

@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from server.home import ServerHome, read_json, write_json
+from server.home import ServerHome
 from server.recorder import Recorder
 from shared.config import RunConfig, Scalar
 from shared.dp.plan import PrivacyPlan
+from shared.durable import read_json, write_json
 from shared.errors import FederationError
 
 _LOGGER = logging.getLogger("murmura.server")

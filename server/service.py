@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from fcntl import LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ from server.children import (
     log_of,
     start_child,
 )
-from server.home import LISTENING, ServerHome, read_json, write_json
+from server.home import LISTENING, ServerHome
 from server.recorder import recorder_of
+from shared.durable import locked_soon, read_json, write_json
 from shared.errors import FederationError, StateError
 
 _LOGGER = logging.getLogger("murmura.server")
@@ -192,27 +193,13 @@ class Service:
 def _only_one(home: ServerHome) -> Iterator[None]:
     descriptor = os.open(home.pid_file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        if not _locked_soon(descriptor):
+        if not locked_soon(descriptor, _LOCK_S):
             raise StateError(f"expected no service of {home.root}, got one that runs")
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(descriptor)
-
-
-def _locked_soon(descriptor: int) -> bool:
-    """Whether the lock is ours; whoever only looks holds it for a moment."""
-    deadline = time.monotonic() + _LOCK_S
-    while True:
-        try:
-            flock(descriptor, LOCK_EX | LOCK_NB)
-        except OSError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        else:
-            return True
 
 
 def running_pid(home: ServerHome) -> int | None:

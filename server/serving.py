@@ -22,7 +22,7 @@ from typing import Any
 from server.admission import Admission
 from server.authority import Authority, days_left
 from server.fleet_gate import FleetGate
-from server.home import LISTENING, ServerHome, Watched, read_json, write_json
+from server.home import LISTENING, ServerHome, Watched
 from server.invitations import Invitations
 from server.listener import Listener, bound, tls_context
 from server.local_api import LocalApi
@@ -34,6 +34,7 @@ from server.recorder import Recorder, recorder_of, unrecorded
 from server.run_watch import RunWatch
 from server.sites import Sites
 from server.superlink import PUBLIC_KEY_HEADER, SIGNATURE_HEADER, SuperLink, flaw_of_push
+from shared.durable import read_json, write_json
 from shared.errors import StateError
 
 _LOGGER = logging.getLogger("murmura.server")

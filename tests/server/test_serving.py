@@ -16,8 +16,9 @@ import pytest
 
 from server.authority import Authority
 from server.founding import found
-from server.home import LISTENING, ServerHome, read_json
+from server.home import LISTENING, ServerHome
 from server.serving import KEY_MARK, main
+from shared.durable import read_json
 from tests.server.flower_run import PlayedRun, activate, pulled, pushed, record_of, reply_to
 from tests.server.served import SETTINGS, Served, served, serving_in_a_thread
 from tests.server.site_client import SiteKeys, client_of, context_for, pem_of
