@@ -249,7 +249,8 @@ def made_sites(folder: Path, flat: Mapping[str, Scalar], **more: Any) -> list[Gu
 
 def federated(sites: list[GuardedSite], flat: Mapping[str, Scalar]) -> Path:
     """Run the ServerApp over guards; returns the run folder."""
-    config = RunConfig.from_run_config(dict(flat)).flat()
+    signed = dict(flat) | {"output.bundle_signature": SIGNATURE}
+    config = RunConfig.from_run_config(signed).flat()
     grid = GuardedGrid(sites, config)
     context = Context(
         run_id=grid.run.run_id,
