@@ -11,7 +11,9 @@ Everything else is answered 404, whoever asks: Flower's other interfaces are not
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from importlib import metadata
 from typing import Any, Protocol
 
 from server.admission import LARGEST_REQUEST, Admission
@@ -43,6 +45,8 @@ _ENROLMENTS_AT_ONCE = 4
 _LARGE, _LARGE_AT_ONCE = 1 << 16, 2
 # After these nothing more is wanted of the connection, or not all of the request was read.
 _HANG_UP = {"certificate_refused", "too_large", "too_slow", "too_many_requests"}
+# What a site's doctor compares; who wants to know a server's version finds it out in other ways.
+_SOFTWARE = {name: metadata.version(name) for name in ("murmura", "flwr")}
 Changed = Callable[[], Awaitable[None]]
 
 
@@ -106,7 +110,7 @@ class PublicApi:
     async def _answer(self, peer: Peer | None, scope: Scope, receive: Receive, send: Send) -> None:
         route = (scope["method"], scope["path"])
         if route == ("GET", "/health"):
-            await respond(send, 200, {"status": "ok"})
+            await respond(send, 200, {"status": "ok", **_SOFTWARE, "time": time.time()})
         elif route == ("POST", "/enrol"):
             self._by_address.take(str((scope.get("client") or ("",))[0]))
             body = await read_body(scope, receive, LARGEST_REQUEST)

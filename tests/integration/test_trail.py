@@ -111,3 +111,27 @@ def test_both_logs_are_whole_and_agree_on_what_left(federation: Federation) -> N
     assert planned["plan"] in json.dumps(report)
     [ended] = federation.entries(federation.server.root, "run_ended")
     assert ended == {"run": federation.run_id, "outcome": "completed"}
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_the_report_says_that_the_site_claims_to_enforce(federation: Federation) -> None:
+    """It ran through a guard, with a signed bundle."""
+    report = json.loads((federation.server.runs / "trail" / "report.json").read_text())
+    told = report["implementation"]["client_side_enforcement"]
+    assert told.startswith("claimed by 1 of 1 sites")
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_the_doctor_finds_nothing_that_fails(federation: Federation, side: str) -> None:
+    """At both ends, from the home of each: its exit status is 0."""
+    home = federation.server.root if side == "server" else federation.site.root
+    found = federation.said("doctor", "--home", str(home))
+    assert found["failed"] == 0
+    levels = {check["name"]: check["level"] for check in found["checks"]}
+    assert levels["service"] == levels["audit log"] == levels["port"] == "ok"
+    assert {name for name, level in levels.items() if level == "warn"} <= {
+        "data", "policy", "roster", "sandbox", "disk", "gpu",
+    }  # fmt: skip
