@@ -4,7 +4,7 @@
     pki/            site.key site.pem ca.pem                        roster.json    all sites' keys
     keys/           node.key (Flower's node authentication), identity.key (secure aggregation)
     ledger/  state/ (runs in flight)  bundles/ (seen, to look at)  logs/  audit.jsonl
-    guard.pid       held by the guard that runs                     status.json    what it says
+    guard.pid       held by the guard that runs      status.json, metrics.prom  what it says
 
 A file is replaced whole or not at all: what a call wrote is on disk when it returns.
 """
@@ -51,6 +51,7 @@ class SiteHome:
         self.audit = self.root / "audit.jsonl"
         self.pid = self.root / "guard.pid"
         self.status = self.root / "status.json"
+        self.metrics = self.root / "metrics.prom"
 
     @classmethod
     def chosen(cls, given: Path | None) -> "SiteHome":

@@ -17,6 +17,7 @@ from shared.errors import StateError
 
 HOME_VARIABLE = "MURMURA_HOME"
 LISTENING = "listening.json"  # in `state`: where the serving process listens
+SERVICE = "service.json"  # likewise: what keeps it alive
 _FOLDERS = ("pki", "keys", "state", "logs", "runs")
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _OTHERS = 0o077

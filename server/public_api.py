@@ -89,6 +89,7 @@ class PublicApi:
         self._enrolling = asyncio.Semaphore(_ENROLMENTS_AT_ONCE)
         self._large: dict[str, asyncio.Semaphore] = {}
         self.refused: dict[str, int] = {}
+        self.traffic = {"in": 0, "out": 0}
         self.record: Recorder = unrecorded
         self.changed: Changed | None = None
         self.nodes: Nodes | None = None
@@ -98,6 +99,7 @@ class PublicApi:
         if scope["type"] != "http":
             return
         peer: Peer | None = scope["state"].get(PEER)
+        receive, send = self._counted(receive, send)
         try:
             await self._answer(peer, scope, receive, send)
         except Refused as refusal:
@@ -119,6 +121,20 @@ class PublicApi:
             await self._of_site(peer, route, scope, receive, send)
         else:
             await respond(send, 404, None)
+
+    def _counted(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """The same, with the bytes of bodies counted."""
+
+        async def received() -> Mapping[str, Any]:
+            event = await receive()
+            self.traffic["in"] += len(event.get("body", b""))
+            return event
+
+        async def sent(event: dict[str, Any]) -> None:
+            self.traffic["out"] += len(event.get("body", b""))
+            await send(event)
+
+        return received, sent
 
     @staticmethod
     def _known(method: str, path: str) -> bool:

@@ -29,13 +29,13 @@ from server.children import (
     log_of,
     start_child,
 )
-from server.home import LISTENING, ServerHome
+from server.home import LISTENING, SERVICE, ServerHome
 from server.recorder import recorder_of
 from shared.durable import locked_soon, read_json, write_json
 from shared.errors import FederationError, StateError
+from shared.log_lines import log_json
 
 _LOGGER = logging.getLogger("murmura.server")
-SERVICE = "service.json"
 _READY_S, _LOOK_S, _LOCK_S = 60.0, 0.2, 1.0
 _MOST_DEATHS, _WITHIN_S, _LONGEST_PAUSE_S = 5, 120.0, 10.0
 _LOGS_EVERY_S = 60.0
@@ -241,9 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The service without a terminal; what it has to say goes to its log."""
     parser = argparse.ArgumentParser(description="The service of one home, detached.")
     parser.add_argument("--home", type=Path, required=True)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_json()
     try:
         Service(ServerHome(parser.parse_args(arguments).home)).run()
     except FederationError as error:

@@ -17,8 +17,8 @@ import pytest
 from server import service as module
 from server.children import start_child
 from server.founding import found
-from server.home import LISTENING, ServerHome
-from server.service import SERVICE, Service, running_pid, stop_running
+from server.home import LISTENING, SERVICE, ServerHome
+from server.service import Service, running_pid, stop_running
 from shared.durable import read_json
 from shared.errors import FederationError, StateError
 from tests.server.served import SETTINGS
