@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -10,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from client.home import SiteHome
 from server.app_key import read_app_key, signature_of
-from server.home import ServerHome
+from server.home import LISTENING, ServerHome
 from shared.app_signatures import bundle_content
+from shared.durable import read_json
 from tests.integration.service import ROOT, becomes_true, murmura, service
 from tests.integration.superlink import _copy_of_the_app, _toml
 from tests.integration.test_service import flower, status_of_run
@@ -135,3 +138,22 @@ def test_the_doctor_finds_nothing_that_fails(federation: Federation, side: str) 
     assert {name for name, level in levels.items() if level == "warn"} <= {
         "data", "policy", "roster", "sandbox", "disk", "gpu",
     }  # fmt: skip
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_both_sides_tell_numbers_and_log_objects(federation: Federation) -> None:
+    """The run's rounds and spending at the server, what left at the site; each line is JSON."""
+    home, site = federation.server, federation.site
+    internal = read_json(home.state / LISTENING)["internal"]
+    told = httpx.get(f"http://127.0.0.1:{internal}/metrics", trust_env=False).text
+    assert 'murmura_rounds_done{run="trail"} 2\n' in told
+    assert 'murmura_survivors{run="trail"} 1\n' in told
+    epsilon = re.findall(r'murmura_epsilon{run="trail"} ([\d.]+)', told)
+    assert 0.0 < float(epsilon[0]) < 100.0
+    assert 'murmura_site_left_total{kind="train"} 2\n' in site.metrics.read_text()
+    for path in (home.logs / "serving.log", site.logs / "guard.log"):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert {"time", "level", "event"} <= set.intersection(*map(set, lines))
+    shown = federation.said("client", "logs", "--home", str(site.root))["lines"]
+    assert any("connected" in line for line in shown)
