@@ -56,9 +56,10 @@ class Enrolment:
                 says what the first refusal was.
             ProtocolError: two nodes have one name.
         """
-        self._wait_for_nodes()
-        found: dict[str, tuple[int, Enrolled]] = {}
+        # One deadline for being online and for enrolling: a run waits as long as it was told.
         deadline = time.monotonic() + self._timeout_s
+        self._wait_for_nodes(deadline)
+        found: dict[str, tuple[int, Enrolled]] = {}
         while True:
             online = self._online()
             self._ask(online)
@@ -131,8 +132,7 @@ class Enrolment:
     def _online(self) -> set[int]:
         return set(self._grid.get_node_ids())
 
-    def _wait_for_nodes(self) -> None:
-        deadline = time.monotonic() + self._timeout_s
+    def _wait_for_nodes(self, deadline: float) -> None:
         while (count := len(self._online())) < self._wanted:
             if time.monotonic() >= deadline:
                 raise ConfigurationError(

@@ -41,7 +41,8 @@ def test_a_certificate_that_ends_fails(days: float, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ahead", "expected"), [(-61.0, "fail"), (61.0, "fail"), (-20.0, "warn"), (0.4, "ok")]
+    ("ahead", "expected"),
+    [(-301.0, "fail"), (6.0, "fail"), (-20.0, "warn"), (4.0, "warn"), (0.4, "ok")],
 )
 def test_a_clock_that_is_wrong_fails(ahead: float, expected: str) -> None:
     """Either way; a signature's time is checked."""
@@ -77,6 +78,14 @@ def test_the_versions_that_pass_are_those_of_the_packaging() -> None:
 def test_a_server_of_another_version_is_told(told: dict[str, str], expected: str) -> None:
     """Another Murmura's bundles wait for approval; another Flower may not be understood."""
     assert level(checks.same_versions(OWN, told)) == expected
+
+
+def test_the_clocks_that_pass_are_those_of_flower() -> None:
+    """Before and after the time of a signature."""
+    from flwr.common.constant import SYSTEM_TIME_TOLERANCE, TIMESTAMP_TOLERANCE
+
+    assert checks.MOST_AHEAD_S == SYSTEM_TIME_TOLERANCE
+    assert checks.MOST_BEHIND_S == TIMESTAMP_TOLERANCE
 
 
 @pytest.mark.parametrize(

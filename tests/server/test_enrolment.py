@@ -307,7 +307,7 @@ def test_a_restart_before_the_run_begins_is_no_second_client(
     patient = config(
         Path(), {"population.size": 5, "cohort.present_at_start": 0.4, "cohort.timeout_s": 9.0}
     )
-    monkeypatch.setattr(Enrolment, "_wait_for_nodes", lambda _: None)
+    monkeypatch.setattr(Enrolment, "_wait_for_nodes", lambda *_: None)
     assert Enrolment(grid, patient).begin().node_ids == {
         "other": FIRST_NODE + 2,
         "same": FIRST_NODE + 1,
