@@ -1,13 +1,15 @@
 """One federation of commands: what server and site say of it afterwards agrees."""
 
 import json
-import os
 import re
+import shlex
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,15 @@ import httpx
 import pytest
 
 from client.home import SiteHome
+from murmura.cli import main
 from server.app_key import read_app_key, signature_of
 from server.home import LISTENING, ServerHome
+from server.local_client import facts_of, status_of
 from shared.app_signatures import bundle_content
 from shared.durable import read_json
 from tests.integration.service import ROOT, becomes_true, murmura, service
 from tests.integration.superlink import _copy_of_the_app, _toml
-from tests.integration.test_service import flower, status_of_run
+from tests.integration.test_service import flower
 
 SETTINGS: dict[str, str | int | float | bool] = {
     "task": "digits", "rounds": 2, "seed": 11, "population.size": 1,
@@ -40,20 +44,35 @@ class Federation:
     run_id: str
 
     def said(self, *arguments: str, status: int = 0) -> dict[str, Any]:
-        """The object that `murmura ... --json` prints."""
-        done = subprocess.run(  # noqa: S603 - our own command line
-            [sys.executable, "-m", "murmura", *arguments, "--json"],
-            cwd=ROOT, capture_output=True, text=True, check=False,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        assert done.returncode == status, done.stdout + done.stderr
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        """The object that `murmura ... --json` prints, in this process."""
+        out = StringIO()
+        with redirect_stdout(out):
+            assert main([*arguments, "--json"]) == status, out.getvalue()
+        found: dict[str, Any] = json.loads(out.getvalue().splitlines()[-1])
         return found
+
+    @property
+    def status(self) -> str:
+        """Of the run, as the service tells it."""
+        runs = status_of(facts_of(self.server) or {})["runs"]
+        return next(str(run["status"]) for run in runs if run["run_id"] == self.run_id)
 
     def entries(self, home: Path, event: str) -> list[dict[str, Any]]:
         """What `murmura audit-log show` tells of one event."""
         found = self.said("audit-log", "show", str(home))["entries"]
         return [entry["detail"] for entry in found if entry["event"] == event]
+
+
+# Those that a page shows as they are typed by people, and that would not end, or not here.
+ELSEWHERE = {("client", "join"), ("client", "start"), ("client", "stop")}
+
+
+def typed(page: str) -> list[list[str]]:
+    """Commands in the console blocks of a page, but for a server's, which its own test plays."""
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    lines = [line.partition("#")[0].partition(" > ")[0] for b in blocks for line in b.splitlines()]
+    found = [shlex.split(line)[1:] for line in lines if line.startswith("murmura ")]
+    return [words for words in found if words[0] != "server"]
 
 
 def submit(home: ServerHome, folder: Path) -> str:
@@ -86,10 +105,10 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
         )  # fmt: skip
         found.said("client", "start", "--detach", *at_home)
         try:
-            run_id = submit(home, folder)
-            becomes_true(lambda: status_of_run(home, run_id).startswith("finished"), home)
-            assert status_of_run(home, run_id) == "finished:completed"
-            yield Federation(home, site, run_id)
+            found = Federation(home, site, submit(home, folder))
+            becomes_true(lambda: found.status.startswith("finished"), home, 300)
+            assert found.status == "finished:completed"
+            yield found
         finally:
             found.said("client", "stop", *at_home)
 
@@ -157,3 +176,29 @@ def test_both_sides_tell_numbers_and_log_objects(federation: Federation) -> None
         assert {"time", "level", "event"} <= set.intersection(*map(set, lines))
     shown = federation.said("client", "logs", "--home", str(site.root))["lines"]
     assert any("connected" in line for line in shown)
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["sites.md", "deployment.md"])
+def test_every_command_of_the_pages_works(federation: Federation, page: str) -> None:
+    """As it stands there, but for homes and hashes, which are other ones here."""
+    site, server = str(federation.site.root), str(federation.server.root)
+    known = federation.said("client", "roster", "--home", site)["fingerprint"]
+    here = {
+        "3f1016ced3de": "ab" * 32, "3f10 16ce ...": known, "/var/lib/murmura": server,
+        "~/.murmura/client": site,
+    }  # fmt: skip
+    played = set()
+    for words in typed(page):
+        given = [here.get(word, word) for word in words if word not in {"--follow", "--json"}]
+        home = ["--home", server if page == "deployment.md" else site]
+        if tuple(words[:2]) in ELSEWHERE and "--print-systemd-unit" not in words:
+            continue
+        if "--print-systemd-unit" in words:
+            assert main([*given, *home]) == 0
+            continue
+        federation.said(*given, *([] if words[0] == "audit-log" else home))
+        played.add(" ".join(words[:2]))
+    assert played >= {"audit-log verify", "audit-log head", "audit-log show"}
+    assert any(name.startswith("doctor") for name in played)
