@@ -189,7 +189,7 @@ class PublicApi:
     def _note(self, refusal: Refused, peer: Peer | None, scope: Scope) -> None:
         self.refused[refusal.code] = self.refused.get(refusal.code, 0) + 1
         _LOGGER.info("refused %s: %s", scope["path"], refusal)
-        of_whom = {"site": peer.name, "serial": peer.serial} if peer else {}
+        of_whom = {"site": peer.name, "serial": peer.serial} if peer else _address(scope)
         kind = scope["path"].rpartition("/")[2].replace("-", "_")
         # Cost: `record` bounds them; strangers must not be able to fill the disk.
         self._keep("refused", reason=refusal.code, kind=kind, **of_whom)
@@ -205,6 +205,13 @@ class PublicApi:
             self.record(event, **detail)
         except FederationError as error:
             _LOGGER.error("the audit log lacks one entry (%s): %s", event, error)
+
+
+def _address(scope: Scope) -> dict[str, str]:
+    """Where a stranger comes from, if that is known."""
+    client = scope.get("client")
+    # An IPv6 address of this link alone has the name of an interface behind it.
+    return {"address": str(client[0]).partition("%")[0]} if client else {}
 
 
 async def respond_protobuf(send: Send, body: bytes) -> None:

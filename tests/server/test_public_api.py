@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from server.fleet_gate import FLEET_PATHS
 from server.limits import Allowance
+from shared.audit_events import check
 from shared.errors import StateError
 from tests.server.flower_run import (
     activate,
@@ -136,6 +137,10 @@ def test_tokens_are_refused_by_their_codes(server: Served) -> None:
             server.serving._public.record = recorded
     refused = [detail["reason"] for event, detail in server.events if event == "refused"]
     assert {"token_used", "token_expired", "name_mismatch", "token_unknown"} <= set(refused)
+    for event, detail in server.events:
+        check(event, detail)
+        if event == "refused" and "site" not in detail:
+            assert detail["address"] in {"127.0.0.1", "::1"}
 
 
 def test_a_stranger_cannot_ask_to_enrol_for_ever(server: Served) -> None:
