@@ -114,6 +114,11 @@ def test_what_the_server_tells_may_fail(
     assert levels(doctor.network(home, settings_of(home).site))[name] == "fail"
 
 
+def test_a_servers_words_are_cut_and_do_nothing_to_a_terminal() -> None:
+    """It may be hostile; a number beyond all numbers is none of its time."""
+    assert doctor.cut("1.0\x1b[2J" + "9" * 99) == "1.0[2J" + "9" * 33
+
+
 def test_a_revoked_site_fails(home: SiteHome, server: WithHealth) -> None:
     """The server answers, and does not let it in."""
     server.refusal = (403, b'{"error": "certificate_refused", "text": "x"}')
