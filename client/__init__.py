@@ -25,5 +25,5 @@ worker        computes with an accepted bundle's code; worker_process, workers, 
 bundle        looked at before it is unpacked; approval: whose code runs
 policy        what the owner allows; site_settings: site.toml; home: where it all lies
 joining       from an invitation to a home; site_keys, certificates, asking, renewal
-recorder      where the guard says what happened
+recorder      how the guard says what happened; metrics: counts it
 """

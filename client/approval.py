@@ -12,8 +12,9 @@ from typing import Any
 
 import client
 from client.bundle import Bundle
-from client.home import SiteHome, read_json, write_json, write_private
+from client.home import SiteHome
 from shared.app_signatures import bundle_content, is_signed
+from shared.durable import read_json, write_json, write_private
 from shared.errors import ConfigurationError, PrivacyError, StateError
 
 PACKAGES = ("client", "server", "shared")

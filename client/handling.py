@@ -7,7 +7,7 @@ session charges the ledger and lets the worker compute. All of it is the site's 
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from flwr.app import Context, Error, Message, RecordDict
@@ -28,7 +28,7 @@ from shared.aggregation_messages import UnmaskMessage
 from shared.config import RunConfig, Scalar
 from shared.dp.plan import PrivacyPlan
 from shared.errors import AggregationRefused, FederationError, MessageError
-from shared.messages import TrainInstruction
+from shared.messages import GUARD, TrainInstruction
 from shared.query_messages import QueryInstruction
 from shared.secagg.packing import context_from_bytes, fields
 
@@ -126,7 +126,7 @@ class Handling:
     def _answered(self, session: Session, node: Node, message: Message) -> RecordDict:
         kind, content = message.metadata.message_type, message.content
         if kind == "query.enrol":
-            return session.enrol(node).to_record()
+            return replace(session.enrol(node), enforced_by=GUARD).to_record()
         if kind == "query.unmask":
             return session.unmask(node, UnmaskMessage.from_record(content)).to_record()
         if kind == "train":

@@ -4,21 +4,18 @@
     pki/            site.key site.pem ca.pem                        roster.json    all sites' keys
     keys/           node.key (Flower's node authentication), identity.key (secure aggregation)
     ledger/  state/ (runs in flight)  bundles/ (seen, to look at)  logs/  audit.jsonl
-    guard.pid       held by the guard that runs                     status.json    what it says
+    guard.pid       held by the guard that runs      status.json, metrics.prom  what it says
 
 A file is replaced whole or not at all: what a call wrote is on disk when it returns.
 """
 
-import json
 import os
-import secrets
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
-from typing import Any
 
+from shared.durable import locked_soon
 from shared.errors import StateError
 
 DEFAULT_HOME = Path("~/.murmura/client")
@@ -26,7 +23,7 @@ HOME_VARIABLE = "MURMURA_CLIENT_HOME"
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _FOLDERS = ("pki", "keys", "state", "bundles", "logs")
 _OTHERS = 0o077
-_LOOKS = 10
+_HELD_S = 0.5
 
 
 class SiteHome:
@@ -54,6 +51,7 @@ class SiteHome:
         self.audit = self.root / "audit.jsonl"
         self.pid = self.root / "guard.pid"
         self.status = self.root / "status.json"
+        self.metrics = self.root / "metrics.prom"
 
     @classmethod
     def chosen(cls, given: Path | None) -> "SiteHome":
@@ -94,7 +92,7 @@ class SiteHome:
             StateError: another one does.
         """
         descriptor = os.open(self.pid, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
-        if not _taken(descriptor):
+        if not locked_soon(descriptor, _HELD_S):
             os.close(descriptor)
             raise StateError(f"a guard runs from {self.root} already")
         try:
@@ -119,73 +117,3 @@ class SiteHome:
         finally:
             os.close(descriptor)
         return None
-
-
-def _taken(descriptor: int) -> bool:
-    """Whether the lock is ours now; whoever only looks holds it for a moment."""
-    for _ in range(_LOOKS):
-        try:
-            flock(descriptor, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.05)
-        else:
-            return True
-    return False
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """`path` holds `content`, on disk, for its owner alone; after a crash that, or what it held.
-
-    Raises:
-        StateError: it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        # Secrecy: the mode is there before the content.
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        raise StateError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """As `write_private`, strict JSON."""
-    write_private(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; an empty one where there is no file. Raises StateError."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise StateError(f"{path} must be a readable JSON file") from error
-    if not isinstance(content, dict):
-        raise StateError(f"{path} must hold one JSON object, got {type(content).__name__}")
-    return content
-
-
-def remove(path: Path) -> None:
-    """`path` is gone, on disk too. Raises StateError."""
-    try:
-        path.unlink(missing_ok=True)
-        _sync(path.parent)
-    except OSError as error:
-        raise StateError(f"{path} cannot be removed: {error.strerror}") from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

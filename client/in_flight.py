@@ -16,11 +16,11 @@ from typing import Any
 from flwr.app import ConfigRecord, RecordDict
 
 from client.charging import Unnoted, Unsettled
-from client.home import remove
 from client.kept import keep, kept
 from client.ledger_state import Key
 from client.letters import Letter, Received
 from client.site import Commitment
+from shared.durable import remove
 from shared.errors import StateError
 
 Settlement = Unsettled | Unnoted

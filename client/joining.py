@@ -18,7 +18,7 @@ from pathlib import Path
 
 from client.asking import asked, text_of
 from client.certificates import SiteCertificate, checked_authority, checked_certificate
-from client.home import SiteHome, write_private
+from client.home import SiteHome
 from client.ledger import Ledger
 from client.ledger_journal import JOURNAL
 from client.ledger_state import Grant
@@ -33,6 +33,7 @@ from client.site_keys import (
 )
 from client.site_settings import Demonstration, SiteSettings, WhoseSite, WorkerSettings
 from client.tls import authority_context, offered_authority, split_address
+from shared.durable import write_private
 from shared.errors import ConfigurationError, ProtocolError, StateError
 
 PREFIX = "murmura1:"
@@ -171,8 +172,6 @@ def join(
         raise ProtocolError("expected the server's app key, and this site's name")
     _write(home, invitation, choices, app_key)
     write_private(home.authority, authority_pem.encode())
-    # Last: whoever finds it finds all the rest.
-    write_private(home.certificate, certificate_pem.encode())
     record(
         "joined",
         server=invitation.address.replace("[", "").replace("]", ""),
@@ -181,6 +180,8 @@ def join(
         authority=invitation.authority,
         identity=identity_hex(home),
     )
+    # Last: whoever finds it finds all the rest.
+    write_private(home.certificate, certificate_pem.encode())
     return found
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from client.home import write_private
+from shared.durable import write_private
 from shared.errors import StateError
 
 _MAGIC = b"murmura-kept-1\n"

@@ -7,13 +7,14 @@ from cryptography import x509
 
 from client.asking import asked, text_of
 from client.certificates import SiteCertificate, checked_certificate, read_certificate
-from client.home import SiteHome, write_json, write_private
+from client.home import SiteHome
 from client.identity import ROSTER_FORMAT, read_roster
 from client.recorder import Recorder, unrecorded
 from client.site_keys import certificate_request, identity_hex, read_curve_key
 from client.site_settings import WhoseSite
 from client.tls import site_context
 from shared.app_signatures import fingerprint, is_signed
+from shared.durable import write_json, write_private
 from shared.errors import ConfigurationError, ProtocolError, StateError
 
 
@@ -33,8 +34,9 @@ def renew(home: SiteHome, site: WhoseSite, record: Recorder = unrecorded) -> Sit
     pem = text_of(answer, "certificate")
     authority = _authority(home)
     found = checked_certificate(pem, site.name, read_curve_key(home.key), authority)
-    write_private(home.certificate, pem.encode())
+    # Before it counts: the log may tell more than happened, never less.
     record("renewed", serial=found.serial, expires=int(found.expires))
+    write_private(home.certificate, pem.encode())
     return found
 
 
@@ -62,7 +64,13 @@ def fetch_roster(home: SiteHome, site: WhoseSite) -> dict[str, Any]:
     return roster
 
 
-def accept_roster(home: SiteHome, site: WhoseSite, roster: dict[str, Any], told: str) -> None:
+def accept_roster(
+    home: SiteHome,
+    site: WhoseSite,
+    roster: dict[str, Any],
+    told: str,
+    record: Recorder = unrecorded,
+) -> None:
     """`roster` is the one that this site's secure aggregation goes by.
 
     Args:
@@ -70,6 +78,7 @@ def accept_roster(home: SiteHome, site: WhoseSite, roster: dict[str, Any], told:
         site: Who it is.
         roster: As `fetch_roster` gave it.
         told: Its fingerprint, as the operator heard it by another way than the server.
+        record: Where events are kept.
 
     Raises:
         ConfigurationError: another fingerprint.
@@ -86,6 +95,7 @@ def accept_roster(home: SiteHome, site: WhoseSite, roster: dict[str, Any], told:
     written = home.roster.with_suffix(".new")
     write_json(written, roster)
     read_roster(written)
+    record("roster", roster=known, sites=len(clients))
     written.replace(home.roster)
 
 

@@ -15,18 +15,22 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
+from client.certificates import read_certificate
 from client.fleet import Fleet
 from client.guard import Events, Guard, local_time
 from client.handling import Handling
-from client.home import SiteHome, read_json, write_json
+from client.home import SiteHome
 from client.in_flight import InFlight
+from client.metrics import SiteMetrics
 from client.recorder import Recorder, unrecorded
 from client.renewal import renew_if_due
 from client.site_keys import read_curve_key
 from client.site_settings import SiteSettings
 from client.tls import site_context
 from client.workers import Workers
+from shared.durable import read_json, write_json
 from shared.errors import FederationError, ProtocolError
+from shared.log_lines import JsonLines
 
 _LOGGER = logging.getLogger("murmura.guard")
 _ALIVE_S, _AGAIN_S, _RENEW_S, _IDLE_S = 20.0, 3.0, 3600.0, 900.0
@@ -56,7 +60,7 @@ class Service:
     ) -> None:
         home.check()
         self._home = home
-        self._record = record
+        self._record = record = SiteMetrics(record)
         self.settings = SiteSettings.parse(home.settings.read_text(encoding="utf-8"))
         site, worker = self.settings.site, self.settings.worker
         self._fleet = Fleet(
@@ -82,6 +86,7 @@ class Service:
         """
         with self._home.held():
             _keep_to_itself()
+            self._record("started", pid=os.getpid())
             self._workers.sweep()
             tending = threading.Thread(target=self._tend, daemon=True)
             tending.start()
@@ -93,6 +98,7 @@ class Service:
                 tending.join()
                 self._go_offline()
                 self._say("stopped")
+                self._record("stopped", pid=os.getpid())
 
     def stop(self) -> None:
         """End what is computed, and `run`; what was begun is taken up at the next start."""
@@ -152,13 +158,14 @@ class Service:
     def _write_status(self) -> None:
         content = self._said | {"pid": os.getpid(), "workers": self._workers.status()}
         write_json(self._home.status, content)
+        self._record.write(self._home, content, read_certificate(self._home.certificate).expires)
 
 
 def log_to(folder: Path) -> None:
     """Send this process's log to files that its owner alone can read."""
     os.umask(0o077)
     handler = RotatingFileHandler(folder / "guard.log", maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(JsonLines())
     logger = logging.getLogger("murmura")
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)

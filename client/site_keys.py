@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from client.home import SiteHome, write_private
+from client.home import SiteHome
 from client.identity import read_identity
+from shared.durable import write_private
 from shared.errors import StateError
 
 _Key = TypeVar("_Key", ec.EllipticCurvePrivateKey, Ed25519PrivateKey)

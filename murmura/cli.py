@@ -18,6 +18,7 @@ import typer
 from murmura.audit import audit
 from murmura.audit_log import app as audit_log_app
 from murmura.client import app as client_app
+from murmura.doctor import doctor
 from murmura.epsilon import epsilon
 from murmura.exit_codes import ExitCode, Interrupted, failure_of
 from murmura.holdings import holdings
@@ -55,6 +56,7 @@ app.add_typer(secagg_app, name="secagg")
 app.add_typer(server_app, name="server")
 app.command()(audit)
 app.add_typer(audit_log_app, name="audit-log")
+app.command()(doctor)
 
 
 @app.callback(invoke_without_command=True)

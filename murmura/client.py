@@ -109,9 +109,11 @@ def approve(
         digest = approvals.resolve(bundle)
         if withdraw:
             approvals.withdraw(digest)
+            recorder(place)("withdrawn", bundle=digest)
         else:
+            # Before it counts: the log may tell more than happened, never less.
+            recorder(place)("approved", bundle=digest, unsigned=unsigned)
             approvals.approve(digest, unsigned=unsigned)
-            recorder(place)("approved", bundle=digest)
     approved, seen = approvals.all(), {name: str(path) for name, path in approvals.seen().items()}
     if machine:
         typer.echo(json_line({"approved": approved, "seen": seen}))
@@ -141,9 +143,9 @@ def roster(
 
     place, settings = opened(home)
     found = fetch_roster(place, settings.site)
-    if accept:
-        accept_roster(place, settings.site, found, accept)
     known = fingerprint(found)
+    if accept:
+        accept_roster(place, settings.site, found, accept, recorder(place))
     content = {"fingerprint": known, "clients": found["clients"], "accepted": bool(accept)}
     if machine:
         typer.echo(json_line(content))

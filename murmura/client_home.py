@@ -43,11 +43,11 @@ def opened(given: Path | None) -> "tuple[SiteHome, SiteSettings]":
 
 
 def recorder(home: "SiteHome") -> "Recorder":
-    """Where what happens at a site is kept."""
-    from client.recorder import unrecorded  # noqa: PLC0415 - likewise
+    """Where what happens at a site is kept: its audit log, signed by its identity's key."""
+    from client.identity import read_identity  # noqa: PLC0415 - slow, and needed by no help
+    from shared.home_log import HomeLog  # noqa: PLC0415 - likewise
 
-    del home
-    return unrecorded
+    return HomeLog(home.audit, lambda: read_identity(home.identity))
 
 
 def decided(

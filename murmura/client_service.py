@@ -16,6 +16,7 @@ import typer
 from murmura.client_home import Home, Machine, opened, recorder
 from murmura.machine import json_line
 from shared.errors import FederationError, StateError
+from shared.log_lines import readable
 
 if TYPE_CHECKING:
     from client.home import SiteHome
@@ -107,8 +108,8 @@ def status(*, home: Home = None, machine: Machine = False) -> None:
     """How the guard is: connection, worker, certificate, budget, what waits."""
     from client.approval import Approvals  # noqa: PLC0415 - slow, and needed by no help
     from client.certificates import read_certificate  # noqa: PLC0415 - likewise
-    from client.home import read_json  # noqa: PLC0415 - likewise
     from client.ledger import Ledger  # noqa: PLC0415 - likewise
+    from shared.durable import read_json  # noqa: PLC0415 - likewise
 
     place, settings = opened(home)
     process = place.running()
@@ -154,10 +155,10 @@ def logs(
             typer.echo(json_line({"file": str(path), "lines": last}))
             return
         for line in last:
-            typer.echo(line)
+            typer.echo(readable(line))
         while follow:
             fresh = file.readline()
-            typer.echo(fresh, nl=False) if fresh else time.sleep(_LOOK_S)
+            typer.echo(readable(fresh.rstrip("\n"))) if fresh else time.sleep(_LOOK_S)
 
 
 def _say(machine: bool, content: dict[str, Any]) -> None:

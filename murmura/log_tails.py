@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from shared.log_lines import readable
+
 _LOOK_S = 0.3
 
 
@@ -46,7 +48,7 @@ def _say_whole_lines(name: str, path: Path, start: int, say: Callable[[str], obj
         file.seek(start)
         whole, newline, _ = file.read().rpartition(b"\n")
     for line in whole.split(b"\n") if newline else []:
-        say(f"{name}: {line.decode(errors='replace')}")
+        say(f"{name}: {readable(line.decode(errors='replace'))}")
     return start + len(whole) + len(newline)
 
 

@@ -154,6 +154,7 @@ def logs(
 ) -> None:
     """Print what the service's processes wrote last."""
     from murmura.log_tails import follow_logs, last_lines  # noqa: PLC0415 - needed by no help
+    from shared.log_lines import readable  # noqa: PLC0415 - likewise
 
     place = _home(home)
     place.check()
@@ -162,7 +163,7 @@ def logs(
     _tell(
         machine,
         {"logs": found},
-        *(f"{name}: {line}" for name, entries in found.items() for line in entries),
+        *(f"{name}: {readable(line)}" for name, entries in found.items() for line in entries),
     )
     if follow:
         follow_logs(paths, typer.echo)
@@ -184,8 +185,8 @@ def renew(
     from dataclasses import replace  # noqa: PLC0415 - needed by no help
 
     from server.authority import Authority  # noqa: PLC0415 - slow
-    from server.home import write_private  # noqa: PLC0415 - likewise
     from server.recorder import recorder_of  # noqa: PLC0415 - likewise
+    from shared.durable import write_private  # noqa: PLC0415 - likewise
 
     place = _home(home)
     place.check()

@@ -36,7 +36,8 @@ refusals, limits, peers           codes; what one peer may take; who is at the o
 listener, public_api, fleet_gate  the public port: TLS, paths, what may go to Flower
 mailbox                           which site's question is worth passing on
 local_api, local_owner            the port on loopback, and whose connections it takes
-recorder                          where events go
+run_numbers                       how far the newest run is, for metrics
+recorder, run_watch               where events go; each run's plan, beginning and end
 superlink, sealed_objects         Flower's SuperLink, and nothing on disk in clear
 serving, service, children        the process that serves; what keeps it alive
 local_client                      what a command asks of the service

@@ -4,7 +4,6 @@ Ed25519. A site learns the public half when it enrols, over a connection whose a
 checked.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from server.home import ServerHome, write_private
+from server.home import ServerHome
+from shared.app_signatures import signed_bytes
+from shared.durable import write_private
 from shared.errors import StateError
 
 
@@ -46,5 +47,5 @@ def public_hex(key: Ed25519PrivateKey) -> str:
 
 
 def signature_of(key: Ed25519PrivateKey, content: Mapping[str, Any]) -> str:
-    """Of `content` as JSON without spaces and with sorted keys, in ASCII; hexadecimal."""
-    return key.sign(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hex()
+    """Of `content` as `signed_bytes` spells it; hexadecimal."""
+    return key.sign(signed_bytes(content)).hex()

@@ -25,9 +25,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from server.home import ServerHome, write_private
+from server.home import ServerHome
 from server.refusals import Refused
 from server.settings import address_of
+from shared.durable import write_private
 from shared.errors import StateError
 
 CA_DAYS, SERVER_DAYS, SITE_DAYS = 3650, 397, 90

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from server.home import ServerHome
 from shared.errors import StateError
+from shared.log_lines import readable
 
 _STOP_S = 5.0
 _LARGEST_LOG = 16 << 20
@@ -111,4 +112,5 @@ def last_line(path: Path) -> str:
         lines = path.read_text(errors="replace").splitlines()
     except OSError:
         lines = []
-    return next((line.strip() for line in reversed(lines) if line.strip()), f"{path} is empty")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return readable(last) or f"{path} is empty"

@@ -16,7 +16,7 @@ from server.roster import Roster
 from server.sizes import AROUND
 from shared.config import RunConfig
 from shared.errors import AggregationRefused, ConfigurationError, ProtocolError
-from shared.messages import Enrolled, enrol_request
+from shared.messages import GUARD, Enrolled, enrol_request
 
 _LOGGER = logging.getLogger("murmura.server")
 _LONGEST_NAME = 100
@@ -42,7 +42,7 @@ class Enrolment:
         self._asked: set[int] = set()
         self._waiting: dict[str, int] = {}
         self._refusals: list[str] = []
-        self._heirs: dict[str, int] = {}
+        self._heirs: dict[str, tuple[int, bool]] = {}
         self.roster = Roster()
 
     def begin(self) -> Roster:
@@ -56,9 +56,10 @@ class Enrolment:
                 says what the first refusal was.
             ProtocolError: two nodes have one name.
         """
-        self._wait_for_nodes()
-        found: dict[str, tuple[int, bytes]] = {}
+        # One deadline for being online and for enrolling: a run waits as long as it was told.
         deadline = time.monotonic() + self._timeout_s
+        self._wait_for_nodes(deadline)
+        found: dict[str, tuple[int, Enrolled]] = {}
         while True:
             online = self._online()
             self._ask(online)
@@ -66,14 +67,14 @@ class Enrolment:
                 name = enrolled.client_id
                 if name in found and found[name][0] in online:
                     raise ProtocolError(f"expected one node for each client, got two for {name!r}")
-                found[name] = (node, enrolled.announcement)
+                found[name] = (node, enrolled)
             left = deadline - time.monotonic()
             if self._complete(found) or left <= 0.0:
                 break
             time.sleep(min(POLL_INTERVAL_S, left))
         self._check(found)
         for name in sorted(found):
-            self.roster.add(name, *found[name])
+            self._add(*found[name])
         return self.roster
 
     def join(self, admit: Admit | None) -> None:
@@ -102,7 +103,7 @@ class Enrolment:
                     f"expected a client without a key in this run, got {name!r} with another one: "
                     "whoever restarts, or has another's name, stays out of it"
                 )
-            self._heirs[name] = node
+            self._heirs[name] = node, enrolled.enforced_by == GUARD
             if (old := self.roster.node_ids[name]) in online:
                 _LOGGER.warning(
                     "node %d is named %s, as node %d: it waits until that is gone", node, name, old
@@ -112,22 +113,26 @@ class Enrolment:
         else:
             if admit is not None:
                 admit(name, enrolled.announcement)
-            self.roster.add(name, node, enrolled.announcement)
+            self._add(node, enrolled)
             _LOGGER.info("%s joined, as client %d of %d", name, len(self.roster.places), self._size)
+
+    def _add(self, node: int, enrolled: Enrolled) -> None:
+        guarded = enrolled.enforced_by == GUARD
+        self.roster.add(enrolled.client_id, node, enrolled.announcement, guarded=guarded)
 
     def _hand_over(self, online: set[int]) -> None:
         """Clients whose node is gone go on at the node that has their name now."""
-        for name, node in list(self._heirs.items()):
+        for name, (node, guarded) in list(self._heirs.items()):
             if node in online and self.roster.node_ids[name] not in online:
-                self.roster.add(name, node, self.roster.announcements[name])
+                announcement = self.roster.announcements[name]
+                self.roster.add(name, node, announcement, guarded=guarded)
                 del self._heirs[name]
                 _LOGGER.info("%s goes on at node %d", name, node)
 
     def _online(self) -> set[int]:
         return set(self._grid.get_node_ids())
 
-    def _wait_for_nodes(self) -> None:
-        deadline = time.monotonic() + self._timeout_s
+    def _wait_for_nodes(self, deadline: float) -> None:
         while (count := len(self._online())) < self._wanted:
             if time.monotonic() >= deadline:
                 raise ConfigurationError(

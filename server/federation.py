@@ -267,6 +267,7 @@ class Federation:
             final=self._last or self._evaluator.measure(self.parameters),
             normalisation=self._normalisation,
             ledger_heads=self._collector.ledger_heads,
+            roster=self._roster,
         )
         write_results(self._folder, outcome, self._model, self.parameters)
         report = build_report(outcome, self._folder.path.name)

@@ -4,8 +4,9 @@ import secrets
 
 from server.app_key import create_app_key
 from server.authority import Authority
-from server.home import ServerHome, write_private
+from server.home import ServerHome
 from server.settings import ServerSettings
+from shared.durable import write_private
 
 _SECRET_BYTES = 32
 

@@ -4,21 +4,20 @@ Folders have mode 0700, files 0600, from the moment they exist. A file is replac
 after it was synced: after a crash there is the old content or the new.
 """
 
-import json
 import os
-import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from server.settings import ServerSettings
 from shared.errors import StateError
 
 HOME_VARIABLE = "MURMURA_HOME"
 LISTENING = "listening.json"  # in `state`: where the serving process listens
+SERVICE = "service.json"  # likewise: what keeps it alive
 _FOLDERS = ("pki", "keys", "state", "logs", "runs")
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _OTHERS = 0o077
@@ -87,6 +86,11 @@ class ServerHome:
         return self.root / "runs"
 
     @property
+    def audit(self) -> Path:
+        """What happened, chained and signed."""
+        return self.root / "audit.jsonl"
+
+    @property
     def pid_file(self) -> Path:
         """Locked as long as the service runs."""
         return self.root / "server.pid"
@@ -140,43 +144,6 @@ class ServerHome:
             os.close(descriptor)
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Replace `path` at once; its owner alone can read it. Raises StateError if that fails."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        # Secrecy: the mode is there before the content.
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        raise StateError(f"{path} cannot be written: {error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace `path` by strict JSON, as `write_private` does."""
-    write_private(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; an empty one where there is no file. Raises StateError."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise StateError(f"{path} must be a readable JSON file: {error}") from error
-    if not isinstance(content, dict):
-        raise StateError(f"{path} must hold one JSON object, got {type(content).__name__}")
-    return content
-
-
 class Watched(Generic[_Value]):
     """What a file says, read again when another process has replaced it.
 
@@ -207,11 +174,3 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

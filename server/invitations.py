@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from server.home import ServerHome, read_json, write_json
+from server.home import ServerHome
 from server.refusals import Refused
+from shared.durable import read_json, write_json
 from shared.errors import ConfigurationError, StateError
 
 PREFIX = "murmura1:"

@@ -5,8 +5,17 @@ from typing import Any
 
 from server.limits import Receive, Scope, Send
 from server.public_api import respond
+from shared.prometheus import CONTENT_TYPE, metric
 
 STATUS_PATH, METRICS_PATH = "/murmura/status", "/metrics"
+_OF_A_RUN = {
+    "rounds_done": "round",
+    "rounds_planned": "rounds",
+    "asked": "asked",
+    "survivors": "survivors",
+    "epsilon": "epsilon",
+    "epsilon_budget": "epsilon_budget",
+}
 Status = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
@@ -37,29 +46,29 @@ def metrics(status: Mapping[str, Any]) -> str:
     """`status` in Prometheus' text format."""
     sites = [site for site in status["sites"] if site["state"] == "active"]
     lines = [
-        _metric("sites", "gauge", {"": len(sites)}),
-        _metric("sites_online", "gauge", {"": sum(site["online"] for site in sites)}),
-        _metric("runs", "gauge", {"": len(status["runs"])}),
-        _metric("certificate_days_left", "gauge", {"": round(status["certificate_days"], 2)}),
-        _metric("connections", "gauge", _labelled("of", status["connections"])),
-        _metric("refused_total", "counter", _labelled("code", status["refused"])),
+        metric("sites", "gauge", {"": len(sites)}),
+        metric("sites_online", "gauge", {"": sum(site["online"] for site in sites)}),
+        metric("runs", "gauge", {"": len(status["runs"])}),
+        metric("certificate_days_left", "gauge", {"": round(status["certificate_days"], 2)}),
+        metric("connections", "gauge", status["connections"], "of"),
+        metric("refused_total", "counter", status["refused"], "code"),
+        metric("bytes_total", "counter", status["traffic"], "direction"),
+        metric("restarts_total", "counter", {"": status["restarts"]}),
     ]
+    run = status["newest_run"]
+    if run is not None:
+        lines += [
+            metric(name, "gauge", {run["run"]: run[key]}, "run")
+            for name, key in _OF_A_RUN.items()
+            if key in run
+        ]
     return "".join(lines)
-
-
-def _labelled(label: str, values: Mapping[str, float]) -> dict[str, float]:
-    return {f'{{{label}="{key}"}}': value for key, value in sorted(values.items())}
-
-
-def _metric(name: str, kind: str, values: Mapping[str, float]) -> str:
-    rows = "".join(f"murmura_{name}{labels} {value}\n" for labels, value in values.items())
-    return f"# TYPE murmura_{name} {kind}\n{rows}"
 
 
 async def _respond_text(send: Send, text: str) -> None:
     body = text.encode()
     headers = [
-        (b"content-type", b"text/plain; version=0.0.4"),
+        (b"content-type", CONTENT_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 
-from server.home import ServerHome, read_json
+from server.home import SERVICE, ServerHome
 from server.local_api import STATUS_PATH
-from server.service import SERVICE, running_pid
+from server.service import running_pid
 from server.settings import address_of, host_and_port
+from shared.durable import read_json
 from shared.errors import StateError
 
 _TIMEOUT_S = 10.0

@@ -11,13 +11,14 @@ Everything else is answered 404, whoever asks: Flower's other interfaces are not
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from importlib import metadata
 from typing import Any, Protocol
 
 from server.admission import LARGEST_REQUEST, Admission
 from server.fleet_gate import ACTIVATE, FLEET_PATHS, PULL_MESSAGES, PUSH_MESSAGES, FleetGate
 from server.limits import (
-    Allowance,
     Allowances,
     Disconnected,
     Receive,
@@ -34,6 +35,8 @@ from server.recorder import Recorder, unrecorded
 from server.refusals import Refused
 from server.settings import Limits
 from server.sites import Sites
+from server.superlink import reply_of_push
+from shared.errors import FederationError
 
 _LOGGER = logging.getLogger("murmura.server")
 _BURST = 10.0
@@ -42,7 +45,8 @@ _ENROLMENTS_AT_ONCE = 4
 _LARGE, _LARGE_AT_ONCE = 1 << 16, 2
 # After these nothing more is wanted of the connection, or not all of the request was read.
 _HANG_UP = {"certificate_refused", "too_large", "too_slow", "too_many_requests"}
-_RECORDED_A_SECOND, _RECORDED_AT_ONCE = 1.0, 60.0
+# What a site's doctor compares; who wants to know a server's version finds it out in other ways.
+_SOFTWARE = {name: metadata.version(name) for name in ("murmura", "flwr")}
 Changed = Callable[[], Awaitable[None]]
 
 
@@ -84,8 +88,8 @@ class PublicApi:
         self._by_address = Allowances(_STRANGER_RATE, _STRANGER_BURST)
         self._enrolling = asyncio.Semaphore(_ENROLMENTS_AT_ONCE)
         self._large: dict[str, asyncio.Semaphore] = {}
-        self._refusals = Allowance(_RECORDED_A_SECOND, _RECORDED_AT_ONCE)
         self.refused: dict[str, int] = {}
+        self.traffic = {"in": 0, "out": 0}
         self.record: Recorder = unrecorded
         self.changed: Changed | None = None
         self.nodes: Nodes | None = None
@@ -95,6 +99,7 @@ class PublicApi:
         if scope["type"] != "http":
             return
         peer: Peer | None = scope["state"].get(PEER)
+        receive, send = self._counted(receive, send)
         try:
             await self._answer(peer, scope, receive, send)
         except Refused as refusal:
@@ -107,7 +112,7 @@ class PublicApi:
     async def _answer(self, peer: Peer | None, scope: Scope, receive: Receive, send: Send) -> None:
         route = (scope["method"], scope["path"])
         if route == ("GET", "/health"):
-            await respond(send, 200, {"status": "ok"})
+            await respond(send, 200, {"status": "ok", **_SOFTWARE, "time": time.time()})
         elif route == ("POST", "/enrol"):
             self._by_address.take(str((scope.get("client") or ("",))[0]))
             body = await read_body(scope, receive, LARGEST_REQUEST)
@@ -116,6 +121,20 @@ class PublicApi:
             await self._of_site(peer, route, scope, receive, send)
         else:
             await respond(send, 404, None)
+
+    def _counted(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """The same, with the bytes of bodies counted."""
+
+        async def received() -> Mapping[str, Any]:
+            event = await receive()
+            self.traffic["in"] += len(event.get("body", b""))
+            return event
+
+        async def sent(event: dict[str, Any]) -> None:
+            self.traffic["out"] += len(event.get("body", b""))
+            await send(event)
+
+        return received, sent
 
     @staticmethod
     def _known(method: str, path: str) -> bool:
@@ -147,6 +166,7 @@ class PublicApi:
             await self._flower({**scope, "state": {}}, replayed(body, receive), send)
             if route[1] == PUSH_MESSAGES and self.nodes is not None:
                 await asyncio.to_thread(self.nodes.answered, site.node_key)
+                await asyncio.to_thread(self._note_reply, site.name, body)
 
     async def _fleet_body(self, name: str, scope: Scope, receive: Receive) -> bytes:
         largest = self._gate.largest_body(scope["path"])
@@ -169,11 +189,29 @@ class PublicApi:
     def _note(self, refusal: Refused, peer: Peer | None, scope: Scope) -> None:
         self.refused[refusal.code] = self.refused.get(refusal.code, 0) + 1
         _LOGGER.info("refused %s: %s", scope["path"], refusal)
-        # Cost: strangers must not be able to fill the disk with what was refused to them.
-        if self._refusals.take():
-            of_whom = {"site": peer.name, "serial": peer.serial} if peer else {}
-            kind = scope["path"].rpartition("/")[2].replace("-", "_")
-            self.record("refused", reason=refusal.code, kind=kind, **of_whom)
+        of_whom = {"site": peer.name, "serial": peer.serial} if peer else _address(scope)
+        kind = scope["path"].rpartition("/")[2].replace("-", "_")
+        # Cost: `record` bounds them; strangers must not be able to fill the disk.
+        self._keep("refused", reason=refusal.code, kind=kind, **of_whom)
+
+    def _note_reply(self, name: str, body: bytes) -> None:
+        reply = reply_of_push(body)
+        if reply is not None:
+            self._keep("arrived", site=name, **reply)
+
+    def _keep(self, event: str, /, **detail: str | int) -> None:
+        """Record what has happened already, so that nothing can be kept from happening."""
+        try:
+            self.record(event, **detail)
+        except FederationError as error:
+            _LOGGER.error("the audit log lacks one entry (%s): %s", event, error)
+
+
+def _address(scope: Scope) -> dict[str, str]:
+    """Where a stranger comes from, if that is known."""
+    client = scope.get("client")
+    # An IPv6 address of this link alone has the name of an interface behind it.
+    return {"address": str(client[0]).partition("%")[0]} if client else {}
 
 
 async def respond_protobuf(send: Send, body: bytes) -> None:

@@ -1,8 +1,10 @@
-"""Where the server says what happened: its audit log, or nowhere."""
+"""Where the server says what happened: its audit log, signed by the app key, or nowhere."""
 
 from typing import Protocol
 
+from server.app_key import read_app_key
 from server.home import ServerHome
+from shared.home_log import HomeLog
 
 
 class Recorder(Protocol):
@@ -19,5 +21,4 @@ def unrecorded(event: str, /, **detail: str | int) -> None:
 
 def recorder_of(home: ServerHome) -> Recorder:
     """What the processes and commands of one home record with."""
-    del home
-    return unrecorded
+    return HomeLog(home.audit, lambda: read_app_key(home))

@@ -10,10 +10,12 @@ class Roster:
     Attributes:
         node_ids: Flower's node of each client, in the order of their places.
         announcements: What each said of its key of the run; empty without secure aggregation.
+        guarded: Those that say that their site's guard decides on what leaves them.
     """
 
     node_ids: dict[str, int] = field(default_factory=dict)
     announcements: dict[str, bytes] = field(default_factory=dict)
+    guarded: set[str] = field(default_factory=set)
 
     @property
     def client_ids(self) -> tuple[str, ...]:
@@ -25,7 +27,8 @@ class Roster:
         """Names by place in the population; a place once taken stays its client's."""
         return tuple(self.node_ids)
 
-    def add(self, client: str, node: int, announcement: bytes) -> None:
+    def add(self, client: str, node: int, announcement: bytes, *, guarded: bool = False) -> None:
         """Give the next free place to `client`; one that has a place keeps it, on another node."""
         self.node_ids[client] = node
         self.announcements[client] = announcement
+        (self.guarded.add if guarded else self.guarded.discard)(client)

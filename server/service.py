@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from fcntl import LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,13 @@ from server.children import (
     log_of,
     start_child,
 )
-from server.home import LISTENING, ServerHome, read_json, write_json
+from server.home import LISTENING, SERVICE, ServerHome
+from server.recorder import recorder_of
+from shared.durable import locked_soon, read_json, write_json
 from shared.errors import FederationError, StateError
+from shared.log_lines import log_json
 
 _LOGGER = logging.getLogger("murmura.server")
-SERVICE = "service.json"
 _READY_S, _LOOK_S, _LOCK_S = 60.0, 0.2, 1.0
 _MOST_DEATHS, _WITHIN_S, _LONGEST_PAUSE_S = 5, 120.0, 10.0
 _LOGS_EVERY_S = 60.0
@@ -50,6 +52,7 @@ class Service:
     def __init__(self, home: ServerHome) -> None:
         home.check()
         self._home = home
+        self._record = recorder_of(home)
         # Secrecy: what seals the sites' objects lives as long as this process and on no disk.
         self._object_key = secrets.token_bytes(32)
         self._stop = threading.Event()
@@ -70,6 +73,8 @@ class Service:
             FederationError: a child cannot be kept alive.
         """
         with _only_one(self._home), self._signals():
+            # A log that cannot be written, or was changed, is for a person to look at first.
+            self._record("started", pid=os.getpid())
             try:
                 for child in self._children:
                     self._launch(child)
@@ -80,6 +85,7 @@ class Service:
                 for child in reversed(self._children):
                     end_child(child)
                 (self._home.state / SERVICE).unlink(missing_ok=True)
+                self._note("stopped", pid=os.getpid())
 
     def stop(self) -> None:
         """End `run`."""
@@ -100,6 +106,7 @@ class Service:
         now = time.monotonic()
         child.deaths = [at for at in child.deaths if now - at < _WITHIN_S] + [now]
         _LOGGER.error("%s ended with status %d; it is started again", child.name, status)
+        self._note("child_died", child=child.name, status=status)
         end_child(child)
         if len(child.deaths) >= _MOST_DEATHS:
             raise FederationError(
@@ -110,6 +117,13 @@ class Service:
             self._restarts += 1
             self._launch(child)
             self._tell()
+
+    def _note(self, event: str, /, **detail: str | int) -> None:
+        """Record what has happened; a log that fails then ends no service."""
+        try:
+            self._record(event, **detail)
+        except StateError as error:
+            _LOGGER.error("the audit log lacks one entry (%s): %s", event, error)
 
     def _launch(self, child: Child) -> None:
         if self._stop.is_set():
@@ -179,27 +193,13 @@ class Service:
 def _only_one(home: ServerHome) -> Iterator[None]:
     descriptor = os.open(home.pid_file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        if not _locked_soon(descriptor):
+        if not locked_soon(descriptor, _LOCK_S):
             raise StateError(f"expected no service of {home.root}, got one that runs")
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(descriptor)
-
-
-def _locked_soon(descriptor: int) -> bool:
-    """Whether the lock is ours; whoever only looks holds it for a moment."""
-    deadline = time.monotonic() + _LOCK_S
-    while True:
-        try:
-            flock(descriptor, LOCK_EX | LOCK_NB)
-        except OSError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        else:
-            return True
 
 
 def running_pid(home: ServerHome) -> int | None:
@@ -241,9 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The service without a terminal; what it has to say goes to its log."""
     parser = argparse.ArgumentParser(description="The service of one home, detached.")
     parser.add_argument("--home", type=Path, required=True)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_json()
     try:
         Service(ServerHome(parser.parse_args(arguments).home)).run()
     except FederationError as error:

@@ -22,7 +22,7 @@ from typing import Any
 from server.admission import Admission
 from server.authority import Authority, days_left
 from server.fleet_gate import FleetGate
-from server.home import LISTENING, ServerHome, Watched, read_json, write_json
+from server.home import LISTENING, SERVICE, ServerHome, Watched
 from server.invitations import Invitations
 from server.listener import Listener, bound, tls_context
 from server.local_api import LocalApi
@@ -31,12 +31,17 @@ from server.mailbox import Mailbox
 from server.peers import Connections
 from server.public_api import PublicApi
 from server.recorder import Recorder, recorder_of, unrecorded
+from server.run_numbers import newest_run
+from server.run_watch import RunWatch
 from server.sites import Sites
 from server.superlink import PUBLIC_KEY_HEADER, SIGNATURE_HEADER, SuperLink, flaw_of_push
+from shared.durable import read_json, write_json
+from shared.errors import StateError
+from shared.log_lines import log_json
 
 _LOGGER = logging.getLogger("murmura.server")
 KEY_MARK = "object-key.mark"
-_WATCH_S, _SWEEP_EVERY, _RENEW_EVERY = 0.2, 25, 18000
+_WATCH_S, _RUNS_EVERY, _SWEEP_EVERY, _RENEW_EVERY = 0.2, 5, 25, 18000
 _BIND_FOR_S = 10.0
 
 
@@ -75,6 +80,7 @@ class Serving:
         )
         self._public.record, self._public.changed = record, self.reconcile
         self._public.nodes = self._superlink
+        self._runs = RunWatch(home, self._superlink, record)
         self._since = time.time()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -146,6 +152,9 @@ class Serving:
             "runs": await asyncio.to_thread(self._superlink.runs),
             "connections": self._connections.count(),
             "refused": dict(self._public.refused),
+            "traffic": dict(self._public.traffic),
+            "restarts": int(read_json(self._home.state / SERVICE).get("restarts", 0)),
+            "newest_run": await asyncio.to_thread(newest_run, self._home.runs),
             "since": self._since,
             "certificate_days": days_left(self._authority.server_certificate()),
         }
@@ -158,6 +167,8 @@ class Serving:
             self._certificate.value()
             if before is not (before := self._sites.all()):
                 await self.reconcile()
+            if tick % _RUNS_EVERY == 0:
+                await asyncio.to_thread(self._look_at_runs)
             if tick % _SWEEP_EVERY == 0:
                 await asyncio.to_thread(self._superlink.sweep)
             if tick % _RENEW_EVERY == 0 and self._authority.server_is_due():
@@ -166,6 +177,12 @@ class Serving:
                     self._public.record(
                         "renewed", serial=issued.serial, expires=int(issued.expires)
                     )
+
+    def _look_at_runs(self) -> None:
+        try:
+            self._runs.look()
+        except StateError as error:
+            _LOGGER.error("the audit log lacks a run: %s", error)
 
     def _take_certificate(self, path: Path) -> None:
         # Connections under way keep theirs; the next ones get the new certificate.
@@ -230,9 +247,7 @@ async def _serve(home: ServerHome, object_key: bytes) -> None:
 
 def plain_logs() -> None:
     """One form for all lines, Flower's too, and none for every request that went well."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_json()
     flower = logging.getLogger("flwr")
     flower.handlers.clear()
     flower.setLevel(logging.INFO)

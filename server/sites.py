@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from server.authority import Issued
-from server.home import ServerHome, Watched, read_json, write_json
+from server.home import ServerHome, Watched
 from server.invitations import Clock
 from server.refusals import Refused
+from shared.durable import read_json, write_json
 from shared.errors import ConfigurationError, StateError
 
 ROSTER_FORMAT = "murmura-roster-1"

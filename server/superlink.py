@@ -12,8 +12,10 @@ from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from fastapi import FastAPI
+from flwr.common.config import get_fused_config_from_fab
 from flwr.common.constant import (
     HEARTBEAT_DEFAULT_INTERVAL,
     ISOLATION_MODE_PROCESS,
@@ -193,6 +195,16 @@ class SuperLink:
             for run in self._state.get_run_info()
         ]
 
+    def order_of(self, run_id: str) -> tuple[str, dict[str, Any]]:
+        """SHA-256 of a run's bundle, and its settings: the bundle's, the run's own above them."""
+        (run,) = self._state.get_run_info(run_ids=[int(run_id)])
+        bundle = self._state.get_fab(run.fab_hash)
+        try:
+            settings = get_fused_config_from_fab(b"" if bundle is None else bundle.content, run)
+        except (ValueError, KeyError, TypeError, OSError, BadZipFile):
+            settings = {}  # no app that Flower could start
+        return str(run.fab_hash), dict(settings)
+
     def close(self) -> None:
         """Let go of the database."""
         for holder in (self._store, self._state):
@@ -266,3 +278,13 @@ def flaw_of_push(body: bytes, most_objects: int) -> str:
         ),
     }
     return next((flaw for flaw, found in flaws.items() if found), "")
+
+
+def reply_of_push(body: bytes) -> dict[str, str] | None:
+    """Kind, run and hash of the reply in a `push-messages`; None: it tells of a refusal alone."""
+    request = PushMessagesRequest.FromString(body)
+    message, tree = request.messages_list[0], request.message_object_trees[0]
+    if message.HasField("error"):
+        return None
+    kind = message.metadata.message_type.rpartition(".")[2]
+    return {"kind": kind, "run": str(message.metadata.run_id), "sha256": tree.object_id}

@@ -32,11 +32,16 @@ EVENTS: Mapping[str, Event] = {
     ),
     "renewed": Event(("serial",), (*_PEER, "expires")),
     "revoked": Event((), (*_PEER, "serial")),
-    "approved": Event(("bundle",), ("server", "app_key", "roster")),
-    "plan": Event(("run", "plan"), ("server", "rounds")),
+    "approved": Event(("bundle",), ("server", "app_key", "unsigned")),
+    "withdrawn": Event(("bundle",)),
+    "roster": Event(("roster",), ("sites",)),
+    "plan": Event(("run", "plan"), ("server", "rounds", "bundle")),
+    "run_started": Event(("run",), ("bundle",)),
+    "run_ended": Event(("run", "outcome")),
     "left": Event(
         ("kind", "run", "round", "attempt", "bytes", "sha256"), (*_PEER, "plan", "ledger_head")
     ),
+    "arrived": Event(("kind", "run", "site", "sha256")),
     "refused": Event(
         ("reason",),
         (
@@ -45,6 +50,7 @@ EVENTS: Mapping[str, Event] = {
         ),
     ),
     "started": Event(("pid",)),
+    "stopped": Event(("pid",)),
     "child_died": Event(("child", "status")),
 }  # fmt: skip
 
@@ -62,6 +68,7 @@ _HASH = ("64 hexadecimal digits", _matches("[0-9a-f]{64}"))
 _NAME = ("a name of at most 100 letters, digits, blanks and ._:-", _matches(r"[\w .:-]{1,100}"))
 _CODE = ("a code of at most 40 small letters, digits and _", _matches("[a-z][a-z0-9_]{0,39}"))
 _ADDRESS = ("an IP address", _matches("[0-9a-fA-F:.]{2,45}"))
+_FLAG = ("true or false", lambda value: isinstance(value, bool))
 _COUNT = ("a whole number of at least 0", _counts)
 FIELDS: Mapping[str, tuple[str, Callable[[str | int], bool]]] = {
     "site": _NAME,
@@ -70,6 +77,7 @@ FIELDS: Mapping[str, tuple[str, Callable[[str | int], bool]]] = {
     "child": _NAME,
     "kind": _CODE,
     "reason": _CODE,
+    "outcome": _CODE,
     "serial": ("at most 40 hexadecimal digits", _matches("[0-9a-f]{1,40}")),
     "authority": _HASH,
     "node_key": _HASH,
@@ -80,7 +88,9 @@ FIELDS: Mapping[str, tuple[str, Callable[[str | int], bool]]] = {
     "plan": _HASH,
     "sha256": _HASH,
     "ledger_head": _HASH,
-    "again": ("true or false", lambda value: isinstance(value, bool)),
+    "again": _FLAG,
+    "unsigned": _FLAG,
+    "sites": _COUNT,
     "expires": _COUNT,
     "rounds": _COUNT,
     "round": _COUNT,

@@ -1,9 +1,9 @@
 """The wire contract: typed messages <-> Flower RecordDict.
 
 Whatever leaves a client is one of the reply classes below, and nothing else: no data set size, no
-loss, no metric. The exchanges of protocol version 4:
+loss, no metric. The exchanges of protocol version 5:
 
-query.enrol  {} -> {protocol_version, client_id, announcement}
+query.enrol  {} -> {protocol_version, client_id, enforced_by, announcement}
 train        {.., round_number, attempt, plan, plan_digest, clipping_norm, parameters,
               normalisation, aggregation}
              -> {.., round_number, attempt, plan_digest, ledger_head, ledger_signature, update,
@@ -20,6 +20,7 @@ from typing import ClassVar
 import numpy as np
 from flwr.app import RecordDict
 
+from shared.errors import MessageError
 from shared.secagg.transcript import digest
 from shared.vectors import FlatVector
 from shared.wire import (
@@ -34,6 +35,9 @@ from shared.wire import (
     whole,
 )
 
+NOBODY, GUARD = "nobody", "guard"
+ENFORCERS = (NOBODY, GUARD)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolled:
@@ -42,23 +46,34 @@ class Enrolled:
     Attributes:
         client_id: Its stable, opaque name.
         announcement: Its signed key of this run and its identity; empty without secure aggregation.
+        enforced_by: What decides at the site on what leaves it, one of `ENFORCERS`. A claim: no
+            site can prove it.
     """
 
     client_id: str
     announcement: bytes = b""
+    enforced_by: str = NOBODY
 
     def to_record(self) -> RecordDict:
         """The message as Flower carries it."""
         contents = {"announcement": self.announcement}
-        return encode({"client_id": self.client_id}, {}, contents=contents)
+        header: dict[str, Scalar] = {
+            "client_id": self.client_id,
+            "enforced_by": self.enforced_by,
+        }
+        return encode(header, {}, contents=contents)
 
     @classmethod
     def from_record(cls, record: RecordDict) -> "Enrolled":
         """Decode. Raises MessageError on a wrong version, type, missing or unknown field."""
-        header = decode_header(record, ("client_id",), vectors=("announcement",))
+        header = decode_header(record, ("client_id", "enforced_by"), vectors=("announcement",))
+        enforced_by = text(header, "enforced_by")
+        if enforced_by not in ENFORCERS:
+            raise MessageError(f"expected 'enforced_by' of {ENFORCERS}, got another text")
         return cls(
             client_id=text(header, "client_id"),
             announcement=decode_bytes(record, "announcement"),
+            enforced_by=enforced_by,
         )
 
 

@@ -19,6 +19,36 @@ class Assumption:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Enforcement:
+    """What a server can know of whoever decides at the sites on what leaves them: not much.
+
+    Attributes:
+        enrolled: Sites of the run.
+        claimed: Those that say that it is their own installed guard. Nothing proves it.
+        signed: Whether the app bundle of the run carries a signature, for guards to check.
+    """
+
+    enrolled: int = 0
+    claimed: int = 0
+    signed: bool = False
+
+    @property
+    def text(self) -> str:
+        """In words; never more than "claimed"."""
+        if not self.claimed:
+            return "none: the run's code decides at every site on what leaves it"
+        if not self.signed:
+            return "none: the app bundle of the run has no signature that a guard could check"
+        return (
+            f"claimed by {self.claimed} of {self.enrolled} sites, whose installed guards check "
+            "bundle, plan, policy and ledger; nothing attests that they do"
+        )
+
+
+NO_ENFORCEMENT = Enforcement()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What decides a verdict besides plan and claims.
 
@@ -28,6 +58,7 @@ class Facts:
         uncharged: Finished rounds for which nothing was charged.
         simulated: Whether all clients ran in one process.
         rule: By which the server combines updates, of `server.aggregation`.
+        enforcement: At the sites.
     """
 
     seeded: bool
@@ -35,6 +66,12 @@ class Facts:
     uncharged: tuple[int, ...] = ()
     simulated: bool = False
     rule: str = "mean"
+    enforcement: Enforcement = NO_ENFORCEMENT
+
+    @property
+    def client_side_enforcement(self) -> str:
+        """Who decides on what leaves a site, as far as it is known."""
+        return "none: a simulation in one process" if self.simulated else self.enforcement.text
 
 
 def assumptions(plan: PrivacyPlan, facts: Facts) -> tuple[Assumption, ...]:
@@ -45,7 +82,7 @@ def assumptions(plan: PrivacyPlan, facts: Facts) -> tuple[Assumption, ...]:
     if facts.rule != "mean":
         found.append(_combined(facts.rule))
     if isinstance(plan.mechanism, RecordPrivacy) or plan.distributed:
-        found.append(_CLIENT_CODE)
+        found.append(_client_code(facts))
     if isinstance(plan.mechanism, CorrelatedPrivacy):
         found.append(_participation(plan.mechanism))
     if isinstance(plan.mechanism, CLIENT_LEVEL) and not plan.distributed:
@@ -55,12 +92,6 @@ def assumptions(plan: PrivacyPlan, facts: Facts) -> tuple[Assumption, ...]:
     return tuple(found)
 
 
-_CLIENT_CODE = Assumption(
-    id="client_code",
-    text="every site runs this client unmodified, with its own records only",
-    status="assumed",
-    evidence="nothing attests the code that a site runs",
-)
 _TRUSTED_SERVER = Assumption(
     id="trusted_server",
     text="the server adds the noise, and tells nobody the updates or the cohort",
@@ -73,6 +104,16 @@ _SERVER_OF_SUMS = Assumption(
     status="assumed",
     evidence="it receives the sum of each round in clear; each update is under masks",
 )
+
+
+def _client_code(facts: Facts) -> Assumption:
+    return Assumption(
+        id="client_code",
+        text="every site runs this client unmodified, with its own records only",
+        status="assumed",
+        evidence="nothing attests the code that a site runs; client-side enforcement: "
+        + facts.client_side_enforcement,
+    )
 
 
 def _of_every_run(plan: PrivacyPlan, *, seeded: bool) -> tuple[Assumption, ...]:

@@ -9,13 +9,14 @@ from typing import Any
 
 from server.environment import git_commit, software
 from server.evaluation import Measurement
-from server.report.assumptions import Facts, as_json, assumptions
+from server.report.assumptions import Enforcement, Facts, as_json, assumptions
 from server.report.audits import with_audits
 from server.report.claim_details import ClaimDetails
 from server.report.mechanisms import mechanisms
 from server.report.spending import Heads, clients, data_accesses, ledger, uncharged_rounds
 from server.report.trust import implementation, trust
 from server.report.verdict import verdict
+from server.roster import Roster
 from shared.config import RunConfig
 from shared.dp.accounting import REPORT_INTERVAL
 from shared.dp.claims import Claim, claims_so_far
@@ -40,6 +41,7 @@ class Outcome:
         final: The last measurement.
         normalisation: How the model's inputs were normalised.
         ledger_heads: Client -> hash and signature of the last entry of its site's ledger.
+        roster: Who took part, and what sites say of whoever decides there on what leaves them.
     """
 
     config: RunConfig
@@ -52,6 +54,16 @@ class Outcome:
     final: Measurement
     normalisation: Normalisation | None = None
     ledger_heads: Heads = field(default_factory=dict)
+    roster: Roster = field(default_factory=Roster)
+
+    @property
+    def enforcement(self) -> Enforcement:
+        """What can be known of the sites' own enforcement."""
+        return Enforcement(
+            enrolled=len(self.roster.places),
+            claimed=len(self.roster.guarded),
+            signed=bool(self.config.output.bundle_signature),
+        )
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -78,6 +90,7 @@ def build_report(
         uncharged=uncharged_rounds(charges, outcome.rounds_done),
         simulated=outcome.simulated,
         rule=config.server.aggregation,
+        enforcement=outcome.enforcement,
     )
     report = {
         "schema_version": "1.0",
@@ -105,7 +118,8 @@ def build_report(
         "audit": [],
         "utility": _utility(outcome, details),
         "trust": trust(plan),
-        "implementation": implementation(plan, outcome.policy),
+        "implementation": implementation(plan, outcome.policy)
+        | {"client_side_enforcement": facts.client_side_enforcement},
     }
     return with_audits(report, audits) if audits else report
 

@@ -25,6 +25,7 @@ from client.home import SiteHome
 from client.in_flight import InFlight
 from client.in_process import InProcess
 from client.letters import Letter, Received, inflated
+from client.recorder import Recorder, unrecorded
 from client.renewal import accept_roster
 from client.site import ThisSite
 from server.app import app as server_app
@@ -156,6 +157,7 @@ class GuardedSite:
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     computing: Callable[[RunConfig], Computing] = InProcess
     starts: int = 0
+    log: Recorder = unrecorded
 
     def __post_init__(self) -> None:
         """Nothing runs yet."""
@@ -177,7 +179,8 @@ class GuardedSite:
         self.guard = Guard(self.server, handling, InFlight(self.home.state), events, self.stop)
 
     def record(self, event: str, /, **detail: str | int) -> None:
-        """Keep it."""
+        """Keep it, and log it."""
+        self.log(event, **detail)
         self.events.append((event, detail))
 
     def serve(self) -> None:
@@ -246,7 +249,8 @@ def made_sites(folder: Path, flat: Mapping[str, Scalar], **more: Any) -> list[Gu
 
 def federated(sites: list[GuardedSite], flat: Mapping[str, Scalar]) -> Path:
     """Run the ServerApp over guards; returns the run folder."""
-    config = RunConfig.from_run_config(dict(flat)).flat()
+    signed = dict(flat) | {"output.bundle_signature": SIGNATURE}
+    config = RunConfig.from_run_config(signed).flat()
     grid = GuardedGrid(sites, config)
     context = Context(
         run_id=grid.run.run_id,

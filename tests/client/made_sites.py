@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from client.approval import installed_code
-from client.home import SiteHome, write_private
+from client.home import SiteHome
 from client.ledger import Ledger
 from client.policy import SitePolicy
 from client.site_keys import certificate_request, identity_hex, make_keys
 from client.site_settings import Demonstration, SiteSettings, WhoseSite, WorkerSettings
 from shared.app_signatures import bundle_content, signed_bytes
+from shared.durable import write_private
 from tests.client.authorities import TestAuthority
 from tests.client.site_ledger import grant
 

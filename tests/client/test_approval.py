@@ -6,7 +6,8 @@ import pytest
 
 from client.approval import Approvals, Missing, NotApproved
 from client.bundle import Bundle
-from client.home import SiteHome, write_json
+from client.home import SiteHome
+from shared.durable import write_json
 from shared.errors import ConfigurationError, StateError
 from tests.client.authorities import TestAuthority
 from tests.client.made_sites import made_bundle, made_home, signature

@@ -49,6 +49,7 @@ def test_guards_give_the_model_of_the_simulation_bit_for_bit(tmp_path: Path, var
     """At record and client level, with questions, in clear and under masks."""
     simulated, guarded, sites = both(tmp_path, VARIANTS[variant])
     assert (guarded / MODEL).read_bytes() == (simulated / MODEL).read_bytes()
+    assert "claimed by 3 of 3 sites" in (guarded / "report.json").read_text()
     for site in sites:
         reservations = Ledger(site.home.ledger).reservations
         assert len(reservations) >= 2

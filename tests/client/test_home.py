@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.home import HOME_VARIABLE, SiteHome, read_json, remove, write_json, write_private
+from client.home import HOME_VARIABLE, SiteHome
 from shared.errors import StateError
 from tests.client.authorities import TestAuthority
 from tests.client.made_sites import made_home
@@ -55,34 +55,6 @@ def test_the_home_is_the_given_one_or_the_environments(
     assert SiteHome.chosen(None).root == tmp_path / "there"
     monkeypatch.delenv(HOME_VARIABLE)
     assert SiteHome.chosen(None).root == Path("~/.murmura/client").expanduser()
-
-
-def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    """For its owner alone."""
-    path = tmp_path / "file"
-    for content in (b"one", b"two"):
-        write_private(path, content)
-        assert path.read_bytes() == content
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with pytest.raises(StateError, match="cannot be written"):
-        write_private(tmp_path / "nowhere" / "file", b"")
-    remove(path)
-    remove(path)
-    with pytest.raises(StateError, match="cannot be removed"):
-        remove(tmp_path / "nowhere" / "file")
-
-
-def test_json_that_is_damaged_is_refused(tmp_path: Path) -> None:
-    """A file that is not there is empty."""
-    path = tmp_path / "x.json"
-    assert read_json(path) == {}
-    write_json(path, {"a": 1})
-    assert read_json(path) == {"a": 1}
-    for text in ("{", "[]"):
-        path.write_text(text)
-        with pytest.raises(StateError):
-            read_json(path)
 
 
 def test_one_guard_at_a_time_runs_from_a_home(tmp_path: Path) -> None:

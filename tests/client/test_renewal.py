@@ -8,11 +8,12 @@ from cryptography import x509
 
 from client.asking import ServerRefused
 from client.certificates import SiteCertificate, read_certificate
-from client.home import SiteHome, write_private
+from client.home import SiteHome
 from client.identity import read_roster
 from client.renewal import accept_roster, fetch_roster, renew, renew_if_due
 from client.site_keys import certificate_request, read_curve_key
 from shared.app_signatures import fingerprint
+from shared.durable import write_private
 from shared.errors import ConfigurationError, ProtocolError, StateError
 from tests.client.authorities import TestAuthority
 from tests.client.made_sites import made_home, roster_of, settings_of

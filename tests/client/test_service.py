@@ -16,12 +16,13 @@ from flwr.app import RecordDict
 
 from client import service as service_module
 from client.certificates import read_certificate
-from client.home import SiteHome, read_json, write_private
+from client.home import SiteHome
 from client.in_flight import InFlight
 from client.letters import Letter, Received
 from client.renewal import renew_if_due
 from client.service import Service, log_to
 from client.site_keys import certificate_request
+from shared.durable import read_json, write_private
 from shared.errors import StateError
 from tests.client.authorities import TestAuthority
 from tests.client.fleet_server import NODE, FleetServer, instruction_message

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from flwr.app import Message
 
-from server.home import LISTENING, ServerHome, read_json
+from server.home import LISTENING, ServerHome
+from shared.durable import read_json
 from tests.integration.service import becomes_true, joined, murmura, processes_of, service
 from tests.integration.superlink import BIN
 from tests.server.flower_run import activate, pulled, pushed, record_of, reply_to

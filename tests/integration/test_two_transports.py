@@ -45,11 +45,10 @@ def test_supernodes_train_the_same_model_bytes_as_the_simulation(tmp_path: Path,
     """A seeded run gives the same model, bit for bit, whatever carries the messages."""
     config = SEEDED | {"privacy.unit": unit, "privacy.epsilon_budget": 100.0, "privacy.delta": 0.01}
     simulated, deployed = both_ways(config, tmp_path)
-    executions = [
-        json.loads((folder / "report.json").read_text())["run"]["execution"]
-        for folder in (simulated, deployed)
-    ]
-    assert executions == ["simulation", "deployment"]
+    reports = [json.loads((folder / "report.json").read_text()) for folder in (simulated, deployed)]
+    assert [report["run"]["execution"] for report in reports] == ["simulation", "deployment"]
+    said = reports[1]["implementation"]["client_side_enforcement"]
+    assert said.startswith("none: the run's code")
 
 
 @pytest.mark.integration

@@ -11,12 +11,14 @@ import pytest
 
 from client.bundle import Bundle
 from client.home import SiteHome
+from client.identity import read_identity
 from client.ledger import Ledger
 from client.site_keys import identity_hex
 from murmura.cli import main
 from murmura.client_home import opened
 from murmura.exit_codes import ExitCode
 from shared.app_signatures import fingerprint
+from shared.audit_check import verify
 from tests.client.authorities import TestAuthority
 from tests.client.made_sites import made_bundle, made_home, roster_of, settings_of
 from tests.client.site_server import SiteServer, serving
@@ -44,6 +46,13 @@ def said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Said:
         return found
 
     return command
+
+
+def logged(home: SiteHome) -> list[str]:
+    """Events of the site's audit log, which is whole."""
+    found = verify(home.audit, read_identity(home.identity).public_key())
+    assert found.intact
+    return [json.loads(line)["event"] for line in home.audit.read_bytes().splitlines()]
 
 
 def join(server: SiteServer, folder: Path) -> list[str]:
@@ -167,6 +176,7 @@ def test_a_bundle_is_approved_and_withdrawn(
     assert f"waits     {digest}" in capsys.readouterr().out
     assert said("approve", digest[:12])["approved"].keys() == {digest}
     assert said("approve", "ab", status=ExitCode.CONFIGURATION)["kind"] == "configuration"
+    assert logged(home) == ["approved", "approved", "withdrawn", "approved"]
 
 
 def test_a_roster_is_shown_and_accepted(
@@ -185,6 +195,7 @@ def test_a_roster_is_shown_and_accepted(
         told = shown.partition("fingerprint ")[2].splitlines()[0]
         assert said("roster", "--accept", told)["accepted"] is True
         assert home.roster.exists()
+        assert logged(home) == ["roster"]
         assert said("roster", "--accept", "00", status=ExitCode.CONFIGURATION)["code"] == 2
 
 

@@ -174,7 +174,8 @@ def test_the_status_of_one_that_runs(
 ) -> None:
     """Sites, their presence and certificates, and what was refused."""
     with served(tmp_path) as server, server.site(SiteKeys("site-a")) as site:
-        from server.home import LISTENING, read_json
+        from server.home import LISTENING
+        from shared.durable import read_json
         from tests.server.flower_run import PlayedRun, activate
 
         activate(site)
@@ -201,7 +202,8 @@ def test_start_tells_fingerprint_addresses_and_health(
 ) -> None:
     """Once it answers, in the foreground as detached."""
     with served(tmp_path / "running") as server:
-        from server.home import LISTENING, read_json
+        from server.home import LISTENING
+        from shared.durable import read_json
 
         facts = read_json(server.home.state / LISTENING)
         monkeypatch.setenv("MURMURA_HOME", str(server.home.root))

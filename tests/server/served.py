@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from server.founding import found
-from server.home import LISTENING, ServerHome, read_json
+from server.home import LISTENING, ServerHome
 from server.invitations import Invitations
 from server.serving import Serving
 from server.settings import Limits, ServerSettings
 from server.sites import Sites
+from shared.durable import read_json
 from tests.server.site_client import FleetClient, SiteKeys, client_of, context_for, pem_of
 
 SETTINGS = ServerSettings(

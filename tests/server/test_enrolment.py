@@ -12,6 +12,7 @@ from server.exchange import POLL_INTERVAL_S
 from server.roster import Roster
 from shared.config import Scalar
 from shared.errors import AggregationRefused, ConfigurationError, ProtocolError
+from shared.messages import GUARD, NOBODY, Enrolled
 from tests.server.fake_grid import FIRST_NODE, Answer, FakeGrid, failed, named, silent
 from tests.server.toy import config
 
@@ -34,6 +35,7 @@ class Federation:
     def __init__(self) -> None:
         self.names: dict[int, str | None] = {1: "b", 2: "c"}
         self.online = [1, 2]
+        self.guarded: set[str] = set()
         self.grid = FakeGrid(3, silent, enrolment=self._answer, at_once=9)
         self.grid.online = lambda _: self.online
         self.enrolment = Enrolment(self.grid, config(Path(), PARTLY))
@@ -43,7 +45,10 @@ class Federation:
         name = self.names[2 - client]
         if name is None:
             return []
-        return [named(name, message) if name else failed(message, "no data")]
+        if not name:
+            return [failed(message, "no data")]
+        by = GUARD if name in self.guarded else NOBODY
+        return [Message(Enrolled(client_id=name, enforced_by=by).to_record(), reply_to=message)]
 
     def come(self, node: int, name: str | None) -> None:
         """A node goes online."""
@@ -186,6 +191,23 @@ def test_a_node_that_comes_later_joins_at_the_next_free_place() -> None:
     assert federation.nodes == {"b": 1, "c": 2, "a": 7}
 
 
+def test_who_says_that_its_guard_enforces_is_remembered_with_its_node() -> None:
+    """At the start, later, and not where a client goes on at a node that does not say so."""
+    federation = Federation()
+    federation.names = {1: "b", 2: "c"}
+    federation.guarded = {"a"}
+    federation.come(7, "a")
+    federation.enrolment.join(None)
+    assert federation.roster.guarded == {"a"}
+    federation.guarded = set()
+    federation.come(8, "a")
+    federation.enrolment.join(None)
+    federation.online.remove(7)
+    federation.enrolment.join(None)
+    assert federation.nodes["a"] == 8
+    assert federation.roster.guarded == set()
+
+
 def test_nobody_is_asked_or_waited_for_where_nobody_is_new(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -285,7 +307,7 @@ def test_a_restart_before_the_run_begins_is_no_second_client(
     patient = config(
         Path(), {"population.size": 5, "cohort.present_at_start": 0.4, "cohort.timeout_s": 9.0}
     )
-    monkeypatch.setattr(Enrolment, "_wait_for_nodes", lambda _: None)
+    monkeypatch.setattr(Enrolment, "_wait_for_nodes", lambda *_: None)
     assert Enrolment(grid, patient).begin().node_ids == {
         "other": FIRST_NODE + 2,
         "same": FIRST_NODE + 1,

@@ -6,15 +6,9 @@ from pathlib import Path
 import pytest
 
 from server.founding import found
-from server.home import (
-    ServerHome,
-    Watched,
-    default_home,
-    read_json,
-    write_json,
-    write_private,
-)
+from server.home import ServerHome, Watched, default_home
 from server.settings import ServerSettings
+from shared.durable import write_private
 from shared.errors import ConfigurationError, StateError
 
 SETTINGS = ServerSettings(names=("fl.example.org",))
@@ -75,32 +69,6 @@ def test_settings_are_read_from_the_home(home: ServerHome) -> None:
     write_private(home.settings_file, b"names = 3\n")
     with pytest.raises(ConfigurationError, match="names"):
         home.settings()
-
-
-def test_a_file_is_replaced_whole_and_a_failure_leaves_the_old_one(tmp_path: Path) -> None:
-    """No part of a new one stays behind."""
-    path = tmp_path / "file"
-    write_private(path, b"old")
-    write_private(path, b"new")
-    assert path.read_bytes() == b"new"
-    assert path.stat().st_mode & 0o777 == 0o600
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(StateError, match="cannot be written"):
-        write_private(path, b"newer")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
-
-
-def test_json_that_is_none_is_refused(tmp_path: Path) -> None:
-    """A missing file is an empty object, and no other."""
-    path = tmp_path / "state.json"
-    assert read_json(path) == {}
-    write_json(path, {"a": 1})
-    assert read_json(path) == {"a": 1}
-    for content in ("{", "[1]", "\x00"):
-        path.write_text(content)
-        with pytest.raises(StateError):
-            read_json(path)
 
 
 def test_a_watched_file_is_read_again_when_it_was_replaced(tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ STATUS: dict[str, Any] = {
     "connections": {"newcomers": 1, "sites": 2},
     "refused": {"token_used": 3},
     "certificate_days": 12.3456,
+    "traffic": {"in": 5, "out": 6},
+    "restarts": 1,
+    "newest_run": None,
 }
 
 
@@ -58,4 +61,24 @@ def test_metrics_are_prometheus_lines() -> None:
         'murmura_connections{of="sites"} 2',
         "# TYPE murmura_refused_total counter",
         'murmura_refused_total{code="token_used"} 3',
+        "# TYPE murmura_bytes_total counter",
+        'murmura_bytes_total{direction="in"} 5',
+        'murmura_bytes_total{direction="out"} 6',
+        "# TYPE murmura_restarts_total counter",
+        "murmura_restarts_total 1",
     ]
+
+
+def test_the_newest_run_is_told_in_numbers() -> None:
+    """Rounds, survivors, spending; what it has not is left out."""
+    run = {"run": "r1", "round": 3, "rounds": 9, "asked": 4, "survivors": 2, "epsilon_budget": 8.0}
+    told = metrics(STATUS | {"newest_run": run})
+    for line in (
+        'murmura_rounds_done{run="r1"} 3', 'murmura_rounds_planned{run="r1"} 9',
+        'murmura_survivors{run="r1"} 2', 'murmura_epsilon_budget{run="r1"} 8.0',
+    ):  # fmt: skip
+        assert f"{line}\n" in told
+    assert "murmura_epsilon{" not in told
+    assert 'murmura_epsilon{run="r1"} 1.5\n' in metrics(
+        STATUS | {"newest_run": run | {"epsilon": 1.5}}
+    )

@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib import metadata
 
 import httpx
 import pytest
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from server.fleet_gate import FLEET_PATHS
 from server.limits import Allowance
+from shared.audit_events import check
+from shared.errors import StateError
 from tests.server.flower_run import (
     activate,
 )
@@ -58,7 +61,10 @@ def test_a_stranger_may_ask_for_health_and_to_enrol(server: Served) -> None:
     with server.stranger() as stranger:
         for host in ("127.0.0.1", "[::1]", "localhost"):
             answer = stranger.http.get(f"https://{host}:{server.port}/health")
-            assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+            told = answer.json()
+            assert (answer.status_code, told.pop("status")) == (200, "ok")
+            assert abs(told.pop("time") - time.time()) < 60
+            assert told == {name: metadata.version(name) for name in ("murmura", "flwr")}
         assert error_of(stranger.http.post(f"{server.base}/enrol", content=b"{")) == (
             400,
             "request_invalid",
@@ -103,7 +109,6 @@ def test_no_malformed_enrolment_does_harm(
 def test_tokens_are_refused_by_their_codes(server: Served) -> None:
     """Over the wire: unknown, used, expired, for another name; and each is counted."""
     server.serving._public._by_address._known.clear()
-    server.serving._public._refusals._left = 60.0
     used = server.invite("used")
     expired = server.invite("late", hours=1e-7)
     time.sleep(0.01)
@@ -120,8 +125,22 @@ def test_tokens_are_refused_by_their_codes(server: Served) -> None:
         assert error_of(enrol(SiteKeys("late"), expired)) == (403, "token_expired")
         assert error_of(enrol(SiteKeys("b"), server.invite("a"))) == (403, "name_mismatch")
         assert error_of(enrol(SiteKeys("a"), "stolen")) == (403, "token_unknown")
+        recorded = server.serving._public.record
+
+        def fails(event: str, /, **detail: str | int) -> None:
+            raise StateError(f"{event} {len(detail)}")
+
+        try:
+            server.serving._public.record = fails
+            assert error_of(enrol(SiteKeys("a"), "stolen")) == (403, "token_unknown")
+        finally:
+            server.serving._public.record = recorded
     refused = [detail["reason"] for event, detail in server.events if event == "refused"]
     assert {"token_used", "token_expired", "name_mismatch", "token_unknown"} <= set(refused)
+    for event, detail in server.events:
+        check(event, detail)
+        if event == "refused" and "site" not in detail:
+            assert detail["address"] in {"127.0.0.1", "::1"}
 
 
 def test_a_stranger_cannot_ask_to_enrol_for_ever(server: Served) -> None:

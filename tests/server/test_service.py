@@ -1,5 +1,6 @@
 """The service: one a home, its children alive or their death told, and an end within seconds."""
 
+import json
 import os
 import signal
 import subprocess
@@ -16,8 +17,9 @@ import pytest
 from server import service as module
 from server.children import start_child
 from server.founding import found
-from server.home import LISTENING, ServerHome, read_json
-from server.service import SERVICE, Service, running_pid, stop_running
+from server.home import LISTENING, SERVICE, ServerHome
+from server.service import Service, running_pid, stop_running
+from shared.durable import read_json
 from shared.errors import FederationError, StateError
 from tests.server.served import SETTINGS
 
@@ -155,6 +157,23 @@ def test_a_child_that_dies_is_started_again(home: ServerHome, name: str) -> None
         waits_for(lambda: read_json(home.state / SERVICE)["restarts"] == 1)
         assert child.process is not None
         assert child.process.poll() is None
+    entries = [json.loads(line) for line in home.audit.read_bytes().splitlines()]
+    assert [entry["event"] for entry in entries] == ["started", "child_died", "stopped"]
+    assert entries[1]["detail"] == {"child": name, "status": -signal.SIGKILL}
+
+
+def test_a_service_whose_log_was_changed_does_not_start(home: ServerHome) -> None:
+    """And one whose log fails while it runs goes on, and says so."""
+    service = Pretended(home)
+    with running(service):
+        home.audit.write_bytes(home.audit.read_bytes().replace(b"started", b"stopped"))
+        first = service._children[1].process
+        assert first is not None
+        os.kill(first.pid, signal.SIGKILL)
+        waits_for(lambda: read_json(home.state / SERVICE)["restarts"] == 1)
+    with pytest.raises(StateError, match="damaged"):
+        Pretended(home).run()
+    assert running_pid(home) is None
 
 
 def test_a_child_that_cannot_live_ends_the_service_with_its_reason(home: ServerHome) -> None:

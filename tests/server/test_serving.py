@@ -16,8 +16,9 @@ import pytest
 
 from server.authority import Authority
 from server.founding import found
-from server.home import LISTENING, ServerHome, read_json
+from server.home import LISTENING, ServerHome
 from server.serving import KEY_MARK, main
+from shared.durable import read_json
 from tests.server.flower_run import PlayedRun, activate, pulled, pushed, record_of, reply_to
 from tests.server.served import SETTINGS, Served, served, serving_in_a_thread
 from tests.server.site_client import SiteKeys, client_of, context_for, pem_of
@@ -112,9 +113,14 @@ def test_a_restart_keeps_sites_and_what_waits_for_them(tmp_path: Path) -> None:
             node = activate(site)
             message = pulled(site, node)
             assert message is not None
-            pushed(site, node, reply_to(message, message.content))
+            reply = reply_to(message, message.content)
+            pushed(site, node, reply)
             run.state = serving._superlink._state
             assert run.answer(asked)
+    # By the hash that the site's own log has of it.
+    assert ("arrived", {
+        "site": "site-a", "kind": "train", "run": str(run.run_id), "sha256": reply.object_id,
+    }) in events  # fmt: skip
 
 
 def test_under_a_new_key_what_was_sealed_is_dropped_and_sites_stay(tmp_path: Path) -> None:

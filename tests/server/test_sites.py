@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from client.identity import ROSTER_FORMAT as SITES_FORMAT
 from client.identity import read_roster
 from server.authority import Issued
-from server.home import ServerHome, read_json
+from server.home import ServerHome
 from server.refusals import Refused
 from server.sites import Sites, checked_identity, checked_node_key
+from shared.durable import read_json
 from shared.errors import ConfigurationError, StateError
 from tests.server.site_client import SiteKeys
 

@@ -265,6 +265,13 @@ def test_a_deep_tree_is_no_way_around_the_count() -> None:
     assert flaw_of_push(request.SerializeToString(), 1000) == "expected a message of Flower"
 
 
+def test_a_run_has_a_bundle_and_settings(link: SuperLink) -> None:
+    """Of a bundle that is none there are no settings; Flower could not start it either."""
+    run = PlayedRun(link)
+    (fab,) = {entry.fab_hash for entry in link._state.get_run_info(run_ids=[run.run_id])}
+    assert link.order_of(str(run.run_id)) == (fab, {})
+
+
 def test_headers_are_flowers() -> None:
     """In the lower case in which a server sees them."""
     assert (adapter.PUBLIC_KEY_HEADER, adapter.SIGNATURE_HEADER) == (

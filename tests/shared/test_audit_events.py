@@ -12,7 +12,7 @@ PRIVATE = "patient 17 was born in 1950"
 EXAMPLES: dict[str, str | int] = {
     "site": "site a", "server": "fl.example.org:8443", "run": "20260101-digits-ab12",
     "kind": "train", "reason": "token_unknown", "serial": "1f", "again": True, "status": -9,
-    "address": "2001:db8::1",
+    "unsigned": False, "outcome": "completed", "address": "2001:db8::1",
 }  # fmt: skip
 
 

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from shared.durable import alone_with, append_durably, create_durably, replace_durably
+from shared.durable import (
+    alone_with,
+    append_durably,
+    create_durably,
+    locked_soon,
+    read_json,
+    remove,
+    replace_durably,
+    write_json,
+    write_private,
+)
+from shared.errors import StateError
 
 
 def test_a_file_is_its_owners_alone_and_made_once(tmp_path: Path) -> None:
@@ -69,3 +80,46 @@ def test_two_threads_are_never_within_together(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert (inside, most) == (0, 1)
+
+
+def test_a_file_is_replaced_whole_and_a_failure_leaves_the_old_one(tmp_path: Path) -> None:
+    """For its owner alone; no part of a new one stays behind."""
+    path = tmp_path / "file"
+    for content in (b"old", b"new"):
+        write_private(path, content)
+        assert path.read_bytes() == content
+    assert path.stat().st_mode & 0o777 == 0o600
+    remove(path)
+    remove(path)
+    path.mkdir()
+    with pytest.raises(StateError, match="cannot be written"):
+        write_private(path, b"newer")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(StateError, match="cannot be written"):
+        write_private(tmp_path / "nowhere" / "file", b"")
+    with pytest.raises(StateError, match="cannot be removed"):
+        remove(tmp_path / "nowhere" / "file")
+
+
+def test_json_that_is_none_is_refused(tmp_path: Path) -> None:
+    """A missing file is an empty object, and no other."""
+    path = tmp_path / "state.json"
+    assert read_json(path) == {}
+    write_json(path, {"a": 1})
+    assert read_json(path) == {"a": 1}
+    for content in ("{", "[1]", "\x00"):
+        path.write_text(content)
+        with pytest.raises(StateError):
+            read_json(path)
+
+
+def test_a_lock_is_waited_for_and_not_for_ever(tmp_path: Path) -> None:
+    """Whoever only looks holds it for a moment; whoever runs keeps it."""
+    first, second = (os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT) for _ in range(2))
+    assert locked_soon(first, 0.0)
+    assert not locked_soon(second, 0.0)
+    timer = threading.Timer(0.1, os.close, [first])
+    timer.start()
+    assert locked_soon(second, 20.0)
+    timer.join()
+    os.close(second)

@@ -44,14 +44,24 @@ def test_vectors_arrive_bit_for_bit(vector: FlatVector) -> None:
     assert (there.round_number, there.attempt, there.plan) == (3, 1, "{}")
 
 
-def test_an_enrolment_carries_a_name_and_nothing_else() -> None:
+def test_an_enrolment_carries_a_name_who_enforces_and_nothing_else() -> None:
     """No data set size leaves a client."""
     record = Enrolled(client_id="site-000001").to_record()
     assert dict(record.config_records["murmura"]) == {
         "protocol_version": PROTOCOL_VERSION,
         "client_id": "site-000001",
+        "enforced_by": "nobody",
     }
     assert Enrolled.from_record(record).client_id == "site-000001"
+
+
+def test_an_enrolment_says_who_enforces_in_one_of_two_words() -> None:
+    """Whatever else a site writes there is refused, and does not reach a report."""
+    said = Enrolled(client_id="a", enforced_by="guard")
+    assert Enrolled.from_record(said.to_record()) == said
+    for other in ("verified", "", "Guard"):
+        with pytest.raises(MessageError, match="enforced_by"):
+            Enrolled.from_record(Enrolled(client_id="a", enforced_by=other).to_record())
 
 
 def test_a_training_reply_carries_the_update_and_to_what_it_answers() -> None:
