@@ -274,12 +274,15 @@ class RuntimeConfig:
         torch_threads: Threads of one training; results may differ in the last bits between values.
         gpu_memory_fraction: Share of the GPU one process may take, where several share it.
         evaluate_every: Rounds between two evaluations on public data; the last is always evaluated.
+        engine: How a simulation trains a cohort (simulations/cohort_engine.py); of no effect
+            elsewhere.
     """
 
     device: str = "auto"
     torch_threads: int = field(default=1, metadata=positive())
     gpu_memory_fraction: float = field(default=1.0, metadata=fraction())
     evaluate_every: int = field(default=1, metadata=positive())
+    engine: str = field(default="auto", metadata=one_of("auto", "messages", "threads", "stacked"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
