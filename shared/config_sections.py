@@ -274,8 +274,7 @@ class RuntimeConfig:
         torch_threads: Threads of one training; results may differ in the last bits between values.
         gpu_memory_fraction: Share of the GPU one process may take, where several share it.
         evaluate_every: Rounds between two evaluations on public data; the last is always evaluated.
-        engine: How a simulation trains a cohort (simulations/cohort_engine.py); of no effect
-            elsewhere.
+        engine: How a simulation trains a cohort (simulations/cohort_engine.py).
     """
 
     device: str = "auto"
