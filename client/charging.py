@@ -1,12 +1,13 @@
 """Between a request and the data: whatever a client answers is charged to its ledger first."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from client.ledger import Ledger, LedgerHead, Reservation, SiteLedger
@@ -129,7 +130,7 @@ class Charging:
         if ledger is None:
             self._check_needs_none()
             return answer(), None
-        release = self._release(site, instruction, run_id)
+        release = self._release_of(site.server, instruction, run_id)
         # Guarantee: durable before any private byte is read.
         reservation = ledger.reserve(
             release, repeatable=self._config.seeded, unanswered=unsettled is not None
@@ -142,6 +143,25 @@ class Charging:
             else:
                 unsettled.append(Unsettled(site.ledger, reservation.key, digest, ledger))
         return vector, ledger.head()
+
+    def charge_each(
+        self, clients: Sequence[int], instruction: TrainInstruction, ledgers: Path, run_id: str
+    ) -> Sequence[bool]:
+        """As `answered` charges, many virtual clients at once: whose budget allows it.
+
+        Raises:
+            PrivacyError: correlated noise, or clients that were asked before.
+            StateError: the ledgers cannot be used.
+        """
+        if isinstance(self._plan.mechanism, NoPrivacy):
+            return [True] * len(clients)
+        found = self._virtual(ledgers)
+        release = self._release_of("", instruction, run_id)
+        if self._config.seeded:
+            # A seeded run repeats a round after a crash, for the same charge.
+            return [found.admits(index, release) for index in clients]
+        fits: Sequence[bool] = found.reserve_each(np.asarray(clients), release).tolist()
+        return fits
 
     def unmasked(
         self, site: ThisSite, context: bytes, unsettled: list[Commitment] | None = None
@@ -186,14 +206,14 @@ class Charging:
     def _open_virtual(self, folder: Path) -> VirtualLedgers:
         return VirtualLedgers(folder, self._config.population.size, virtual_budget(self._plan))
 
-    def _release(
-        self, site: ThisSite, instruction: TrainInstruction | QueryInstruction, run_id: str
+    def _release_of(
+        self, server: str, instruction: TrainInstruction | QueryInstruction, run_id: str
     ) -> Release:
         kind = instruction.kind if isinstance(instruction, QueryInstruction) else "train"
         event, _ = self._plan.events()[kind]
         mechanism = self._plan.mechanism
         return Release(
-            server=site.server,
+            server=server,
             run_id=f"{run_id}:{self._config.output.run_id}",
             kind=kind,
             round_number=instruction.round_number,

@@ -9,7 +9,7 @@ its noisy step.
 Source: Abadi et al. 2016, Algorithm 1 (arXiv:1607.00133).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from opacus.optimizers import DPOptimizer
@@ -65,6 +65,21 @@ class RecordOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus has no stubs
         self.clip_and_accumulate()
         for parameter in self.params:
             parameter.grad_sample = None
+
+    @property
+    def clipping_norm(self) -> float:
+        """C."""
+        return self._mechanism.clipping_norm
+
+    def add(self, sums: Sequence[Tensor]) -> None:
+        """Add to what was accumulated.
+
+        Args:
+            sums: Σ clipped gradients of each parameter, in the optimizer's order.
+        """
+        for parameter, part in zip(self.params, sums, strict=True):
+            before = parameter.summed_grad
+            parameter.summed_grad = part if before is None else before + part
 
     def step(self, closure: Callable[[], float] | None = None) -> None:
         """Never: a step needs its noise. Raises PrivacyError; use `noisy_step`."""

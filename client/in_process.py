@@ -48,16 +48,27 @@ class InProcess:
 
     def update(self, site: ThisSite, instruction: TrainInstruction) -> FlatVector | Vector:
         """As `Computing.update`."""
-        normalisation = Normalisation.from_vector(instruction.normalisation)
         _, training = self._prepared(site.settings(self._settings))
-        turn = Turn(
+        examples = self.training_examples(site, instruction)
+        return training.moved(instruction.parameters, examples, self.turn(site, instruction))
+
+    def turn(self, site: ThisSite, instruction: TrainInstruction) -> Turn:
+        """What the randomness of an update is labelled with."""
+        return Turn(
             randomness=self._randomness,
             client_id=site.client_id,
             round_number=instruction.round_number,
             attempt=instruction.attempt,
         )
-        examples = self._training_examples(site, normalisation)
-        return training.moved(instruction.parameters, examples, turn)
+
+    def training_examples(self, site: ThisSite, instruction: TrainInstruction) -> Examples:
+        """What `site` trains on, normalised as the instruction says."""
+        normalisation = Normalisation.from_vector(instruction.normalisation)
+        return self._training_examples(site, normalisation)
+
+    def trainer(self) -> tuple[Task, LocalTraining]:
+        """A task, and training of its own beside all others: for a thread of its own."""
+        return self._prepare(self._settings)
 
     def rows(self, site: ThisSite, instruction: QueryInstruction) -> NDArray[np.float64]:
         """As `Computing.rows`."""

@@ -4,8 +4,9 @@ Who reads the records is another's matter (`client.computing`); so this is the s
 simulation, on a stock SuperNode and in a site's guard, and needs no framework that trains.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,6 +147,18 @@ class Session:
             sums=found.vector,
             masked=found.masked,
         )
+
+    def charge_each(
+        self, clients: Sequence[int], instruction: TrainInstruction, ledgers: Path, run_id: str
+    ) -> Sequence[bool]:
+        """Of each virtual client, by its number, whether its ledger lets it train; all charged.
+
+        Raises:
+            PrivacyError: the instruction's plan is not this run's.
+            StateError: the ledgers cannot be used.
+        """
+        self._check_plan(instruction)
+        return self._charging.charge_each(clients, instruction, ledgers, run_id)
 
     def unmask(
         self,

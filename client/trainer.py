@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from opacus import GradSampleModule
 from torch import Tensor, nn
 
 from client.dp_optimizer import RecordOptimizer
+from client.layout import channels_last, convolves
+from client.per_record import PerRecord, chosen
 from client.update import difference, leaving
 from shared.config import RunConfig
 from shared.config_sections import TrainingConfig
@@ -29,7 +30,6 @@ from shared.dp.witness import Place
 from shared.errors import PrivacyError
 from shared.model_check import check_fixed_parts
 from shared.parameters import FlatVector, flatten, load, trainable
-from shared.per_example import backward
 from shared.task import Examples, Task
 
 _DRAW = "record_sampling"
@@ -80,6 +80,7 @@ class LocalTraining:
         self._device = device
         check_fixed_parts(task.build_model)
         self._spare: nn.Module | None = self._built()
+        self._per_record: PerRecord | None = None  # of the spare model, once it has seen a batch
 
     def update(  # noqa: PLR0913 - what one turn consists of
         self,
@@ -139,12 +140,15 @@ class LocalTraining:
         """
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
-        # Secrecy: Opacus' hooks keep activations of a pass that breaks off, so a model is put back
-        # only from a turn that ended well; after any other the next client gets a new one.
+        # Secrecy: hooks keep activations of a pass that breaks off, so a model is put back only
+        # from a turn that ended well; after any other the next client gets a new one.
+        if self._spare is None:
+            self._per_record = None
         model = self._built() if self._spare is None else self._spare
         self._spare = None
         load(model, parameters)
         local = examples.to(self._device)
+        local = channels_last(local) if convolves(model) else local
         with torch.random.fork_rng(devices=_forked(self._device)):
             _seed(self._device, turn.stream("dropout").integer())
             found = self._trained(model, local, turn, parameters)
@@ -169,8 +173,8 @@ class LocalTraining:
     def _built(self) -> nn.Module:
         with torch.random.fork_rng(devices=_forked(self._device)):
             model: nn.Module = self._task.build_model().to(self._device).train()
-        if isinstance(self._mechanism, RecordPrivacy):
-            model = GradSampleModule(model, loss_reduction="sum")
+        if convolves(model):
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
 
     def _train(self, model: nn.Module, examples: Examples, turn: Turn) -> None:
@@ -222,10 +226,10 @@ class LocalTraining:
         drawn = poisson_sample(len(examples), mechanism.sample_rate, stream=stream)
         batch = examples.select(torch.from_numpy(drawn).to(self._device))
         for part in batch.chunks(self._training.max_physical_batch):
-            for weight in trainable(model):
-                weight.grad_sample = None  # type: ignore[attr-defined]
-            backward(self._losses(model, part))
-            optimizer.accumulate(len(part))
+            if self._per_record is None:
+                norm = optimizer.clipping_norm
+                self._per_record = chosen(model, self._losses, part, norm)
+            self._per_record.add(part, optimizer)
 
     def _losses(self, model: nn.Module, batch: Examples) -> Tensor:
         losses = self._task.losses(model(*batch.inputs), batch.targets)

@@ -71,6 +71,14 @@ class VirtualLedgers:
         self._write([index], release, cost)
         return Reservation(key=release.key, charged=True)
 
+    def admits(self, index: int, release: Release) -> bool:
+        """Whether client `index` takes part: charged now, or for the same round before."""
+        try:
+            self.reserve(index, release, repeatable=True)
+        except BudgetExhausted:
+            return False
+        return True
+
     def reserve_each(self, indices: np.ndarray, release: Release) -> np.ndarray:
         """Charge many clients at once; returns whose budget allowed it, shape of `indices`.
 

@@ -1,9 +1,8 @@
 """What was charged so far, on disk before anything is released; refuses what would overspend."""
 
 from server.run_folder import RunFolder
-from shared.dp.claims import SpendingMeter
 from shared.dp.events import Charge
-from shared.dp.mechanisms import NoPrivacy
+from shared.dp.meter import RunningMeter
 from shared.dp.plan import PrivacyPlan
 from shared.errors import BudgetExhausted, PrivacyError, StateError
 
@@ -27,7 +26,6 @@ class Budget:
         self._plan = plan
         self._folder = folder
         self._repeatable = repeatable
-        self._meter = SpendingMeter(plan)
         self.charges = [Charge.from_json(line) for line in folder.read_lines(CHARGES)]
         if any(
             charge.event != plan.charge_event(charge.kind, charge.round_number, charge.attempt)
@@ -35,6 +33,10 @@ class Budget:
         ):
             # Guarantee: claims count charges of the plan; others would be under-reported.
             raise StateError(f"{folder.file(CHARGES)} holds charges of another privacy plan")
+        self._meter = RunningMeter(plan)
+        self._booked = {charge.key for charge in self.charges}
+        for charge in self.charges:
+            self._meter.add(charge)
 
     def check_covers(self, rounds_done: int) -> None:
         """Raise StateError if a round that was finished was never charged."""
@@ -69,11 +71,10 @@ class Budget:
         charge = Charge(
             round_number=round_number, attempt=attempt, clients=clients, event=event, kind=kind
         )
-        if charge.key in {booked.key for booked in self.charges}:
+        if charge.key in self._booked:
             return
-        spent = self._meter.after([*self.charges, charge])
-        private = not isinstance(self._plan.mechanism, NoPrivacy)
-        if private and spent > self._plan.epsilon_budget:
+        spent = self._meter.would_exceed(charge, self._plan.epsilon_budget)
+        if spent is not None:
             raise BudgetExhausted(
                 f"round {round_number} must keep epsilon at most {self._plan.epsilon_budget!r}, "
                 f"got {spent!r} with attempt {attempt}"
@@ -81,7 +82,9 @@ class Budget:
         # Guarantee: on disk before anything leaves: a crash can lose a round, never a charge.
         self._folder.append_line(CHARGES, charge.to_json(), durable=True)
         self.charges.append(charge)
+        self._booked.add(charge.key)
+        self._meter.add(charge)
 
     def epsilon(self) -> float:
         """Running epsilon of the worst observer with a finite one."""
-        return self._meter.after(self.charges)
+        return self._meter.epsilon()

@@ -6,6 +6,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from server.aggregation import RoundSum
+from server.cohort_sum import CohortSums
 from server.exchange import cut, exchange
 from server.replies import decoded, left_out
 from server.robust.choice import MEAN
@@ -60,10 +61,10 @@ class UpdateCollector:
         """
         total = self._begun(instruction, len(cohort))
         refused = 0
-        if self._sums is None:
-            refused = self._one_by_one(total, instruction, cohort)
-        else:
+        if self._sums is not None:
             self._as_sum(total, self._sums, instruction, cohort)
+        elif not self._at_once(total, instruction, cohort):
+            refused = self._one_by_one(total, instruction, cohort)
         wanted = math.ceil(self._cohort.minimum_survivors * len(cohort))
         if total.survivors < wanted:
             raise TooFewSurvivors(
@@ -116,6 +117,20 @@ class UpdateCollector:
         place = Place(client_id="", round_number=number, step=0, attempt=attempt)
         show_sum(found.encoding, found.total, found.clients, place=place)
         total.settle(found.total, found.survivors, inflation=found.encoding.inflation)
+
+    def _at_once(
+        self, total: RoundSum, instruction: TrainInstruction, cohort: tuple[str, ...]
+    ) -> bool:
+        """Whether a cohort engine has taken the whole round."""
+        if self._quarantine.robust is not None or not isinstance(self._grid, CohortSums):
+            return False
+        found = self._grid.cohort_sum(instruction, cohort)
+        if found is None:
+            return False
+        for client, why in sorted(found.lost.items()):
+            left_out(instruction.round_number, client, why)
+        total.settle(found.total, found.survivors, inflation=0.0)
+        return True
 
     def _one_by_one(
         self, total: RoundSum, instruction: TrainInstruction, cohort: tuple[str, ...]

@@ -271,15 +271,17 @@ class RuntimeConfig:
 
     Attributes:
         device: auto, cpu, cuda, cuda:n or mps.
-        torch_threads: Threads of one training; results may differ in the last bits between values.
+        torch_threads: Threads of one training; the last bits may differ between values.
         gpu_memory_fraction: Share of the GPU one process may take, where several share it.
         evaluate_every: Rounds between two evaluations on public data; the last is always evaluated.
+        engine: How a simulation trains a cohort (simulations/cohort_engine.py).
     """
 
     device: str = "auto"
     torch_threads: int = field(default=1, metadata=positive())
     gpu_memory_fraction: float = field(default=1.0, metadata=fraction())
     evaluate_every: int = field(default=1, metadata=positive())
+    engine: str = field(default="auto", metadata=one_of("auto", "messages", "threads", "stacked"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,8 +289,7 @@ class OutputConfig:
     """Where results go. `run_id`: "" makes one; `resume`: continue the run folder of that id.
 
     `origins` is a JSON object key -> where its value came from, written by the command line.
-    `bundle_signature` is the server's app key's, of the app bundle that a deployed run uses; a
-    site's guard asks for it (shared/app_signatures.py).
+    `bundle_signature`: the server's app key's, of the bundle that a guard asks for.
     """
 
     dir: str = "runs"

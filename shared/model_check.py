@@ -56,6 +56,7 @@ def check_model(model: nn.Module, examples: Examples, losses: Losses, *, per_rec
             f"expected at least 2 public examples to check the model with, got {len(probes)}"
         )
     copied = copy.deepcopy(model).train()
+    copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     with torch.random.fork_rng(devices=[]):
         _refuse_changing_buffers(copied, probes)
         if per_record:
@@ -159,6 +160,22 @@ class _Independence:
         for index in range(len(probes)):
             alone = self._gradients(probes.select(torch.tensor([index])))
             self._compare(together, index, alone, 0)
+            self._compare_with_torch(alone)
+
+    def _compare_with_torch(self, alone: _Gradients) -> None:
+        """Of one example, the gradient that Opacus makes is the one that torch makes."""
+        norm = torch.stack([gradient[0].norm() for gradient in alone.values()]).norm()
+        for name, parameter in self._model.named_parameters():
+            found = alone.get(name.removeprefix("_module."))
+            if found is None or parameter.grad is None:
+                continue
+            # Guarantee: what Opacus leaves out is not in the norm by which it clips.
+            if not (found[0] - parameter.grad).norm() <= _TOLERANCE * norm:
+                raise ConfigurationError(
+                    f"expected Opacus' gradient of {name.removeprefix('_module.')!r} to be "
+                    "torch's, got another: a parameter is used past its layer, or images are laid "
+                    "out channels last in forward"
+                )
 
     @staticmethod
     def _compare(one: _Gradients, row: int, other: _Gradients, other_row: int) -> None:
@@ -174,7 +191,7 @@ class _Independence:
 
     def _gradients(self, probes: Examples, *, seed: int = _SEED) -> _Gradients:
         for parameter in self._model.parameters():
-            parameter.grad_sample = None
+            parameter.grad_sample, parameter.grad = None, None
         torch.manual_seed(seed)
         each = self._losses(_run(self._model, probes), probes.targets)
         if each.shape != (len(probes),):

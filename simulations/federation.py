@@ -7,6 +7,7 @@ from flwr.app import Context, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID
 
 from client.app import app as client_app
+from client.in_process import InProcess, session
 from server.app import app as server_app
 from server.report.results import REPORT
 from server.run_folder import RunFolder, new_run_id
@@ -15,6 +16,7 @@ from shared.dp.witness import watched_by
 from simulations.audits.canaries import Canaries
 from simulations.audits.recording import audited_claim, record_audits
 from simulations.audits.shared_canaries import SharedNoiseCanaries
+from simulations.cohort_engine import CohortEngine
 from simulations.faults import Faults
 from simulations.grid import ClientCallable, InProcessGrid
 
@@ -47,6 +49,8 @@ def simulate(
     grid = InProcessGrid(
         clients, population, flat, faults=faults, ledgers=folder / _LEDGERS, arrivals=arrivals
     )
+    if clients is client_app:
+        grid.engine = _engine(flat, faults, folder / _LEDGERS, str(grid.run.run_id))
     context = Context(
         run_id=grid.run.run_id,
         node_id=SUPERLINK_NODE_ID,
@@ -62,6 +66,16 @@ def simulate(
         server_app(grid=grid, context=context)
     _finish(folder, canaries)
     return folder
+
+
+def _engine(
+    flat: Mapping[str, Scalar], faults: Faults | None, ledgers: Path, run_id: str
+) -> CohortEngine:
+    config = RunConfig.from_run_config(flat)
+    computing = InProcess(config)
+    return CohortEngine(
+        config, computing, session(flat), faults=faults, ledgers=ledgers, run_id=run_id
+    )
 
 
 def _canaries(config: RunConfig) -> Canaries | None:

@@ -13,7 +13,7 @@ the server sees it is repeated here.
 import copy
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from flwr.app import Context, Error, Message, RecordDict
@@ -22,8 +22,11 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
+from server.cohort_sum import CohortSum
 from shared.config import Scalar
 from shared.errors import FederationError
+from shared.messages import TrainInstruction
+from simulations.cohort_engine import CohortEngine
 from simulations.faults import Fault, Faults
 
 _LOGGER = logging.getLogger("murmura.grid")
@@ -61,6 +64,7 @@ class InProcessGrid(Grid):
         self._population = population
         self._run_config = dict(run_config)
         self._faults = faults
+        self.engine: CohortEngine | None = None
         self._ledgers = ledgers
         self._arrivals = dict(arrivals or {})
         self._latest_round = 0
@@ -72,6 +76,13 @@ class InProcessGrid(Grid):
         TaskIdentity.task_id = 1
         TaskIdentity.run_id = _RUN_ID
         TaskIdentity.node_id = SUPERLINK_NODE_ID
+
+    def cohort_sum(self, instruction: TrainInstruction, cohort: Sequence[str]) -> CohortSum | None:
+        """As `server.cohort_sum.CohortSums`: by the cohort engine, where there is one."""
+        if self.engine is None:
+            return None
+        self._latest_round = max(self._latest_round, instruction.round_number)
+        return self.engine.sum_of(instruction, cohort)
 
     def set_run(self, run: Run) -> None:
         """Set what `run` returns; there is one run in a process."""

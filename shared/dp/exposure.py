@@ -34,11 +34,11 @@ def exposures(plan: PrivacyPlan, charges: Sequence[Charge]) -> tuple[Exposure, .
     clients = set().union(*asked.values())
     counts = {tuple(asked[name][client] for name in events) for client in clients}
     # Without a client there is the exposure to nothing.
-    worst = _undominated(counts)
+    worst = undominated(counts)
     return tuple(tuple(zip(events.values(), row, strict=True)) for row in worst) or ((),)
 
 
-def _undominated(counts: set[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def undominated(counts: set[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """Rows than which no other is at least as large in every place; ascending."""
     kept: list[tuple[int, ...]] = []
     # Whoever dominates a row stands before it in this order.

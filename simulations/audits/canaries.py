@@ -147,7 +147,8 @@ class Canaries:
             Nothing if there were too few canaries for any guess.
         """
         started = time.perf_counter()
-        groups = [group for group in self._groups.values() if len(group.indices)]
+        # In an order of their own: sites may train at the same time.
+        groups = [group for _, group in sorted(self._groups.items()) if len(group.indices)]
         scores = np.concatenate([group.scores for group in groups]) if groups else np.zeros(0)
         if len(scores) < FEWEST:
             return []

@@ -317,7 +317,7 @@ def test_training_that_diverges_sends_nothing_or_zero(
 def test_losses_that_mix_examples_are_refused(unit: str) -> None:
     """A mean over the batch has no gradient per example."""
     averaging = Toy(losses=lambda outputs, targets: cross_entropy(outputs, targets).mean())
-    with pytest.raises(PrivacyError, match=r"expected one loss per example, shape \(4,\)"):
+    with pytest.raises(PrivacyError, match=r"expected one loss per example, shape \(\d,\)"):
         updated(
             training(RECORD | {"privacy.unit": unit, "training.sample_rate": 1.0}, averaging),
             examples(4),

@@ -177,6 +177,34 @@ def test_frozen_parameters_need_no_gradient() -> None:
     check(model)
 
 
+def test_a_weight_that_is_used_past_its_layer_is_refused() -> None:
+    """Opacus sees the layer alone: the rest of the gradient would be in no norm."""
+    past = Layers(lambda m, x: m.last(torch.tanh(m.first(x)) @ m.first.weight))
+    with pytest.raises(ConfigurationError, match=r"'first\.weight' to be torch's, got another"):
+        check(past)
+    check(past, per_record=False)
+
+
+class ChannelsLast(nn.Module):
+    """Lays images out in its own way; two convolutions, since of one Opacus has it right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = cnn()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Shape (n, 1, 28, 28) -> (n, 10)."""
+        weights = self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return weights(inputs.to(memory_format=torch.channels_last))  # type: ignore[no-any-return]
+
+
+def test_images_that_forward_lays_out_channels_last_are_refused() -> None:
+    """Opacus 1.6 takes their gradients for shorter than they are, without a word."""
+    with pytest.raises(ConfigurationError, match="gradient of one example"):
+        check(ChannelsLast(), examples=IMAGES)
+    check(cnn().to(memory_format=torch.channels_last), examples=IMAGES)  # type: ignore[call-overload]
+
+
 def test_parts_of_an_example_are_not_taken_for_examples() -> None:
     """Each part would be clipped by itself."""
     model = Layers(lambda m, x: m.first(x))

@@ -1,0 +1,155 @@
+"""A round's cohort trained at once, in place of one message to each client.
+
+What clients compute is what their app computes: the same records, draws, ledgers, clip and noise,
+added up in the same order. By default a seeded run is, bit for bit, what it is over messages
+(`simulations.threads`); one with the operating system's randomness, which nobody can repeat, may
+stack its clients (`simulations.stacked`). A run that needs single messages gets them: secure
+aggregation, correlated noise, an adaptive clip.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from client.in_process import InProcess
+from client.session import Session
+from client.site import ThisSite, demonstration_name
+from client.trainer import Turn
+from server.cohort_sum import CohortSum
+from shared.config import RunConfig
+from shared.device import choose_device
+from shared.dp.clipping import Vector
+from shared.dp.mechanisms import ClientPrivacy, NoPrivacy, RecordPrivacy
+from shared.dp.plan import PrivacyPlan
+from shared.messages import TrainInstruction
+from shared.partition import partition_spec
+from shared.task import Examples, Site
+from simulations.faults import Fault, Faults
+from simulations.stacked import Stacked, can_be_stacked
+from simulations.threads import Threads
+
+_PREFIX = len(demonstration_name(0)) - 6
+_WHY = {
+    Fault.RAISES: "simulated crash",
+    Fault.UNAVAILABLE: "simulated dropout",
+    Fault.SILENT: "no answer in time",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One client of a cohort.
+
+    Attributes:
+        turn: What its randomness is labelled with.
+        examples: Its records.
+    """
+
+    turn: Turn
+    examples: Examples
+
+
+class Method(Protocol):
+    """A way to train many clients."""
+
+    def add(
+        self, total: Vector, instruction: TrainInstruction, clients: Iterator[Client]
+    ) -> Mapping[str, str]:
+        """Add the clipped update of each to `total`, shape (d,); returns who failed, and why."""
+
+
+class CohortEngine:
+    """Trains cohorts of one run.
+
+    Args:
+        config: The run's configuration.
+        computing: Reads the records.
+        session: Keeps the ledgers; that of the clients' app, so that both see the same.
+        faults: Who fails to answer, and how; None: nobody.
+        ledgers: Folder of the virtual ledgers.
+        run_id: Flower's number of the run.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        computing: InProcess,
+        session: Session,
+        *,
+        faults: Faults | None,
+        ledgers: Path,
+        run_id: str,
+    ) -> None:
+        self._config = config
+        self._computing = computing
+        self._session = session
+        self._faults = faults
+        self._ledgers = ledgers
+        self._run_id = run_id
+        self._plan = PrivacyPlan.from_config(config)
+        self._partition = partition_spec(config.population)
+        self._method: Method | None = None
+
+    def sum_of(self, instruction: TrainInstruction, cohort: Sequence[str]) -> CohortSum | None:
+        """As `CohortSums.cohort_sum`."""
+        if not self._fit:
+            return None
+        lost = self._failing(instruction, cohort)
+        asked = [name for name in cohort if name not in lost]
+        indices = [int(name[_PREFIX:]) for name in asked]
+        allowed = self._session.charge_each(indices, instruction, self._ledgers, self._run_id)
+        refused = "BudgetExhausted: the site's privacy budget does not allow this release"
+        lost |= {name: refused for name, fits in zip(asked, allowed, strict=True) if not fits}
+        taking = [index for index, fits in zip(indices, allowed, strict=True) if fits]
+        total: Vector = np.zeros(len(instruction.parameters))
+        if self._method is None:
+            self._method = self._chosen()
+        failed = self._method.add(total, instruction, self._clients(taking, instruction))
+        return CohortSum(total, len(taking) - len(failed), lost | dict(failed))
+
+    @property
+    def _fit(self) -> bool:
+        mechanism, engine = self._plan.mechanism, self._config.runtime.engine
+        if engine == "messages" or self._plan.aggregation is not None:
+            return False
+        if isinstance(mechanism, RecordPrivacy):
+            return not mechanism.distributed
+        if isinstance(mechanism, ClientPrivacy):
+            return not (mechanism.distributed or mechanism.adaptive)
+        return isinstance(mechanism, NoPrivacy)
+
+    def _failing(self, instruction: TrainInstruction, cohort: Sequence[str]) -> dict[str, str]:
+        if self._faults is None:
+            return {}
+        group = str(instruction.round_number)
+        found = {name: self._faults.fault(int(name[_PREFIX:]), "train", group) for name in cohort}
+        return {name: _WHY[fault] for name, fault in found.items() if fault is not None}
+
+    def _clients(self, indices: Sequence[int], instruction: TrainInstruction) -> Iterator[Client]:
+        for index in indices:
+            site = ThisSite(
+                client_id=demonstration_name(index),
+                site=Site(index=index, partition=self._partition),
+                data_dir=None,
+            )
+            yield Client(
+                self._computing.turn(site, instruction),
+                self._computing.training_examples(site, instruction),
+            )
+
+    def _chosen(self) -> Method:
+        config, mechanism = self._config, self._plan.mechanism
+        wanted = config.runtime.engine
+        task, _ = self._computing.trainer()
+        # Guarantee: a seeded run gives the same bytes as over messages and as deployed.
+        stacks = wanted == "stacked" or (wanted == "auto" and not config.seeded)
+        if stacks and can_be_stacked(task, mechanism):
+            return Stacked(config, task, mechanism)
+        runtime = config.runtime
+        on_gpu = choose_device(runtime.device, runtime.gpu_memory_fraction).type != "cpu"
+        count = 1 if on_gpu else max(1, (os.cpu_count() or 1) // runtime.torch_threads)
+        return Threads(self._computing, task, mechanism, count=count)

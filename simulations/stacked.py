@@ -1,0 +1,210 @@
+"""Many clients as one computation: their parameters stacked, one batched product for each layer.
+
+For models of layers that torch can batch over clients at no cost (linear layers and what acts on
+each number), trained without clipped gradients of single records. The same numbers as the deployed
+trainer's but for rounding; the clip is taken a hundred thousandth short, so that rounding to single
+precision never passes it.
+
+Source: torch.func.vmap over `functional_call`, with the hand-over of gradients left to autograd.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby, islice
+from threading import local
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from shared.config import RunConfig
+from shared.device import choose_device
+from shared.dp.clipping import Vector
+from shared.dp.mechanisms import ClientPrivacy, Mechanism, NoPrivacy
+from shared.messages import TrainInstruction
+from shared.task import Examples, Task
+
+if TYPE_CHECKING:
+    from simulations.cohort_engine import Client
+
+_NUMBERS = 1 << 20  # of a stack of parameters: what a processor's cache holds
+_SHORT = 1.0 + 1e-5
+_SIMPLE = (
+    nn.Sequential, nn.Flatten, nn.Linear, nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.ELU,
+    nn.LeakyReLU, nn.SiLU, nn.Identity, nn.LayerNorm, nn.Softplus,
+)  # fmt: skip
+
+
+def can_be_stacked(task: Task, mechanism: Mechanism) -> bool:
+    """Whether the task's model is one that gains by stacking, and the same when stacked."""
+    if not isinstance(mechanism, ClientPrivacy | NoPrivacy):
+        return False
+    with torch.random.fork_rng(devices=[]):
+        model = task.build_model()
+    simple = all(type(layer) in _SIMPLE for layer in model.modules())
+    return simple and all(weight.requires_grad for weight in model.parameters())
+
+
+class Stacked:
+    """See `simulations.cohort_engine.Method`.
+
+    Args:
+        config: Of the run.
+        task: Its model and losses.
+        mechanism: Clips at client level.
+    """
+
+    def __init__(self, config: RunConfig, task: Task, mechanism: Mechanism) -> None:
+        runtime = config.runtime
+        self._training = config.training
+        self._task = task
+        self._clips = isinstance(mechanism, ClientPrivacy)
+        self._device = choose_device(runtime.device, runtime.gpu_memory_fraction)
+        self._torch_threads = runtime.torch_threads
+        self._own = local()
+        model = self._model()
+        self._names = [name for name, _ in model.named_parameters()]
+        self._shapes = [weight.shape for weight in model.parameters()]
+        dimension = sum(weight.numel() for weight in model.parameters())
+        self._most = max(1, _NUMBERS // dimension)
+        threads = 1 if self._device.type == "cuda" else os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(max(1, threads // self._torch_threads), "murmura-stack")
+
+    def _model(self) -> nn.Module:
+        """This thread's: a call puts other parameters into the module for its time."""
+        found: nn.Module | None = getattr(self._own, "model", None)
+        if found is None:
+            with torch.random.fork_rng(devices=[]):
+                found = self._task.build_model().to(self._device).train()
+            self._own.model = found
+        return found
+
+    def add(
+        self, total: Vector, instruction: TrainInstruction, clients: "Iterator[Client]"
+    ) -> Mapping[str, str]:
+        """As `Method.add`; an update that is not finite is zero, or lost where nothing clips."""
+        start = torch.from_numpy(np.array(instruction.parameters)).to(self._device)
+        norm = instruction.clipping_norm
+        failed: dict[str, str] = {}
+        chunks = _chunks(clients, self._most)
+        parts = self._pool.map(lambda chunk: self._summed(start, chunk, norm), chunks)
+        for part, lost in parts:
+            total += part
+            failed |= lost
+        return failed
+
+    def _summed(
+        self, start: Tensor, clients: "Sequence[Client]", norm: float
+    ) -> tuple[Vector, dict[str, str]]:
+        if torch.get_num_threads() != self._torch_threads:
+            torch.set_num_threads(self._torch_threads)
+        moved = self._moved(start, clients)
+        norms = torch.linalg.vector_norm(moved, dim=1)
+        finite = torch.isfinite(norms)
+        failed = {}
+        if not bool(finite.all()):
+            moved = self._careful(moved, norm)
+            names = [client.turn.client_id for client in clients]
+            if not self._clips:
+                why = "ProtocolError: training diverged: expected a finite update, got NaN or "
+                failed = {
+                    n: f"{why}infinity" for n, ok in zip(names, finite, strict=True) if not ok
+                }
+            norms = torch.linalg.vector_norm(moved, dim=1)
+        scales = (norm / (norms * _SHORT)).clamp(max=1.0) if self._clips else torch.ones_like(norms)
+        # A mean over few clients in single precision; sums of many chunks in double.
+        return (scales @ moved).double().cpu().numpy(), failed
+
+    def _careful(self, moved: Tensor, norm: float) -> Tensor:
+        """As `moved`, but rows that are not finite are zero, and huge ones have norm `norm`."""
+        exact = moved.double()
+        bad = ~torch.isfinite(exact).all(1)
+        exact[bad] = 0.0
+        if self._clips:
+            lengths = torch.linalg.vector_norm(exact, dim=1, keepdim=True)
+            exact *= (norm / lengths).nan_to_num(1.0).clamp(max=1.0)
+        return exact.float()
+
+    def _moved(self, start: Tensor, clients: "Sequence[Client]") -> Tensor:
+        """local - received of each client, shape (clients, d)."""
+        count = len(clients[0].examples)
+        stack = start.expand(len(clients), -1).clone()
+        sizes = [shape.numel() for shape in self._shapes]
+        weights = {
+            name: part.reshape(len(clients), *shape).requires_grad_()
+            for name, part, shape in zip(
+                self._names, (p.clone() for p in stack.split(sizes, 1)), self._shapes, strict=True
+            )
+        }
+        examples = _together([client.examples for client in clients], self._device)
+        optimizer = self._optimizer(list(weights.values()))
+        before = {name: weight.detach().clone() for name, weight in weights.items()}
+        for rows in self._batches(count, clients):
+            optimizer.zero_grad(set_to_none=True)
+            self._losses(weights, examples, rows).backward()
+            self._pull(weights, before)
+            optimizer.step()
+        local = torch.cat([weight.detach().flatten(1) for weight in weights.values()], dim=1)
+        return local - start
+
+    def _losses(self, weights: dict[str, Tensor], examples: Examples, rows: Tensor) -> Tensor:
+        """The sum over clients of the mean loss of each one's batch."""
+        which = torch.arange(len(rows), device=rows.device).unsqueeze(1)
+        inputs = tuple(tensor[which, rows] for tensor in examples.inputs)
+
+        model = self._model()
+
+        def called(own: dict[str, Tensor], *given: Tensor) -> Tensor:
+            return functional_call(model, own, given)  # type: ignore[no-any-return]
+
+        outputs = torch.vmap(called)(weights, *inputs)
+        losses = self._task.losses(
+            outputs.flatten(0, 1), examples.targets[which, rows].flatten(0, 1)
+        )
+        return losses.view(rows.shape).mean(1).sum()
+
+    def _pull(self, weights: dict[str, Tensor], before: dict[str, Tensor]) -> None:
+        if strength := self._training.proximal_term:
+            for name, weight in weights.items():
+                if weight.grad is not None:
+                    weight.grad.add_(weight.detach() - before[name], alpha=strength)
+
+    def _batches(self, count: int, clients: "Sequence[Client]") -> Iterator[Tensor]:
+        """Rows of each batch, shape (clients, batch); as the trainer draws them."""
+        limit, epoch, done = self._training.steps, 0, 0
+        while count and (done < limit if limit else epoch < self._training.epochs):
+            epoch += 1
+            orders = np.stack(
+                [client.turn.stream("shuffle", epoch).permutation(count) for client in clients]
+            )
+            for rows in (
+                torch.from_numpy(orders).to(self._device).split(self._training.batch_size, dim=1)
+            ):
+                if limit and done == limit:
+                    return
+                done += 1
+                yield rows
+
+    def _optimizer(self, weights: list[Tensor]) -> torch.optim.Optimizer:
+        rate = self._training.learning_rate
+        if self._training.optimizer == "adam":
+            return torch.optim.Adam(weights, lr=rate)
+        return torch.optim.SGD(weights, lr=rate, momentum=self._training.momentum)
+
+
+def _chunks(clients: "Iterator[Client]", most: int) -> "Iterator[list[Client]]":
+    """Clients of equal numbers of records, at most `most` at a time."""
+    ordered = sorted(clients, key=lambda client: len(client.examples))
+    for _, alike in groupby(ordered, key=lambda client: len(client.examples)):
+        while chunk := list(islice(alike, most)):
+            yield chunk
+
+
+def _together(examples: Sequence[Examples], device: torch.device) -> Examples:
+    """Stacked along a new first axis."""
+    inputs = zip(*(part.inputs for part in examples), strict=True)
+    stacked = tuple(torch.stack(tensors).to(device) for tensors in inputs)
+    return Examples(stacked, torch.stack([part.targets for part in examples]).to(device))
