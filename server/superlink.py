@@ -40,6 +40,7 @@ from flwr.superlink.main import create_app
 from google.protobuf.message import DecodeError
 
 from server.sealed_objects import SealedObjectStore
+from server.seldom import eased
 
 _LOGGER = logging.getLogger("murmura.server")
 PUBLIC_KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.encode()
@@ -95,7 +96,7 @@ class SuperLink:
         objects.store_instance = store
         self._database, self._store = database, store
         self._links = LinkStateFactory(str(database), get_federation_manager(), objects)
-        self._state = self._links.state()
+        self._state = eased(self._links.state())
         self._swept: set[int] = set()
         # Flower would open a database of its own by the name in its settings, without a seal:
         # so it gets one in memory, which is put aside below.
