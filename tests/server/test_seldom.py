@@ -51,9 +51,12 @@ def test_the_superlinks_state_is_eased(tmp_path: Path, monkeypatch: pytest.Monke
     """By the names that Flower has; and it still finds out that a task has ended."""
     looks = list[int]()
     inner = SqlLinkState._cleanup_expired_task_tokens
-    monkeypatch.setattr(
-        SqlLinkState, "_cleanup_expired_task_tokens", lambda self: (looks.append(1), inner(self))
-    )
+
+    def look(self: SqlLinkState) -> None:
+        looks.append(1)
+        inner(self)
+
+    monkeypatch.setattr(SqlLinkState, "_cleanup_expired_task_tokens", look)
     link = SuperLink(tmp_path / "state.db", b"s" * 32, b"k" * 32)
     run = PlayedRun(link)
     for _ in range(50):

@@ -8,7 +8,7 @@ import importlib
 import os
 import signal
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -139,4 +139,4 @@ def finishes(work: Callable[[], object]) -> None:
     assert status == 0, f"expected an end, got status {status}"
 
 
-Points = Mapping[str, Install]
+Points = dict[str, Install]

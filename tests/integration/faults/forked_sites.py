@@ -4,13 +4,13 @@ The real ServerApp asks them through `tests.client.guarded_grid`; what their ser
 (what was given out, what came) lies in files, since a guard that dies takes its memory with it.
 """
 
-import pickle
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.guard import Guard
+from client.kept import keep, kept
 from client.letters import Letter, Received
 from client.site_settings import SiteSettings
 from tests.client.guarded_grid import FakeServer, GuardedSite
@@ -28,7 +28,7 @@ class FileServer(FakeServer):
 
     def offer(self, received: Received) -> None:
         """Have a message for the site."""
-        (self.folder / "waiting").write_bytes(pickle.dumps(received))
+        keep(self.folder / "waiting", {"message": received.message, "tree": received.tree})
 
     def connect(self, known: int | None) -> int:
         """What was given out and not answered is asked again."""
@@ -43,21 +43,22 @@ class FileServer(FakeServer):
         if not waiting.exists():
             self.stop.set()
             return None
-        found: Received = pickle.loads(waiting.read_bytes())  # noqa: S301 - our own
+        parts = kept(waiting)
         waiting.replace(self.folder / "taken")
-        return found
+        return Received(parts["message"], parts["tree"])
 
     def send(self, letter: Letter) -> None:
         """Keep every letter that ever came, at once."""
         number = len(list(self.folder.glob("letter-*")))
-        (self.folder / f"letter-{number:04d}").write_bytes(pickle.dumps(letter))
+        parts = {"message": letter.message, "tree": letter.tree, **letter.objects}
+        keep(self.folder / f"letter-{number:04d}", parts)
         (self.folder / "taken").unlink(missing_ok=True)
         (self.folder / "waiting").unlink(missing_ok=True)
 
     def letters(self) -> list[Letter]:
         """In the order in which they came."""
-        found = sorted(self.folder.glob("letter-*"))
-        return [pickle.loads(path.read_bytes()) for path in found]  # noqa: S301 - our own
+        found = [dict(kept(path)) for path in sorted(self.folder.glob("letter-*"))]
+        return [Letter(parts.pop("message"), parts.pop("tree"), parts) for parts in found]
 
 
 @dataclass

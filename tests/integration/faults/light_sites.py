@@ -23,7 +23,7 @@ from client.guard import POLL_S
 from client.letters import Letter, Received
 from server.home import ServerHome
 from server.invitations import Invitations
-from shared.config import RunConfig
+from shared.config import RunConfig, Scalar
 from tests.server.site_client import SiteKeys, context_for, pem_of
 
 _LARGEST, _AT_ONCE, _ALIVE_S = 1 << 26, 4, 20.0
@@ -122,7 +122,7 @@ class LightSites:
             fleet.bundle(run_id, order.bundle_hash)
             configs[run_id] = RunConfig.from_run_config(order.overrides).flat()
         message = fleet.content(received)
-        node = {"partition-id": index, "num-partitions": self.count}
+        node: dict[str, Scalar] = {"partition-id": index, "num-partitions": self.count}
         context = Context(run_id, 0, node, RecordDict(), configs[run_id])
         with self._computing:
             reply: Message = client_app(message, context)

@@ -232,7 +232,8 @@ def token_for(siege: Siege, name: str) -> str:
 def enrolled(siege: Siege, keys: SiteKeys, token: str) -> httpx.Response:
     """What the server says to who wants to join."""
     with siege.stranger() as stranger:
-        return stranger.http.post(f"{siege.base}/enrol", json=keys.request(token))
+        answer: httpx.Response = stranger.http.post(f"{siege.base}/enrol", json=keys.request(token))
+        return answer
 
 
 ATTACKS: tuple[Callable[[Siege, int], None], ...] = (

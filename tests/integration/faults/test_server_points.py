@@ -51,7 +51,7 @@ def in_round(position: int) -> Any:
 
     def holds(*given: Any, **_named: Any) -> bool:
         found = given[position]
-        return getattr(found, "round_number", found) == KILLED_IN
+        return bool(getattr(found, "round_number", found) == KILLED_IN)
 
     return holds
 
@@ -85,7 +85,7 @@ POINTS: Points = {
     "noised": after("server.federation:Federation._step", in_round(2)),
     "scores asked": after("server.exchange:push", nth(KILLED_IN, sends("evaluate"))),
     "recorded": after("server.recording:Recorder.record", in_round(1)),
-    "checkpoint half written": before("os:fsync", nth(1, lambda *_given: _IN_SAVE)),
+    "checkpoint half written": before("os:fsync", nth(1, lambda *_given: bool(_IN_SAVE))),
     "checkpoint written": after("server.federation:save", in_round(1)),
     "before the model": before("server.federation:write_results"),
     "model written": after("server.federation:write_results"),
