@@ -75,7 +75,7 @@ def measured(sites: int, rounds: int, folder: Path) -> dict[str, Any]:
         peak = dict[str, dict[str, float]]()
         while not running.status(run.run_id).startswith("finished"):
             peak |= taken(running)
-            time.sleep(0.5)
+            time.sleep(2.0)
         lap("run")
         status = running.status(run.run_id)
         light.end()

@@ -1,7 +1,7 @@
 """Flower's SuperLink as an object: its application, its nodes, and what it keeps on disk.
 
-Flower's private modules are used here and in server/sealed_objects.py, and by the server's
-processes nowhere else; tests/server/test_superlink.py pins what is used.
+Flower's private modules are used here and in server/sealed_objects.py, seldom.py and middleware.py,
+and by the server's processes nowhere else; tests/server/test_superlink.py pins what is used.
 """
 
 import logging
@@ -39,6 +39,7 @@ from flwr.superlink.config_loader import SuperLinkLifespanConfig, get_federation
 from flwr.superlink.main import create_app
 from google.protobuf.message import DecodeError
 
+from server.middleware import lean
 from server.sealed_objects import SealedObjectStore
 from server.seldom import eased
 
@@ -106,7 +107,7 @@ class SuperLink:
             def __init__(self, config: SuperLinkLifespanConfig, _own: LinkStateFactory) -> None:
                 super().__init__(config, links)
 
-        self.app: FastAPI = create_app(_settings(exec_secret), Lifespan)
+        self.app: FastAPI = lean(create_app(_settings(exec_secret), Lifespan))
         self.app.state.linkstate_factory = self._links
         self.app.state.runtime_state_factory = self._links
 
