@@ -14,7 +14,7 @@ from tests.integration.faults.deaths import SEEDS, Points, after, before, torn_a
 from tests.integration.faults.forked_sites import ForkedSite
 
 _WRITING: list[bool] = []
-SITES, ROUNDS = 3, 8
+SITES, ROUNDS = 3, 4
 JOURNAL = "journal.jsonl"
 
 
