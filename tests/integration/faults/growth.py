@@ -43,6 +43,6 @@ def judged(samples: Samples, warm_s: float, end_s: float, bounds: tuple[float, f
             found.append({
                 "process": name, "figure": figure, "median": round(middle, 2),
                 "per_hour": round(rate * 3600, 4), "error_per_hour": round(error * 3600, 4),
-                "grows": rate > limit * error and rate * DAY_S > least * middle,
+                "grows": bool(rate > limit * error and rate * DAY_S > least * middle),
             })  # fmt: skip
     return found
