@@ -66,6 +66,20 @@ class LightSites:
             thread = threading.Thread(target=self._serve, args=(index, fleet), daemon=True)
             self._threads.append(thread)
             thread.start()
+        thread = threading.Thread(target=self._beat, args=(connections,), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _beat(self, connections: list[Fleet]) -> None:
+        """Signs of life of all, also of those that wait for an answer, as guards give them."""
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            while not self.stop.wait(_ALIVE_S):
+                list(threads.map(self._alive, range(self.count), connections))
+
+    def _alive(self, index: int, fleet: Fleet) -> None:
+        with suppress(FleetUnavailable, FleetRefused):
+            if index in self.online and not self.stop.is_set():
+                fleet.heartbeat()
 
     def end(self) -> None:
         """No site asks any more."""
@@ -94,11 +108,7 @@ class LightSites:
                 known = fleet.connect(known)
                 self.online.add(index)
                 wait.reset()
-                beat = time.monotonic()
                 while not self.stop.is_set():
-                    if time.monotonic() - beat > _ALIVE_S:
-                        fleet.heartbeat()
-                        beat = time.monotonic()
                     received = fleet.receive()
                     if received is None:
                         self.stop.wait(POLL_S)
