@@ -82,7 +82,9 @@ def measured(sites: int, rounds: int, folder: Path) -> dict[str, Any]:
         found = rounds_of(run.folder)
         answered = [line["answered"] for line in found]
         if status != "finished:completed" or answered != [sites] * rounds:
-            raise SystemExit(f"{status}, answered {answered}\n{running.logs()}")
+            log = run.folder / "log.txt"
+            told = log.read_text()[-3000:] if log.exists() else ""
+            raise SystemExit(f"{status}, answered {answered}, {light.errors}\n{told}")
     return {
         "sites": sites, "rounds": rounds, "seconds": seconds,
         "round_s": [round(line["seconds"], 2) for line in found],

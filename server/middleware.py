@@ -54,10 +54,12 @@ class Passed:
 
 def lean(app: FastAPI) -> FastAPI:
     """`app`, Flower's, before its first request."""
-    app.user_middleware[:] = [
-        Middleware(Passed, layer=layer.cls, paths=IDLE[layer.cls])
-        if layer.cls in IDLE and not (layer.args or layer.kwargs)
-        else layer
-        for layer in app.user_middleware
-    ]
+    app.user_middleware[:] = [_passed(layer) for layer in app.user_middleware]
     return app
+
+
+def _passed(layer: Middleware) -> Middleware:
+    kind: Any = layer.cls
+    if kind not in IDLE or layer.args or layer.kwargs:
+        return layer
+    return Middleware(Passed, layer=kind, paths=IDLE[kind])

@@ -15,7 +15,7 @@ from server.superlink import SuperLink
 def test_flowers_layers_are_those_that_are_known(tmp_path: Path) -> None:
     """All that may be passed by are there, and node authentication is as Flower has it."""
     link = SuperLink(tmp_path / "state.db", b"s" * 32, b"k" * 32)
-    layers = link.app.user_middleware
+    layers: list[Any] = list(link.app.user_middleware)
     passed = {layer.kwargs["layer"] for layer in layers if layer.cls is Passed}
     assert passed == set(IDLE)
     kept = [layer.cls for layer in layers if layer.cls is not Passed]

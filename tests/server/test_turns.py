@@ -38,7 +38,10 @@ def test_so_many_at_once_and_all_in_turn(busy: list[int]) -> None:
 
     async def ask() -> list[Any]:
         api = PublicApi(app, nothing, nothing, nothing, nothing, Limits())
-        return await asyncio.gather(*(api._of_flower("key", SCOPE, nothing) for _ in range(50)))
+        found: list[Any] = await asyncio.gather(
+            *(api._of_flower("key", SCOPE, nothing) for _ in range(50))
+        )
+        return found
 
     answers = asyncio.run(ask())
     assert busy == [0, public_api._AT_FLOWER]
