@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy import event
+
 EVERY_S = 1.0
+BUSY_MS, CACHE_KIB = 25_000, 4096  # Flower's own requests last 30 s
 Clock = Callable[[], float]
 
 
@@ -66,6 +69,22 @@ class Traffic:
         for run, (sent, received) in due.items():
             if sent or received:
                 self._inner(run, bytes_sent=sent, bytes_recv=received)
+
+
+def patient(holder: Any) -> Any:
+    """`holder` of a database of Flower's, whose connections wait for it longer, and keep less.
+
+    Flower gives up after 5 s, and its executor ends over it, with the run. To hand in the messages
+    of a round is one transaction, and on a machine with much to do it takes longer than that.
+    """
+    event.listen(holder._engine, "connect", _settle)  # noqa: SLF001
+    holder._engine.dispose()  # noqa: SLF001 - those that were opened before
+    return holder
+
+
+def _settle(connection: Any, _record: Any) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
 
 def eased(state: Any) -> Any:

@@ -41,7 +41,7 @@ from google.protobuf.message import DecodeError
 
 from server.middleware import lean
 from server.sealed_objects import SealedObjectStore
-from server.seldom import eased
+from server.seldom import eased, patient
 
 _LOGGER = logging.getLogger("murmura.server")
 PUBLIC_KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.encode()
@@ -93,11 +93,12 @@ class SuperLink:
     def __init__(self, database: Path, exec_secret: bytes, object_key: bytes) -> None:
         store = SealedObjectStore(database, object_key)
         store.initialize()
+        patient(store)
         objects = ObjectStoreFactory(str(database))
         objects.store_instance = store
         self._database, self._store = database, store
         self._links = LinkStateFactory(str(database), get_federation_manager(), objects)
-        self._state = eased(self._links.state())
+        self._state = eased(patient(self._links.state()))
         self._swept: set[int] = set()
         # Flower would open a database of its own by the name in its settings, without a seal:
         # so it gets one in memory, which is put aside below.

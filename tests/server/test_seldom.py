@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 
-from server.seldom import EVERY_S, Seldom, Traffic
+from server.seldom import BUSY_MS, CACHE_KIB, EVERY_S, Seldom, Traffic
 from server.superlink import SuperLink
 from tests.server.flower_run import PlayedRun
 
@@ -64,4 +64,17 @@ def test_the_superlinks_state_is_eased(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(looks) < 10
     run.finish()
     assert link._state.get_run_status({run.run_id})[run.run_id].status == "finished"
+    link.close()
+
+
+def test_whoever_waits_for_the_database_waits_longer(tmp_path: Path) -> None:
+    """Each connection, of both its holders; and each keeps little of it in memory."""
+    link = SuperLink(tmp_path / "state.db", b"s" * 32, b"k" * 32)
+    for holder in (link._store, link._state):
+        with holder._engine.connect() as connection:  # type: ignore[attr-defined, union-attr]
+            found = [
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("busy_timeout", "cache_size", "journal_mode")
+            ]
+        assert found == [BUSY_MS, -CACHE_KIB, "wal"]
     link.close()
