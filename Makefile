@@ -3,8 +3,9 @@
 # PYTHON            Python >= 3.11 that makes .venv                          (default python3)
 # TORCH_INDEX_URL   another package index to take the pinned torch from: a CUDA or a CPU build
 # JOBS              processes that test at once                              (default: all cores)
-# ARGS              passed on to `murmura simulate`, e.g. make simulate ARGS="--rounds 20", and to
-#                   examples/federation.py, e.g. make federation ARGS="--folder /tmp/federation"
+# ARGS              passed on to `murmura simulate`, e.g. make simulate ARGS="--rounds 20", to
+#                   examples/federation.py, e.g. make federation ARGS="--folder /tmp/federation",
+#                   and to the soak
 
 PYTHON ?= python3
 TORCH_INDEX_URL ?=
@@ -18,7 +19,7 @@ TORCH_INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url "$(TORCH_INDEX_URL)")
 TORCH_PIN := $(shell grep '^torch==' constraints.txt)
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: help simulate federation test check fix deep fab ci clean
+.PHONY: help simulate federation test check fix deep faults soak fab ci clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*##/\t/' | expand -t 12
@@ -45,6 +46,13 @@ fix: $(VENV)/installed-dev  ## format and mend what can be mended
 
 deep: $(VENV)/installed-dev  ## the tests with 5,000 random examples for each property
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q
+
+faults: $(VENV)/installed-dev  ## kill -9, networks and hostile peers, the whole of it: an hour, as root
+	MURMURA_FAULTS=whole OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s \
+	  tests/integration/faults tests/integration/faults/networks.py
+
+soak: $(VENV)/installed-dev  ## round after round for two hours: does anything grow? ARGS="--hours 8"
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python benchmarks/soak.py $(ARGS)
 
 fab: $(VENV)/installed  ## the app bundle that a SuperLink sends to its SuperNodes
 	$(BIN)/flwr build --app .

@@ -122,6 +122,7 @@ class Guard:
             connected: Told the number, each time the connection stands.
         """
         wait = BackOff(self._stop)
+        self._in_flight.sweep()
         while not self._stop.is_set():
             try:
                 known = self._server.connect(known)

@@ -59,6 +59,13 @@ class InFlight:
         self._records: dict[int, RecordDict] = {}
         self._answered: dict[int, str] = {}
 
+    def sweep(self) -> None:
+        """Remove what a process that was killed had written in part. Raises StateError."""
+        # Secrecy: a part of a run's file may hold its keys, which go when the run is over.
+        for kind in (_MESSAGE, _RUN):
+            for path in self._folder.glob(f".{kind}*"):
+                remove(path)
+
     def take(self, received: Received, tries: int) -> None:
         """Note a message, and how often it was begun. Raises StateError."""
         parts = {"message": received.message, "tree": received.tree, "tries": str(tries).encode()}

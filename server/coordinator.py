@@ -83,22 +83,29 @@ def _open_folder(config: RunConfig) -> RunFolder:
             raise ConfigurationError("output.resume needs output.run_id, got none")
         return _folder_to_resume(config)
     origins = _origins(output.origins)
+    folder = RunFolder(Path(output.dir) / (output.run_id or new_run_id(config.task)))
+    folder.create()
+    _describe(folder, config, origins)
+    return folder
+
+
+def _describe(folder: RunFolder, config: RunConfig, origins: Mapping[str, str]) -> None:
     described = {
         key: {"value": value, "origin": origins.get(key, "run config")}
         for key, value in config.flat().items()
         if key != "output.origins"
     }
-    around = environment(config.runtime)
-    folder = RunFolder(Path(output.dir) / (output.run_id or new_run_id(config.task)))
-    folder.create()
-    folder.write_json(_ENVIRONMENT, around)
+    folder.write_json(_ENVIRONMENT, environment(config.runtime))
     # Last: a folder that holds it can be resumed.
     folder.write_json(_CONFIG, described)
-    return folder
 
 
 def _folder_to_resume(config: RunConfig) -> RunFolder:
     folder = RunFolder(Path(config.output.dir) / config.output.run_id)
+    if _only_made(folder):
+        # The server died before the run was described: nothing of it was charged or asked.
+        _describe(folder, config, _origins(config.output.origins))
+        return folder
     if not folder.file(_CONFIG).exists():
         raise StateError(f"expected a run to resume in {folder.path}, got no {_CONFIG}")
     if folder.file(SUMMARY).exists():
@@ -112,6 +119,12 @@ def _folder_to_resume(config: RunConfig) -> RunFolder:
     # round has charges and no checkpoint.
     check_same(before, config, code_before, code_digest())
     return folder
+
+
+def _only_made(folder: RunFolder) -> bool:
+    """Whether the folder is one that `_open_folder` made, and died over."""
+    known = {_ENVIRONMENT, f".{_ENVIRONMENT}.partial", f".{_CONFIG}.partial"}
+    return folder.path.is_dir() and {path.name for path in folder.path.iterdir()} <= known
 
 
 def _origins(text: str) -> Mapping[str, str]:

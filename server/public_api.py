@@ -41,7 +41,7 @@ from shared.errors import FederationError
 _LOGGER = logging.getLogger("murmura.server")
 _BURST = 10.0
 _STRANGER_RATE, _STRANGER_BURST = 20.0, 200.0  # requests to enrol, of one address
-_ENROLMENTS_AT_ONCE = 4
+_ENROLMENTS_AT_ONCE, _AT_FLOWER = 4, 6
 _LARGE, _LARGE_AT_ONCE = 1 << 16, 2
 # After these nothing more is wanted of the connection, or not all of the request was read.
 _HANG_UP = {"certificate_refused", "too_large", "too_slow", "too_many_requests"}
@@ -87,6 +87,7 @@ class PublicApi:
         self._by_site = Allowances(rate, rate * _BURST)
         self._by_address = Allowances(_STRANGER_RATE, _STRANGER_BURST)
         self._enrolling = asyncio.Semaphore(_ENROLMENTS_AT_ONCE)
+        self._at_flower = asyncio.Semaphore(_AT_FLOWER)
         self._large: dict[str, asyncio.Semaphore] = {}
         self.refused: dict[str, int] = {}
         self.traffic = {"in": 0, "out": 0}
@@ -161,12 +162,29 @@ class PublicApi:
             if route[1] == PULL_MESSAGES and not await self._mailbox.wait(site.node_key):
                 await respond_protobuf(send, b"")  # Flower's answer without a message
                 return
-            if route[1] == ACTIVATE and self.nodes is not None:
-                await asyncio.to_thread(self.nodes.returning, site.node_key)
-            await self._flower({**scope, "state": {}}, replayed(body, receive), send)
+            for event in await self._of_flower(site.node_key, scope, replayed(body, receive)):
+                await send(event)
             if route[1] == PUSH_MESSAGES and self.nodes is not None:
-                await asyncio.to_thread(self.nodes.answered, site.node_key)
                 await asyncio.to_thread(self._note_reply, site.name, body)
+
+    async def _of_flower(
+        self, node_key: str, scope: Scope, receive: Receive
+    ) -> list[dict[str, Any]]:
+        """What Flower sends; whole, so that whoever reads slowly keeps nobody from his turn."""
+        answer: list[dict[str, Any]] = []
+
+        async def keep(event: dict[str, Any]) -> None:
+            answer.append(event)
+
+        # Of many at once each would wait for the database until it gave up, those of the
+        # machine's own processes too.
+        async with self._at_flower:
+            if scope["path"] == ACTIVATE and self.nodes is not None:
+                await asyncio.to_thread(self.nodes.returning, node_key)
+            await self._flower({**scope, "state": {}}, receive, keep)
+            if scope["path"] == PUSH_MESSAGES and self.nodes is not None:
+                await asyncio.to_thread(self.nodes.answered, node_key)
+        return answer
 
     async def _fleet_body(self, name: str, scope: Scope, receive: Receive) -> bytes:
         largest = self._gate.largest_body(scope["path"])

@@ -115,7 +115,7 @@ class Service:
             )
         if not self._stop.wait(min(_LONGEST_PAUSE_S, 0.25 * 2 ** len(child.deaths))):
             self._restarts += 1
-            self._launch(child)
+            self._launch(child, again=True)
             self._tell()
 
     def _note(self, event: str, /, **detail: str | int) -> None:
@@ -125,17 +125,20 @@ class Service:
         except StateError as error:
             _LOGGER.error("the audit log lacks one entry (%s): %s", event, error)
 
-    def _launch(self, child: Child) -> None:
+    def _launch(self, child: Child, *, again: bool = False) -> None:
         if self._stop.is_set():
             return
         child.process = child.start()
         if child.name == "serving":
-            self._wait_until_it_listens(child.process)
+            self._wait_until_it_listens(child.process, again=again)
 
-    def _wait_until_it_listens(self, process: "subprocess.Popen[bytes]") -> None:
+    def _wait_until_it_listens(self, process: "subprocess.Popen[bytes]", *, again: bool) -> None:
         deadline = time.monotonic() + _READY_S
         while read_json(self._home.state / LISTENING).get("pid") != process.pid:
             if self._stop.wait(0.05):
+                return
+            if again and process.poll() is not None:
+                # One death more, which is counted as any other.
                 return
             if process.poll() is not None or time.monotonic() > deadline:
                 raise StateError(

@@ -1,7 +1,7 @@
 """Flower's SuperLink as an object: its application, its nodes, and what it keeps on disk.
 
-Flower's private modules are used here and in server/sealed_objects.py, and by the server's
-processes nowhere else; tests/server/test_superlink.py pins what is used.
+Flower's private modules are used here and in server/sealed_objects.py, seldom.py and middleware.py,
+and by the server's processes nowhere else; tests/server/test_superlink.py pins what is used.
 """
 
 import logging
@@ -41,7 +41,9 @@ from flwr.superlink.config_loader import SuperLinkLifespanConfig, get_federation
 from flwr.superlink.main import create_app
 from google.protobuf.message import DecodeError
 
+from server.middleware import lean
 from server.sealed_objects import SealedObjectStore
+from server.seldom import eased, patient
 
 _LOGGER = logging.getLogger("murmura.server")
 PUBLIC_KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.encode()
@@ -93,11 +95,12 @@ class SuperLink:
     def __init__(self, database: Path, exec_secret: bytes, object_key: bytes) -> None:
         store = SealedObjectStore(database, object_key)
         store.initialize()
+        patient(store)
         objects = ObjectStoreFactory(str(database))
         objects.store_instance = store
         self._database, self._store = database, store
         self._links = LinkStateFactory(str(database), get_federation_manager(), objects)
-        self._state = self._links.state()
+        self._state = eased(patient(self._links.state()))
         self._swept: set[int] = set()
         # Flower would open a database of its own by the name in its settings, without a seal:
         # so it gets one in memory, which is put aside below.
@@ -107,7 +110,7 @@ class SuperLink:
             def __init__(self, config: SuperLinkLifespanConfig, _own: LinkStateFactory) -> None:
                 super().__init__(config, links)
 
-        self.app: FastAPI = create_app(_settings(exec_secret), Lifespan)
+        self.app: FastAPI = lean(create_app(_settings(exec_secret), Lifespan))
         self.app.state.linkstate_factory = self._links
         self.app.state.runtime_state_factory = self._links
 

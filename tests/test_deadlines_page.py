@@ -19,8 +19,8 @@ CONSTANTS = re.findall(r"^\| `([\w.]+\.\w+)` \| ([\d.]+)(?: s| days)? \|", PAGE,
 STEPS = {"_LOOK_S", "LOOK_S", "_LOCK_S", "_HELD_S", "_WATCH_S", "_AGAIN_S", "_OBJECT_WAIT_S"}
 LOCAL = {
     "server.invitations._KEPT_S", "server.listener.STOP_S", "server.listener._FULL_S",
-    "server.local_client._TIMEOUT_S", "server.peers.GRACE_S", "server.service._LOGS_EVERY_S",
-    "server.serving._BIND_FOR_S",
+    "server.local_client._TIMEOUT_S", "server.peers.GRACE_S", "server.run_control._TIMEOUT_S",
+    "server.seldom.EVERY_S", "server.service._LOGS_EVERY_S", "server.serving._BIND_FOR_S",
 }  # fmt: skip
 
 

@@ -275,9 +275,9 @@ def test_killed_at_any_step_what_was_granted_stays_charged(
 
 @pytest.mark.slow
 def test_killed_at_random_instants_what_was_granted_stays_charged(tmp_path: Path) -> None:
-    """Two hundred times, on one ledger that has to survive them all."""
+    """A hundred times, on one ledger that has to survive them all."""
     created(tmp_path, epsilon=GENEROUS)
-    instants = np.random.default_rng(4).uniform(0.0, 0.03, size=200)
+    instants = np.random.default_rng(4).uniform(0.0, 0.03, size=100)
     total = 0
     for turn, instant in enumerate(instants):
         reading, writing = os.pipe()
@@ -301,7 +301,7 @@ def test_killed_at_random_instants_what_was_granted_stays_charged(tmp_path: Path
         charged = sum(key[1] == f"run-{turn}" for key in opened(tmp_path).reservations)
         assert granted <= charged <= granted + 1
         total += granted
-    assert total >= 100
+    assert total >= 50
 
 
 @pytest.mark.slow

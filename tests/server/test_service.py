@@ -291,3 +291,24 @@ def test_commands_name_the_home_and_the_executor_proves_its_secret(
     assert "--superexec-auth-secret-file" in superexec
     assert superexec[superexec.index("--parent-pid") + 1] == str(os.getpid())
     assert "--allow-runtime-dependency-installation" not in superexec
+
+
+def test_a_child_that_dies_while_it_is_started_again_is_started_once_more(home: ServerHome) -> None:
+    """One death more, and not the service's end; at the very first start it is."""
+
+    class Stumbling(Pretended):
+        starts = 0
+
+        def _start_serving(self) -> "subprocess.Popen[bytes]":
+            self.starts += 1
+            self.serving = DYING if self.starts in {2, 3} else SERVING
+            return super()._start_serving()
+
+    service = Stumbling(home)
+    with running(service) as facts:
+        first = read_json(home.state / LISTENING)["pid"]
+        os.kill(first, signal.SIGKILL)
+        waits_for(lambda: read_json(home.state / LISTENING)["pid"] != first)
+        waits_for(lambda: read_json(home.state / SERVICE)["restarts"] == 3)
+        assert service.starts == 4
+        assert facts["restarts"] == 0
