@@ -49,7 +49,7 @@ deep: $(VENV)/installed-dev  ## the tests with 5,000 random examples for each pr
 
 faults: $(VENV)/installed-dev  ## kill -9, networks and hostile peers, the whole of it: an hour, as root
 	MURMURA_FAULTS=whole OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s \
-	  tests/integration/faults tests/integration/faults/networks.py
+	  tests/integration/faults tests/integration/faults/networks.py tests/integration/faults/processes.py
 
 soak: $(VENV)/installed-dev  ## round after round for two hours: does anything grow? ARGS="--hours 8"
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python benchmarks/soak.py $(ARGS)

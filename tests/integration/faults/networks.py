@@ -1,7 +1,7 @@
 """A server and three sites with addresses of their own, on wires that lose, delay and break.
 
 Not among the tests of CI, by its name: it takes minutes, and the right to make network namespaces
-(`make faults`). `test_processes.py` does in CI what can be done without them.
+(`make faults`). `processes.py` does what can be done without them.
 """
 
 import ssl
