@@ -108,6 +108,8 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
             found = Federation(home, site, submit(home, folder))
             becomes_true(lambda: found.status.startswith("finished"), home, 300)
             assert found.status == "finished:completed"
+            # The server looks at its runs once a second.
+            becomes_true(lambda: b'"run_ended"' in home.audit.read_bytes(), home)
             yield found
         finally:
             found.said("client", "stop", *at_home)
