@@ -40,7 +40,7 @@ def follow(run: Submitted) -> None:
             next_question = time.monotonic() + _ASK_S
         # Asked before the file is read: whatever it told before it ended is there by now.
         events = list(run.told.new())
-        if _tell(events):
+        if _tell(run, events):
             return
         if over and not events:
             raise _ending(run)
@@ -48,14 +48,26 @@ def follow(run: Submitted) -> None:
         time.sleep(_LOOK_S)
 
 
-def _tell(events: Sequence[Told]) -> bool:
+def _tell(run: Submitted, events: Sequence[Told]) -> bool:
     """Tell them here; whether the run is finished. Raises what ended it otherwise."""
     for event in events:
         if isinstance(event, Ended):
-            raise error_of(event.kind, event.text)
+            # A process that is stopped may still raise, since nobody answers it any more.
+            raise _stopped() if _is_stopped(run) else error_of(event.kind, event.text)
         if not isinstance(event, Opened):
             tell("", event)
     return any(isinstance(event, RunFinished) for event in events)
+
+
+def _stopped() -> FederationError:
+    return FederationError("the run was stopped")
+
+
+def _is_stopped(run: Submitted) -> bool:
+    try:
+        return run.control.run(run.number).stopped
+    except FederationError:
+        return False
 
 
 def _is_over(run: Submitted) -> bool:
@@ -81,7 +93,7 @@ def _ending(run: Submitted) -> FederationError:
     except StateError:
         return FederationError("the service has ended, and the run with it")
     if found.stopped:
-        return FederationError("the run was stopped")
+        return _stopped()
     kind, text = found.raised
     if kind:
         return error_of(kind, text)

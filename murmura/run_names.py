@@ -94,6 +94,9 @@ def of_folder(folder: Path, run: SubmittedRun | None) -> KnownRun:
         status = "under way"
     elif run is not None and not run.over and run.number != number:
         status = "waiting"
+    elif run is not None and run.stopped:
+        # What its process raised when it lost the service is no failure of the run's.
+        status, why = "stopped", ""
     else:
         status = "failed" if why else "stopped"
     return KnownRun(

@@ -87,7 +87,7 @@ class Pretended:
             for event in (begun(folder.path), round_finished(1, rounds=3)):
                 folder.append_line("progress.jsonl", line_of(event), durable=False)
             self.reached()
-            if self.lingers and self.stopped.wait(20):
+            if self.lingers and self.stopped.wait(20) and self.failure is None:
                 return
             if self.failure is not None:
                 line = line_of(Ended(type(self.failure).__name__, str(self.failure)))
@@ -97,7 +97,7 @@ class Pretended:
                 line = line_of(RunFinished(folder=folder.path, summary={}))
                 folder.append_line("progress.jsonl", line, durable=False)
                 status = "finished:completed"
-        if not self.dies:
+        if not (self.dies or self.stopped.is_set()):
             self.runs[number] = replace(self.runs[number], status=status)
 
 

@@ -177,15 +177,18 @@ def test_a_process_that_died_or_was_stopped_is_noticed_at_once(
     assert "the service has ended, and the run with it" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("failure", [None, TooFewSurvivors("0 of 3 answered")])
 def test_a_run_that_somebody_else_stopped_says_so(
-    murmura: Command, service: Pretended, capsys: Captured
+    murmura: Command, service: Pretended, capsys: Captured, failure: FederationError | None
 ) -> None:
-    """With how to go on."""
-    service.lingers = True
+    """With how to go on; whatever its process raised when it lost the service."""
+    service.lingers, service.failure = True, failure
     service.reached = lambda: service.control(1).stop(str(NUMBER))
     assert murmura("run", *MINE, "-q") == ExitCode.FEDERATION
     err = capsys.readouterr().err
     assert err.startswith("error: the run was stopped\nto go on: ")
+    assert murmura("runs", "show", "mine", "--json") == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["status"] == "stopped"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
