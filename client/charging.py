@@ -160,7 +160,9 @@ class Charging:
         if self._config.seeded:
             # A seeded run repeats a round after a crash, for the same charge.
             return [found.admits(index, release) for index in clients]
-        fits: Sequence[bool] = found.reserve_each(np.asarray(clients), release).tolist()
+        fits: Sequence[bool] = found.reserve_each(
+            np.asarray(clients, dtype=np.int64), release
+        ).tolist()
         return fits
 
     def unmasked(

@@ -6,6 +6,7 @@ The same code for a simulation in one process and for real SuperNodes; only the 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from flwr.serverapp import Grid
 
@@ -82,20 +83,23 @@ def _open_folder(config: RunConfig) -> RunFolder:
         if not output.run_id:
             raise ConfigurationError("output.resume needs output.run_id, got none")
         return _folder_to_resume(config)
-    origins = _origins(output.origins)
+    # Before the folder: whatever is refused leaves nothing behind.
+    origins, around = _origins(output.origins), environment(config.runtime)
     folder = RunFolder(Path(output.dir) / (output.run_id or new_run_id(config.task)))
     folder.create()
-    _describe(folder, config, origins)
+    _describe(folder, config, origins, around)
     return folder
 
 
-def _describe(folder: RunFolder, config: RunConfig, origins: Mapping[str, str]) -> None:
+def _describe(
+    folder: RunFolder, config: RunConfig, origins: Mapping[str, str], around: Mapping[str, Any]
+) -> None:
     described = {
         key: {"value": value, "origin": origins.get(key, "run config")}
         for key, value in config.flat().items()
         if key != "output.origins"
     }
-    folder.write_json(_ENVIRONMENT, environment(config.runtime))
+    folder.write_json(_ENVIRONMENT, around)
     # Last: a folder that holds it can be resumed.
     folder.write_json(_CONFIG, described)
 
@@ -104,7 +108,8 @@ def _folder_to_resume(config: RunConfig) -> RunFolder:
     folder = RunFolder(Path(config.output.dir) / config.output.run_id)
     if _only_made(folder):
         # The server died before the run was described: nothing of it was charged or asked.
-        _describe(folder, config, _origins(config.output.origins))
+        around = environment(config.runtime)
+        _describe(folder, config, _origins(config.output.origins), around)
         return folder
     if not folder.file(_CONFIG).exists():
         raise StateError(f"expected a run to resume in {folder.path}, got no {_CONFIG}")

@@ -68,11 +68,14 @@ ELSEWHERE = {("client", "join"), ("client", "start"), ("client", "stop")}
 
 
 def typed(page: str) -> list[list[str]]:
-    """Commands in the console blocks of a page, but for a server's, which its own test plays."""
+    """Commands in the console blocks of a page, but for a server's and a run's.
+
+    `test_deployment_page.py` plays the former, `test_federation.py` the latter, with three sites.
+    """
     blocks = re.findall(r"```console\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
     lines = [line.partition("#")[0].partition(" > ")[0] for b in blocks for line in b.splitlines()]
     found = [shlex.split(line)[1:] for line in lines if line.startswith("murmura ")]
-    return [words for words in found if words[0] != "server"]
+    return [words for words in found if words[0] not in {"server", "run", "runs"}]
 
 
 def submit(home: ServerHome, folder: Path) -> str:
