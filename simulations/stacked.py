@@ -106,6 +106,7 @@ class Stacked:
         finite = torch.isfinite(norms)
         failed = {}
         if not bool(finite.all()):
+            finite = torch.isfinite(moved).all(1)  # a square may overflow where no number does
             moved = self._careful(moved, norm)
             names = [client.turn.client_id for client in clients]
             if not self._clips:

@@ -63,14 +63,9 @@ class Threads:
             self._pool = ThreadPoolExecutor(self._count, "murmura-client")
         for name, future in self._started(self._pool, instruction, chain([first], clients)):
             try:
-                update = future.result()
+                total += future.result()
             except FederationError as error:
                 failed[name] = f"{type(error).__name__}: {error}"
-                continue
-            if isinstance(self._mechanism, CLIENT_LEVEL):
-                total += clip(update, instruction.clipping_norm)
-            else:
-                total += update
         return failed
 
     def _started(
@@ -78,9 +73,9 @@ class Threads:
         pool: ThreadPoolExecutor,
         instruction: TrainInstruction,
         clients: "Iterator[Client]",
-    ) -> "Iterator[tuple[str, Future[FlatVector]]]":
+    ) -> "Iterator[tuple[str, Future[FlatVector | Vector]]]":
         """Each client's update to come, in order; no more of them under way than are needed."""
-        waiting: list[tuple[str, Future[FlatVector]]] = []
+        waiting: list[tuple[str, Future[FlatVector | Vector]]] = []
         for client in clients:
             future = pool.submit(self._update, instruction, client)
             waiting.append((client.turn.client_id, future))
@@ -88,11 +83,12 @@ class Threads:
                 yield waiting.pop(0)
         yield from waiting
 
-    def _update(self, instruction: TrainInstruction, client: "Client") -> FlatVector:
+    def _update(self, instruction: TrainInstruction, client: "Client") -> FlatVector | Vector:
+        """What the client would send, and at client level as the server clips it once more."""
+        norm = instruction.clipping_norm
         moved = self._trainer().moved(instruction.parameters, client.examples, client.turn)
-        return leaving(
-            moved.astype("float32", copy=False), self._mechanism, instruction.clipping_norm
-        )
+        update = leaving(moved.astype("float32", copy=False), self._mechanism, norm)
+        return clip(update, norm) if isinstance(self._mechanism, CLIENT_LEVEL) else update
 
     def _trainer(self) -> LocalTraining:
         found: LocalTraining | None = getattr(self._own, "trainer", None)

@@ -9,13 +9,15 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
+from client.trainer import Turn
 from shared.config import RunConfig, Scalar
 from shared.dp.plan import PrivacyPlan
+from shared.dp.randomness import SeededRandomness
 from shared.errors import FederationError
-from shared.task import TaskSettings
+from shared.task import Examples, TaskSettings
 from shared.tasks.digits import Digits
 from simulations import stacked, threads
-from simulations.cohort_engine import CohortEngine
+from simulations.cohort_engine import Client, CohortEngine
 from simulations.faults import Fault, Faults, ScriptedFaults
 from simulations.federation import simulate
 from simulations.stacked import Stacked, can_be_stacked
@@ -188,6 +190,21 @@ def test_a_huge_update_is_clipped_like_any_other() -> None:
     assert careful[0].norm() == pytest.approx(0.4, rel=1e-6)
     assert not careful[1].any()
     assert torch.equal(careful[2], rows[2])
+
+
+def test_where_nothing_clips_a_huge_update_is_kept_and_its_client_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As over messages: finite is finite, whatever its square is."""
+    config = _config(NONE)
+    mechanism = PrivacyPlan.from_config(config).mechanism
+    stack = Stacked(config, Digits(TaskSettings(model="mlp")), mechanism)
+    monkeypatch.setattr(stack, "_moved", lambda *_: torch.full((2, 3), 1e30))
+    turn = Turn(randomness=SeededRandomness(1), client_id="site-000001", round_number=1, attempt=1)
+    named = Client(turn, Examples((torch.zeros(1, 1, 8, 8),), torch.zeros(1, dtype=torch.int64)))
+    total, failed = stack._summed(torch.zeros(3), [named, named], 1.0)
+    assert total == pytest.approx([2e30] * 3)
+    assert failed == {}
 
 
 def test_a_planted_clip_that_does_nothing_is_seen(
