@@ -19,7 +19,7 @@ TORCH_INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url "$(TORCH_INDEX_URL)")
 TORCH_PIN := $(shell grep '^torch==' constraints.txt)
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: help simulate federation test check fix deep faults soak fab ci clean
+.PHONY: help simulate federation test check fix deep faults gpu soak fab ci clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*##/\t/' | expand -t 12
@@ -50,6 +50,9 @@ deep: $(VENV)/installed-dev  ## the tests with 5,000 random examples for each pr
 faults: $(VENV)/installed-dev  ## kill -9, networks and hostile peers, the whole of it: an hour, as root
 	MURMURA_FAULTS=whole OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s \
 	  tests/integration/faults tests/integration/faults/networks.py tests/integration/faults/processes.py
+
+gpu: $(VENV)/installed-dev  ## what holds on the CPU holds on the GPU of this machine
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/on_gpu.py
 
 soak: $(VENV)/installed-dev  ## round after round for two hours: does anything grow? ARGS="--hours 8"
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python benchmarks/soak.py $(ARGS)

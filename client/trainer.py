@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from client.dp_optimizer import RecordOptimizer
 from client.layout import channels_last, convolves
 from client.per_record import PerRecord, chosen
+from client.precision import outputs_of
 from client.update import difference, leaving
 from shared.config import RunConfig
 from shared.config_sections import TrainingConfig
@@ -75,6 +76,7 @@ class LocalTraining:
     ) -> None:
         self._training: TrainingConfig = config.training
         self._threads = config.runtime.torch_threads
+        self._half = config.runtime.autocast
         self._task = task
         self._mechanism = plan.mechanism
         self._device = device
@@ -232,7 +234,8 @@ class LocalTraining:
             self._per_record.add(part, optimizer)
 
     def _losses(self, model: nn.Module, batch: Examples) -> Tensor:
-        losses = self._task.losses(model(*batch.inputs), batch.targets)
+        outputs = outputs_of(model, batch.inputs, self._device, half=self._half)
+        losses = self._task.losses(outputs, batch.targets)
         # Guarantee: the mean loss of a batch would scale each example's gradient by how many
         # others were drawn, before the clip could bound it.
         if losses.shape != (len(batch),):

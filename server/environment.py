@@ -8,8 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from shared.config_sections import RuntimeConfig
 from shared.device import choose_device
+from shared.runtime_sections import RuntimeConfig
 
 ROOT = Path(__file__).parents[1]
 _PACKAGES = (

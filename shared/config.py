@@ -14,20 +14,18 @@ from typing import Any, Self, get_args, get_type_hints
 
 from shared.config_sections import (
     AggregationConfig,
-    AuditConfig,
     CohortConfig,
     DataConfig,
     EvaluationConfig,
-    OutputConfig,
     PopulationConfig,
     PrivacyConfig,
-    RuntimeConfig,
     ServerConfig,
     StatisticsConfig,
     TrainingConfig,
 )
 from shared.domains import check_domains, one_of, positive
 from shared.errors import ConfigurationError
+from shared.runtime_sections import AuditConfig, OutputConfig, RuntimeConfig
 
 Scalar = str | int | float | bool
 OS_RANDOMNESS = "os"
@@ -65,6 +63,13 @@ class RunConfig:
             raise ConfigurationError(
                 "privacy.unit = 'record' needs training.steps > 0: the number of noisy steps is "
                 "public and must not depend on how many records a site holds"
+            )
+        if self.privacy.unit == "record" and self.runtime.autocast:
+            # Guarantee: a record's norm and what the clip leaves of it come from different
+            # products; of half precision they would differ by more than a clip may be off.
+            raise ConfigurationError(
+                "runtime.autocast must be false with privacy.unit = 'record': clipping the "
+                "gradient of a record needs full precision"
             )
         if self.cohort.present_at_start < 1.0 and self.privacy.correlation != "none":
             # Guarantee: with one client more in it the rotation would ask others too soon again.

@@ -7,6 +7,7 @@ stack its clients (`simulations.stacked`). A run that needs single messages gets
 aggregation, correlated noise, an adaptive clip.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,8 +31,10 @@ from shared.partition import partition_spec
 from shared.task import Examples, Site
 from simulations.faults import Fault, Faults
 from simulations.stacked import Stacked, can_be_stacked
+from simulations.stacked_records import StackedRecords, can_be_stacked_by_record
 from simulations.threads import Threads
 
+_LOGGER = logging.getLogger("murmura.engine")
 _PREFIX = len(demonstration_name(0)) - 6
 _WHY = {
     Fault.RAISES: "simulated crash",
@@ -143,13 +146,18 @@ class CohortEngine:
 
     def _chosen(self) -> Method:
         config, mechanism = self._config, self._plan.mechanism
-        wanted = config.runtime.engine
-        task, _ = self._computing.trainer()
-        # Guarantee: a seeded run gives the same bytes as over messages and as deployed.
-        stacks = wanted == "stacked" or (wanted == "auto" and not config.seeded)
-        if stacks and can_be_stacked(task, mechanism):
-            return Stacked(config, task, mechanism)
         runtime = config.runtime
+        task, _ = self._computing.trainer()
         on_gpu = choose_device(runtime.device, runtime.gpu_memory_fraction).type != "cpu"
+        asked = runtime.engine == "stacked"
+        # Guarantee: a seeded run gives the same bytes as over messages and as deployed.
+        stacks = asked or (runtime.engine == "auto" and not config.seeded)
+        if stacks and can_be_stacked(task, mechanism, everywhere=asked or on_gpu):
+            return Stacked(config, task, mechanism)
+        by_record = stacks and (asked or on_gpu)
+        if by_record and can_be_stacked_by_record(mechanism, task):
+            return StackedRecords(config, task, mechanism)
+        if asked:
+            _LOGGER.info("clients are trained one by one: the model has layers that do not stack")
         count = 1 if on_gpu else max(1, (os.cpu_count() or 1) // runtime.torch_threads)
         return Threads(self._computing, task, mechanism, count=count)

@@ -26,26 +26,27 @@ from shared.dp.clipping import Vector
 from shared.dp.mechanisms import ClientPrivacy, Mechanism, NoPrivacy
 from shared.messages import TrainInstruction
 from shared.task import Examples, Task
+from simulations.stackable import MAPPED, SIMPLE, can_be_mapped
 
 if TYPE_CHECKING:
     from simulations.cohort_engine import Client
 
 _NUMBERS = 1 << 20  # of a stack of parameters: what a processor's cache holds
+_ON_GPU = 1 << 26  # likewise: 256 MiB
 _SHORT = 1.0 + 1e-5
-_SIMPLE = (
-    nn.Sequential, nn.Flatten, nn.Linear, nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.ELU,
-    nn.LeakyReLU, nn.SiLU, nn.Identity, nn.LayerNorm, nn.Softplus,
-)  # fmt: skip
 
 
-def can_be_stacked(task: Task, mechanism: Mechanism) -> bool:
-    """Whether the task's model is one that gains by stacking, and the same when stacked."""
+def can_be_stacked(task: Task, mechanism: Mechanism, *, everywhere: bool = False) -> bool:
+    """Whether the task's model is the same when stacked, and gains by it.
+
+    Args:
+        task: Its model.
+        mechanism: What clips.
+        everywhere: Also where it would gain on a GPU only.
+    """
     if not isinstance(mechanism, ClientPrivacy | NoPrivacy):
         return False
-    with torch.random.fork_rng(devices=[]):
-        model = task.build_model()
-    simple = all(type(layer) in _SIMPLE for layer in model.modules())
-    return simple and all(weight.requires_grad for weight in model.parameters())
+    return can_be_mapped(task, MAPPED if everywhere else SIMPLE)
 
 
 class Stacked:
@@ -64,13 +65,15 @@ class Stacked:
         self._clips = isinstance(mechanism, ClientPrivacy)
         self._device = choose_device(runtime.device, runtime.gpu_memory_fraction)
         self._torch_threads = runtime.torch_threads
+        self._half = runtime.autocast
         self._own = local()
         model = self._model()
         self._names = [name for name, _ in model.named_parameters()]
         self._shapes = [weight.shape for weight in model.parameters()]
         dimension = sum(weight.numel() for weight in model.parameters())
-        self._most = max(1, _NUMBERS // dimension)
-        threads = 1 if self._device.type == "cuda" else os.cpu_count() or 1
+        on_gpu = self._device.type != "cpu"
+        self._most = max(1, (_ON_GPU if on_gpu else _NUMBERS) // dimension)
+        threads = 1 if on_gpu else os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(max(1, threads // self._torch_threads), "murmura-stack")
 
     def _model(self) -> nn.Module:
@@ -161,7 +164,10 @@ class Stacked:
         def called(own: dict[str, Tensor], *given: Tensor) -> Tensor:
             return functional_call(model, own, given)  # type: ignore[no-any-return]
 
-        outputs = torch.vmap(called)(weights, *inputs)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
+            outputs = torch.vmap(called)(weights, *inputs)
+        if self._half:
+            outputs = outputs.float()
         losses = self._task.losses(
             outputs.flatten(0, 1), examples.targets[which, rows].flatten(0, 1)
         )

@@ -10,7 +10,7 @@ import pytest
 
 from server import environment as module
 from server.environment import code_digest, environment, git_commit, software
-from shared.config_sections import RuntimeConfig
+from shared.runtime_sections import RuntimeConfig
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Which device trains, on machines that have several, one or no GPU."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -80,3 +82,20 @@ def test_the_memory_of_a_gpu_can_be_shared(machine: Machine) -> None:
     choose_device("cuda:0", 1.0)
     choose_device("cpu", 0.25)
     assert machine.fractions == [(0.25, torch.device("cuda:1"))]
+
+
+def test_a_gpu_computes_in_full_precision(machine: Machine) -> None:
+    """TF32, which torch allows in convolutions by default, is off once a CUDA device is chosen."""
+    machine.has(gpus=1, mps=False)
+    flags: list[Any] = [torch.backends.cudnn, torch.backends.cuda.matmul]
+    before = [flag.allow_tf32 for flag in flags]
+    try:
+        for flag in flags:
+            flag.allow_tf32 = True
+        choose_device("cpu")
+        assert all(flag.allow_tf32 for flag in flags)
+        choose_device("cuda")
+        assert not any(flag.allow_tf32 for flag in flags)
+    finally:
+        for flag, value in zip(flags, before, strict=True):
+            flag.allow_tf32 = value

@@ -13,7 +13,7 @@ from client.trainer import Turn
 from shared.config import RunConfig, Scalar
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import SeededRandomness
-from shared.errors import FederationError
+from shared.errors import ConfigurationError, FederationError
 from shared.task import Examples, TaskSettings
 from shared.tasks.digits import Digits
 from simulations import stacked, threads
@@ -21,6 +21,7 @@ from simulations.cohort_engine import Client, CohortEngine
 from simulations.faults import Fault, Faults, ScriptedFaults
 from simulations.federation import simulate
 from simulations.stacked import Stacked, can_be_stacked
+from simulations.stacked_records import StackedRecords
 from simulations.threads import draws
 
 HERE = "tests.simulations.test_cohort_engine"
@@ -55,7 +56,10 @@ RUNS: dict[str, dict[str, Scalar]] = {
     "none, momentum, pull": NONE | {"training.momentum": 0.5, "training.proximal_term": 0.2},
     "normalised": CLIENT | {"statistics.private": True, "statistics.low": -1.0},
 }
-STACKED = ("client", "none, adam", "none, momentum, pull", "normalised")
+RUNS |= {
+    "record, adam, uneven": RECORD | UNEVEN | {"training.optimizer": "adam"},
+    "record, in parts": RECORD | {"training.max_physical_batch": 3, "training.momentum": 0.5},
+}
 LOST = ScriptedFaults(
     {(1, "1"): Fault.RAISES, (2, "1"): Fault.UNAVAILABLE, (0, "2"): Fault.UNAVAILABLE}
 )
@@ -95,7 +99,7 @@ def test_threads_give_the_model_of_messages_bit_for_bit(name: str, tmp_path: Pat
     assert sorted(told(one)) == sorted(told(other))
 
 
-@pytest.mark.parametrize("name", STACKED)
+@pytest.mark.parametrize("name", RUNS)
 def test_a_stack_gives_it_but_for_rounding(name: str, tmp_path: Path) -> None:
     """Of the whole run's movement; the clip is taken 1e-5 short."""
     found = {e: played(tmp_path, e, RUNS[name], LOST) for e in ("messages", "stacked")}
@@ -217,3 +221,69 @@ def test_a_planted_clip_that_does_nothing_is_seen(
     assert np.abs(parameters(played(tmp_path, "threads", CLIENT)) - honest).max() > 1e-2
     monkeypatch.setattr(stacked, "_SHORT", 1e-9)
     assert np.abs(parameters(played(tmp_path, "stacked", CLIENT)) - honest).max() > 1e-2
+
+
+@pytest.mark.parametrize("planted", ["no clip", "padding counts", "one noise for all"])
+def test_planted_bugs_of_stacked_records_are_seen(
+    planted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clip that does nothing, padded records that count, clients that share their noise."""
+    raw = RECORD | UNEVEN | {"privacy.clipping_norm": 0.2}
+    honest = parameters(played(tmp_path / "honest", "messages", raw))
+    kind = StackedRecords
+    if planted == "no clip":
+        monkeypatch.setattr(
+            kind, "_clipped", lambda _self, found, real: (found * real.unsqueeze(2)).sum(1)
+        )
+    elif planted == "padding counts":
+        exact = kind._clipped
+        monkeypatch.setattr(
+            kind, "_clipped", lambda self, found, real: exact(self, found, torch.ones_like(real))
+        )
+    else:
+        own = kind._noise
+        monkeypatch.setattr(
+            kind, "_noise", lambda self, them, step, d: own(self, them[:1], step, d) * len(them)
+        )
+    assert np.abs(parameters(played(tmp_path, "stacked", raw)) - honest).max() > 1e-2
+
+
+class Poisoned(Digits):
+    """Records whose gradients are no numbers, or too large for a square."""
+
+    def losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Of every digit 3 NaN, of every 5 infinite, of every 7 huge."""
+        factors = torch.ones_like(targets, dtype=torch.float32)
+        for digit, factor in ((3, float("nan")), (5, float("inf")), (7, 1e30)):
+            factors = torch.where(targets == digit, factor, factors)
+        return super().losses(outputs, targets) * factors
+
+
+def test_records_that_are_not_finite_count_as_zero_in_a_stack_too(tmp_path: Path) -> None:
+    """The same model as over messages."""
+    raw = RECORD | {"task": f"{HERE}:Poisoned"}
+    one, other = (parameters(played(tmp_path, e, raw)) for e in ("messages", "stacked"))
+    assert np.isfinite(one).all()
+    assert np.abs(one - other).max() <= 1e-4 * np.abs(one).max()
+
+
+@pytest.mark.parametrize("model", ["mlp", "tiny_cnn"])
+def test_half_precision_is_near_and_the_clip_is_exact(model: str, tmp_path: Path) -> None:
+    """One client's update: as long as the clip but for rounding to float32, in both engines."""
+    raw = CLIENT | {
+        "model": model, "rounds": 1, "population.size": 1, "cohort.sample_rate": 1.0,
+        "privacy.noise_multiplier": 0.05, "privacy.clipping_norm": 0.05, "audit.canaries": 0,
+    }  # fmt: skip
+    half = raw | {"runtime.autocast": True}
+    start = parameters(played(tmp_path / "0", "messages", raw | {"training.learning_rate": 1e-12}))
+    whole = parameters(played(tmp_path / "1", "messages", raw)) - start
+    for engine in ("messages", "stacked"):
+        moved = parameters(played(tmp_path / "2", engine, half)) - start
+        assert 0.04 < np.linalg.norm(moved) <= 0.05 * (1 + 1e-4)
+        assert 1e-5 < np.linalg.norm(moved - whole) / 0.05 < 0.1
+
+
+def test_half_precision_is_refused_where_records_are_clipped() -> None:
+    """At record level."""
+    with pytest.raises(ConfigurationError, match="autocast must be false"):
+        _config(RECORD | {"runtime.autocast": True})

@@ -1,0 +1,53 @@
+"""Sections of a run's configuration that cannot change what it guarantees; see `shared.config`."""
+
+from dataclasses import dataclass, field
+
+from shared.domains import fraction, one_of, positive, within
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditConfig:
+    """Lower bounds measured during a simulation; without effect in deployment.
+
+    Attributes:
+        canaries: Planted in all; -1 = as many as cost the model nothing it would notice, 0 = none.
+    """
+
+    canaries: int = field(default=-1, metadata=within(-1, 10**6))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeConfig:
+    """What cannot change the guarantee.
+
+    Attributes:
+        device: auto, cpu, cuda, cuda:n or mps.
+        torch_threads: Threads of one training; the last bits may differ between values.
+        gpu_memory_fraction: Share of the GPU one process may take, where several share it.
+        evaluate_every: Rounds between two evaluations on public data; the last is always evaluated.
+        engine: How a simulation trains a cohort (simulations/cohort_engine.py).
+        autocast: Products of a forward pass in bfloat16, the rest in float32; not at record level.
+    """
+
+    device: str = "auto"
+    torch_threads: int = field(default=1, metadata=positive())
+    gpu_memory_fraction: float = field(default=1.0, metadata=fraction())
+    evaluate_every: int = field(default=1, metadata=positive())
+    engine: str = field(default="auto", metadata=one_of("auto", "messages", "threads", "stacked"))
+    autocast: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputConfig:
+    """Where results go. `run_id`: "" makes one; `resume`: continue the run folder of that id.
+
+    `origins` is a JSON object key -> where its value came from, written by the command line.
+    `bundle_signature`: the server's app key's, of the bundle that a guard asks for.
+    """
+
+    dir: str = "runs"
+    run_id: str = ""
+    resume: bool = False
+    tensorboard: bool = True
+    origins: str = "{}"
+    bundle_signature: str = ""
