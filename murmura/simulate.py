@@ -64,6 +64,14 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
         str | None,
         typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.", rich_help_panel=_WHAT),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="auto, messages, threads, stacked, ray: how clients are trained.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="TOML file with settings.", rich_help_panel=_HOW),
@@ -143,6 +151,7 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
             "rounds": ("--rounds", rounds),
             "seed": ("--seed", None if seed is None else parse_assignment(f"seed={seed}")[1]),
             "runtime.device": ("--device", device),
+            "runtime.engine": ("--engine", engine),
             "data.dir": ("--data-dir", data_dir),
             "output.dir": ("--out", out),
             "output.run_id": ("--run-id", run_id),

@@ -33,7 +33,9 @@ class RuntimeConfig:
     torch_threads: int = field(default=1, metadata=positive())
     gpu_memory_fraction: float = field(default=1.0, metadata=fraction())
     evaluate_every: int = field(default=1, metadata=positive())
-    engine: str = field(default="auto", metadata=one_of("auto", "messages", "threads", "stacked"))
+    engine: str = field(
+        default="auto", metadata=one_of("auto", "messages", "threads", "stacked", "ray")
+    )
     autocast: bool = False
 
 

@@ -13,12 +13,14 @@ from server.report.results import REPORT
 from server.run_folder import RunFolder, new_run_id
 from shared.config import RunConfig, Scalar
 from shared.dp.witness import watched_by
+from shared.errors import ConfigurationError
 from simulations.audits.canaries import Canaries
 from simulations.audits.recording import audited_claim, record_audits
 from simulations.audits.shared_canaries import SharedNoiseCanaries
 from simulations.cohort_engine import CohortEngine
 from simulations.faults import Faults
 from simulations.grid import ClientCallable, InProcessGrid
+from simulations.on_ray import play
 
 _LEDGERS = "ledgers"
 
@@ -46,6 +48,11 @@ def simulate(
     flat["output.run_id"] = flat["output.run_id"] or new_run_id(str(flat["task"]))
     population = int(flat["population.size"])
     folder = Path(str(flat["output.dir"])) / str(flat["output.run_id"])
+    if flat["runtime.engine"] == "ray":
+        if faults is not None or clients is not client_app or arrivals:
+            raise ConfigurationError("clients that fail, attack or come late need another engine")
+        play(flat)
+        return folder
     grid = InProcessGrid(
         clients, population, flat, faults=faults, ledgers=folder / _LEDGERS, arrivals=arrivals
     )
