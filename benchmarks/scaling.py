@@ -83,8 +83,9 @@ def settings(population: int, cohort: int, rounds: int) -> dict[str, Scalar]:
         "population.examples_per_client": EACH, "cohort.sample_rate": cohort / population,
         "training.batch_size": EACH, "training.learning_rate": 0.1, "training.steps": 1,
         "privacy.unit": "client", "privacy.clipping_norm": 1.0, "privacy.noise_multiplier": 1.0,
-        "privacy.epsilon_budget": 1000.0, "runtime.evaluate_every": rounds, "runtime.device": "cpu",
-        "audit.canaries": 0, "output.tensorboard": False,
+        "privacy.epsilon_budget": 1000.0, "privacy.delta": 1e-8,
+        "runtime.evaluate_every": rounds, "runtime.device": "cpu", "audit.canaries": 0,
+        "output.tensorboard": False,
     }  # fmt: skip
 
 

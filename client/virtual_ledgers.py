@@ -6,10 +6,12 @@ those of `client.ledger`, on the same whole numbers.
 
 import json
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import ClassVar
 
 import numpy as np
 from dp_accounting import dp_event as dp
+from numpy.typing import NDArray
 
 from client.ledger import LedgerHead, Reservation
 from client.ledger_state import Release, charged
@@ -35,13 +37,13 @@ class VirtualLedgers:
 
     def __init__(self, folder: Path, count: int, budget: RenyiBudget) -> None:
         self._budget = budget
-        self.spent = np.zeros((count, len(RENYI_ORDERS)), dtype=np.int64)
         self._rounds: dict[int, frozenset[int]] = {}
         self._costs: dict[Spending, int] = {}
         self._last: dict[tuple[int, str], tuple[int, int]] = {}
         self._path = folder / _FILE
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self.spent = _on_disk(folder, (count, len(RENYI_ORDERS)))
             self._path.touch()
             text = self._path.read_text()
             # A last line without its end was never acknowledged.
@@ -147,6 +149,12 @@ class VirtualLedgers:
                 self._remember(index, kind, (number, attempt))
             except (ValueError, TypeError, IndexError) as error:
                 raise StateError(f"{self._path} holds a line of another form") from error
+
+
+def _on_disk(folder: Path, shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Zeros, in a file without a name: pages nobody touched take no room, others need no memory."""
+    with TemporaryFile(dir=folder) as file:
+        return np.memmap(file, dtype=np.int64, mode="w+", shape=shape)
 
 
 class VirtualLedger:

@@ -1,6 +1,7 @@
 """Who is asked in a round: a truncated Poisson sample of the roster, or each once in b rounds."""
 
 import hashlib
+from collections.abc import Sequence
 
 from shared.dp.mechanisms import CorrelatedPrivacy
 from shared.dp.plan import PrivacyPlan
@@ -9,7 +10,7 @@ from shared.dp.sampling import truncated_poisson_sample
 
 
 def draw_cohort(
-    places: tuple[str, ...],
+    places: Sequence[str],
     plan: PrivacyPlan,
     randomness: Randomness,
     *,
@@ -45,7 +46,7 @@ def draw_cohort(
 
 
 def _rotated(
-    client_ids: tuple[str, ...], plan: PrivacyPlan, round_number: int, separation: int
+    client_ids: Sequence[str], plan: PrivacyPlan, round_number: int, separation: int
 ) -> tuple[str, ...]:
     # No secret: nothing is amplified. The same after a resume, without any state.
     digest = plan.digest()

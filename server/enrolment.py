@@ -12,7 +12,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from server.exchange import POLL_INTERVAL_S, arrived, cut, push, reason_of
-from server.roster import Roster
+from server.roster import AskedRoster, KnowsItsClients, Roster
 from server.sizes import AROUND
 from shared.config import RunConfig
 from shared.errors import AggregationRefused, ConfigurationError, ProtocolError
@@ -31,10 +31,15 @@ class Enrolment:
         grid: How nodes are reached.
         config: How many clients there are, how many a run begins with, and how long it waits.
         needed: Names without which it does not begin.
+        keys: Whether each must announce a key, for secure aggregation.
     """
 
-    def __init__(self, grid: Grid, config: RunConfig, needed: Collection[str] = ()) -> None:
+    def __init__(
+        self, grid: Grid, config: RunConfig, needed: Collection[str] = (), *, keys: bool = False
+    ) -> None:
         self._grid = grid
+        self._keys = keys
+        self._known = False
         self._size = config.population.size
         self._wanted = config.clients_at_start
         self._needed = frozenset(needed)
@@ -43,7 +48,7 @@ class Enrolment:
         self._waiting: dict[str, int] = {}
         self._refusals: list[str] = []
         self._heirs: dict[str, tuple[int, bool]] = {}
-        self.roster = Roster()
+        self.roster = AskedRoster()
 
     def begin(self) -> Roster:
         """Those the run begins with, at places in the order of their names.
@@ -56,6 +61,8 @@ class Enrolment:
                 says what the first refusal was.
             ProtocolError: two nodes have one name.
         """
+        if (known := self._all_known()) is not None:
+            return known
         # One deadline for being online and for enrolling: a run waits as long as it was told.
         deadline = time.monotonic() + self._timeout_s
         self._wait_for_nodes(deadline)
@@ -77,12 +84,24 @@ class Enrolment:
             self._add(*found[name])
         return self.roster
 
+    def _all_known(self) -> Roster | None:
+        """Where a simulation knows its whole population, and has no key to be told."""
+        if self._keys or not isinstance(self._grid, KnowsItsClients):
+            return None
+        found = self._grid.known_roster()
+        if found is None or len(found.places) != self._size:
+            return None
+        self._known = True
+        return found
+
     def join(self, admit: Admit | None) -> None:
         """Let nodes that came since take part. Nothing is waited for: a late answer counts later.
 
         Args:
             admit: Under secure aggregation: takes up a client's key, or raises; without it None.
         """
+        if self._known:
+            return
         online = self._online()
         self._ask(online)
         for node, enrolled in self._answers():

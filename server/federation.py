@@ -94,7 +94,7 @@ class Federation:
         self._evaluator = Evaluator(prepared.task, config)
         aggregation = plan.aggregation
         helpers = () if aggregation is None else aggregation.helper_names
-        self._enrolment = Enrolment(grid, config, helpers)
+        self._enrolment = Enrolment(grid, config, helpers, keys=aggregation is not None)
         self._roster: Roster = self._enrolment.begin()
         sums = _secure_sums(config, plan, self._roster, grid)
         self._admit = None if sums is None else sums.join

@@ -27,7 +27,8 @@ from shared.config import Scalar
 from shared.errors import FederationError
 from shared.messages import TrainInstruction
 from simulations.cohort_engine import CohortEngine
-from simulations.faults import Fault, Faults
+from simulations.faults import Fault, Faults, RandomDropout, ScriptedFaults
+from simulations.numbered import MOST, NumberedRoster
 
 _LOGGER = logging.getLogger("murmura.grid")
 _FIRST_NODE_ID = 1000  # Flower keeps 1 for the SuperLink
@@ -83,6 +84,13 @@ class InProcessGrid(Grid):
             return None
         self._latest_round = max(self._latest_round, instruction.round_number)
         return self.engine.sum_of(instruction, cohort)
+
+    def known_roster(self) -> NumberedRoster | None:
+        """As `server.roster.KnowsItsClients`: where all are here, and each would enrol."""
+        enrol = self._faults is None or isinstance(self._faults, ScriptedFaults | RandomDropout)
+        if self.engine is None or self._arrivals or not enrol or self._population > MOST:
+            return None
+        return NumberedRoster(self._population, _FIRST_NODE_ID)
 
     def set_run(self, run: Run) -> None:
         """Set what `run` returns; there is one run in a process."""

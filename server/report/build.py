@@ -16,7 +16,7 @@ from server.report.mechanisms import mechanisms
 from server.report.spending import Heads, clients, data_accesses, ledger, uncharged_rounds
 from server.report.trust import implementation, trust
 from server.report.verdict import verdict
-from server.roster import Roster
+from server.roster import AskedRoster, Roster
 from shared.config import RunConfig
 from shared.dp.accounting import REPORT_INTERVAL
 from shared.dp.claims import Claim, claims_so_far
@@ -54,7 +54,7 @@ class Outcome:
     final: Measurement
     normalisation: Normalisation | None = None
     ledger_heads: Heads = field(default_factory=dict)
-    roster: Roster = field(default_factory=Roster)
+    roster: Roster = field(default_factory=AskedRoster)
 
     @property
     def enforcement(self) -> Enforcement:

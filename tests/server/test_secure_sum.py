@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from server.roster import Roster
+from server.roster import AskedRoster
 from server.secure_sum import SecureSums
 from shared.dp.plan import PrivacyPlan
 from shared.errors import AggregationRefused, MessageError, ProtocolError
@@ -33,7 +33,7 @@ def announcement(
 
 def sums(*names: str) -> SecureSums:
     """Of a roster of these clients."""
-    roster = Roster()
+    roster = AskedRoster()
     for node, name in enumerate(names):
         roster.add(name, node, announcement(name))
     return SecureSums(PLAN, roster, FakeGrid(5, silent), run_id="run", timeout_s=1.0)

@@ -7,7 +7,7 @@ import pytest
 
 from server.report.build import Outcome, build_report
 from server.report.markdown import markdown
-from server.roster import Roster
+from server.roster import AskedRoster
 from shared.config import Scalar
 from tests.server.report.outcomes import EVERYBODY, UNITS, outcome
 
@@ -25,7 +25,7 @@ CASES: dict[str, tuple[int, dict[str, Scalar], str]] = {
 def ran(unit: str, case: str, *, simulated: bool = False) -> Outcome:
     """A run of three sites."""
     claimed, settings, _ = CASES[case]
-    roster = Roster()
+    roster = AskedRoster()
     for place, name in enumerate(EVERYBODY):
         roster.add(name, place, b"", guarded=place < claimed)
     made = outcome(UNITS[unit] | {"seed": "os"} | settings, simulated=simulated)
