@@ -18,6 +18,9 @@ from torch.nn import functional
 _MOST_NUMBERS = 1 << 27  # that single gradients of one layer may have together: 512 MiB
 
 
+_GRAM = 4  # how much dearer a product in double precision is, with its conversion
+
+
 class Part(Protocol):
     """One use's share of one parameter's gradient, for each of n examples."""
 
@@ -86,7 +89,9 @@ class Outer:
         if places == 1:  # ‖g aᵀ‖ = ‖g‖ ‖a‖
             norms: list[Tensor] = [torch.linalg.vector_norm(t, dim=(1, 2)) for t in self._factors]
             return (norms[0].double() * norms[1].double()).square()
-        if examples * columns * self._gradients.shape[2] <= _MOST_NUMBERS:
+        rows = self._gradients.shape[2]
+        few = _GRAM * places * (columns + rows) < columns * rows
+        if not few and examples * columns * rows <= _MOST_NUMBERS:
             return self._keep().norms_squared()
         # Guarantee: in double precision; what cancels in single precision could pass the clip.
         a, g = (t.double() for t in self._factors)

@@ -30,6 +30,18 @@ def _laid_out(examples: Examples, order: torch.memory_format) -> Examples:
     def laid(tensor: Tensor) -> Tensor:
         if tensor.dim() != _PLANE:
             return tensor
-        return tensor.contiguous(memory_format=order)
+        tensor = tensor.contiguous(memory_format=order)
+        # Guarantee: images of one channel lie both ways at once, and torch, which goes by strides,
+        # takes them for what they were before: so pooling would be slow, or Opacus, which gets
+        # channels last wrong, would meet it.
+        return tensor.as_strided(tensor.shape, _strides(tensor.shape, order))
 
     return Examples(tuple(laid(tensor) for tensor in examples.inputs), examples.targets)
+
+
+def _strides(shape: torch.Size, order: torch.memory_format) -> tuple[int, ...]:
+    _, channels, high, wide = shape
+    whole = channels * high * wide
+    if order == torch.channels_last:
+        return whole, 1, wide * channels, channels
+    return whole, high * wide, wide, 1

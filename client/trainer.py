@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from client.descent import Descent, Pull
 from client.dp_optimizer import RecordOptimizer
 from client.layout import channels_last, convolves
 from client.per_record import PerRecord, chosen
@@ -181,10 +182,12 @@ class LocalTraining:
 
     def _train(self, model: nn.Module, examples: Examples, turn: Turn) -> None:
         weights = trainable(model)
-        optimizer = self._optimizer(weights)
+        optimizer = self._plain_optimizer(weights)
         pull = self._pull(weights)
+        images = convolves(model)
         for rows in self._batches(len(examples), turn):
             batch = examples.select(rows.to(self._device))
+            batch = channels_last(batch) if images else batch
             optimizer.zero_grad(set_to_none=True)
             self._losses(model, batch).mean().backward()
             if pull is not None:
@@ -250,10 +253,14 @@ class LocalTraining:
             return torch.optim.Adam(weights, lr=rate)
         return torch.optim.SGD(weights, lr=rate, momentum=self._training.momentum)
 
-    def _pull(self, weights: list[nn.Parameter]) -> "_Pull | None":
-        return (
-            _Pull(weights, self._training.proximal_term) if self._training.proximal_term else None
-        )
+    def _plain_optimizer(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer | Descent:
+        training = self._training
+        if training.optimizer == "sgd" and not training.momentum:
+            return Descent(weights, training.learning_rate)
+        return self._optimizer(weights)
+
+    def _pull(self, weights: list[nn.Parameter]) -> Pull | None:
+        return Pull(weights, self._training.proximal_term) if self._training.proximal_term else None
 
     def _batches(self, count: int, turn: Turn) -> Iterator[Tensor]:
         """Rows of each batch: `steps` of them, or those of `epochs` passes; none without data."""
@@ -266,20 +273,6 @@ class LocalTraining:
                     return
                 done += 1
                 yield rows
-
-
-class _Pull:
-    """FedProx: adds μ(w - w_global) to each gradient; after the noise, since it is public."""
-
-    def __init__(self, weights: list[nn.Parameter], proximal_term: float) -> None:
-        self._weights = weights
-        self._start = [weight.detach().clone() for weight in weights]
-        self._proximal_term = proximal_term
-
-    def __call__(self) -> None:
-        for weight, start in zip(self._weights, self._start, strict=True):
-            if weight.grad is not None:
-                weight.grad.add_(weight.detach() - start, alpha=self._proximal_term)
 
 
 def _forked(device: torch.device) -> list[int]:

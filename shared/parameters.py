@@ -30,7 +30,7 @@ def flatten(model: nn.Module) -> FlatVector:
     parts = [parameter.detach().reshape(-1).float().cpu() for parameter in trainable(model)]
     if not parts:
         return np.zeros(0, dtype=np.float32)
-    flat: FlatVector = torch.cat(parts).numpy().copy()
+    flat: FlatVector = torch.cat(parts).numpy()
     return flat
 
 

@@ -42,7 +42,7 @@ class Examples:
 
     def select(self, rows: Tensor) -> "Examples":
         """The examples at `rows` (int64 indices), in that order; may be none."""
-        return Examples(tuple(tensor[rows] for tensor in self.inputs), self.targets[rows])
+        return Examples(tuple(_rows(tensor, rows) for tensor in self.inputs), self.targets[rows])
 
     def to(self, device: torch.device) -> "Examples":
         """The same examples on `device`; pinned and asynchronous where it is a GPU."""
@@ -61,6 +61,11 @@ class Examples:
         for start in range(0, len(self), size):
             rows = slice(start, start + size)
             yield Examples(tuple(tensor[rows] for tensor in self.inputs), self.targets[rows])
+
+
+def _rows(tensor: Tensor, rows: Tensor) -> Tensor:
+    """`tensor[rows]`, at half the cost where the layout of memory has nothing to lose."""
+    return tensor.index_select(0, rows) if tensor.is_contiguous() else tensor[rows]
 
 
 class Task(Protocol):

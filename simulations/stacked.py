@@ -26,6 +26,7 @@ from shared.dp.clipping import Vector
 from shared.dp.mechanisms import ClientPrivacy, Mechanism, NoPrivacy
 from shared.messages import TrainInstruction
 from shared.task import Examples, Task
+from simulations.one_step import OneStep, takes_one_step
 from simulations.stackable import MAPPED, SIMPLE, can_be_mapped
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = 1 << 20  # of a stack of parameters: what a processor's cache holds
 _ON_GPU = 1 << 26  # likewise: 256 MiB
+_RECORDS = 256  # of clients that take one step, in one pass
 _SHORT = 1.0 + 1e-5
 
 
@@ -68,6 +70,8 @@ class Stacked:
         self._half = runtime.autocast
         self._own = local()
         model = self._model()
+        simple = can_be_mapped(task, SIMPLE) and not self._half
+        self._one_step = simple and OneStep.possible(config.training, model)
         self._names = [name for name, _ in model.named_parameters()]
         self._shapes = [weight.shape for weight in model.parameters()]
         dimension = sum(weight.numel() for weight in model.parameters())
@@ -92,7 +96,7 @@ class Stacked:
         start = torch.from_numpy(np.array(instruction.parameters)).to(self._device)
         norm = instruction.clipping_norm
         failed: dict[str, str] = {}
-        chunks = _chunks(clients, self._most)
+        chunks = self._chunks(clients)
         parts = self._pool.map(lambda chunk: self._summed(start, chunk, norm), chunks)
         for part, lost in parts:
             total += part
@@ -104,6 +108,43 @@ class Stacked:
     ) -> tuple[Vector, dict[str, str]]:
         if torch.get_num_threads() != self._torch_threads:
             torch.set_num_threads(self._torch_threads)
+        if self._steps_once(clients[0]):
+            bound = norm / _SHORT if self._clips else None
+            summed = OneStep(self._training, self._task, self._model()).clipped_sum(
+                start, clients, bound
+            )
+            if summed is not None:
+                return summed.cpu().numpy(), {}
+        failed: dict[str, str] = {}
+        total = np.zeros(len(start))
+        for alike in _alike(clients, self._most):
+            part, lost = self._each_summed(start, alike, norm)
+            total += part
+            failed |= lost
+        return total, failed
+
+    def _steps_once(self, client: "Client") -> bool:
+        return self._one_step and takes_one_step(self._training, len(client.examples))
+
+    def _chunks(self, clients: "Iterator[Client]") -> "Iterator[list[Client]]":
+        """Clients of one step, about `_RECORDS` records of them; then others, alike."""
+        others, chunk, records = [], [], 0
+        for client in clients:
+            if not self._steps_once(client):
+                others.append(client)
+                continue
+            chunk.append(client)
+            records += min(len(client.examples), self._training.batch_size)
+            if records >= _RECORDS:
+                yield chunk
+                chunk, records = [], 0
+        if chunk:
+            yield chunk
+        yield from _alike(others, self._most)
+
+    def _each_summed(
+        self, start: Tensor, clients: "Sequence[Client]", norm: float
+    ) -> tuple[Vector, dict[str, str]]:
         moved = self._moved(start, clients)
         norms = torch.linalg.vector_norm(moved, dim=1)
         finite = torch.isfinite(norms)
@@ -202,7 +243,7 @@ class Stacked:
         return torch.optim.SGD(weights, lr=rate, momentum=self._training.momentum)
 
 
-def _chunks(clients: "Iterator[Client]", most: int) -> "Iterator[list[Client]]":
+def _alike(clients: "Sequence[Client]", most: int) -> "Iterator[list[Client]]":
     """Clients of equal numbers of records, at most `most` at a time."""
     ordered = sorted(clients, key=lambda client: len(client.examples))
     for _, alike in groupby(ordered, key=lambda client: len(client.examples)):

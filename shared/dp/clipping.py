@@ -43,7 +43,9 @@ def clip(update: NDArray[np.floating], clipping_norm: float) -> Vector:
         )
     vector = update.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        squared = float(np.dot(vector, vector))
+        # Not `dot`: it would share the sum out among as many threads as there are processors, so
+        # that its last bit depended on the machine, and wait for those that other clients keep.
+        squared = float(np.einsum("i,i->", vector, vector))
     # One pass in the ordinary case. NaN, infinity, overflow and underflow all fail the comparison,
     # and take the careful way below.
     if _SMALLEST < squared < np.inf:

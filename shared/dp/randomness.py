@@ -20,10 +20,12 @@ from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from numpy.typing import NDArray
 
 from shared.config import OS_RANDOMNESS
+from shared.dp.circle import on_circle
 from shared.errors import ConfigurationError
 
 KEY_BYTES = 32
-_CHUNK = 1 << 16  # numbers made at once: bounds memory, stays in cache
+_CHUNK = 1 << 16  # normal numbers of one piece of the stream, radii before angles
+_BLOCK = 1 << 14  # pairs of them worked out at once: all stays in cache
 _ZEROS = memoryview(bytes(1 << 17))  # a keystream is the cipher of these, in place
 Label = str | int
 Policy = Literal["os_csprng", "seeded_simulation"]
@@ -65,7 +67,7 @@ class RandomStream:
 
     def uniform(self, count: int) -> NDArray[np.float64]:
         """Shape (count,), each uniform on the multiples of 2⁻⁵³ in [0, 1)."""
-        return (self._words(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return _fractions(self._words(count))
 
     def thresholds(self, count: int) -> NDArray[np.float64]:
         """Shape (count,), each uniform on the multiples of 2⁻³² in [0, 1): half the bytes."""
@@ -82,11 +84,16 @@ class RandomStream:
         for start in range(0, len(out), _CHUNK):
             part = out[start : start + _CHUNK]
             half = len(part) // 2
-            uniforms = self.uniform(2 * half)
-            radius = np.sqrt(-2.0 * np.log1p(-uniforms[:half]))
-            angle = 2.0 * np.pi * uniforms[half:]
-            np.multiply(radius, np.cos(angle), out=part[:half])
-            np.multiply(radius, np.sin(angle), out=part[half:])
+            words = self._words(2 * half)
+            for first in range(0, half, _BLOCK):
+                near = slice(first, min(first + _BLOCK, half))
+                far = slice(half + near.start, half + near.stop)
+                radius = _fractions(words[near])
+                np.negative(radius, out=radius)
+                np.log1p(radius, out=radius)
+                radius *= -2.0
+                np.sqrt(radius, out=radius)
+                part[near], part[far] = on_circle(_fractions(words[far]), radius)
         return out[:count]
 
     def permutation(self, count: int) -> NDArray[np.int64]:
@@ -166,6 +173,14 @@ def randomness_for(seed: str | int) -> Randomness:
     if seed != OS_RANDOMNESS:
         raise ConfigurationError(f"seed must be {OS_RANDOMNESS!r} or a whole number, got {seed!r}")
     return OperatingSystemRandomness()
+
+
+def _fractions(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """The upper 53 bits of each as a number in [0, 1)."""
+    # As signed numbers, which they all fit: processors turn those into floats at once.
+    found = (words >> np.uint64(11)).view(np.int64).astype(np.float64)
+    found *= 2.0**-53
+    return found
 
 
 def _encoded(part: Label) -> bytes:

@@ -1,0 +1,173 @@
+"""The clipped sum of clients that take one step each, and of none of them a gradient of its own.
+
+All take it from the same parameters, so one pass serves the records of all; what went into each
+layer and what came back give each client's norm, and one weighted product the sum. The same numbers
+as the deployed trainer's but for rounding.
+
+Source: as `client.layer_parts`, with a client in place of a record, and its records in place of a
+record's places.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from client.layer_parts import Part, knows, parts
+from shared.config_sections import TrainingConfig
+from shared.task import Examples, Task
+
+if TYPE_CHECKING:
+    from simulations.cohort_engine import Client
+
+_LARGEST = 1e30  # norm in single precision whose scaled parts are finite too
+
+
+class OneStep:
+    """Clients of one model.
+
+    Args:
+        training: What a client does.
+        task: Its losses.
+        model: For this object alone, on the device that computes; layers that `can_be_stacked`.
+    """
+
+    def __init__(self, training: TrainingConfig, task: Task, model: nn.Module) -> None:
+        self._training = training
+        self._task = task
+        self._layers = list(_leaves(model))
+        self._weights = [weight.requires_grad_(False) for weight in model.parameters()]
+        self._device = self._weights[0].device
+
+    @staticmethod
+    def possible(training: TrainingConfig, model: nn.Module) -> bool:
+        """Whether a first step is the gradient times a rate, of layers that are each used once."""
+        layers = list(_leaves(model))
+        owned = [layer for layer in layers if _owned(layer)]
+        once = len({id(w) for layer in owned for w in layer.parameters()}) == sum(
+            len(list(layer.parameters())) for layer in owned
+        )
+        plain = not any(getattr(layer, "inplace", False) for layer in layers)
+        known = bool(owned) and all(knows(layer) for layer in owned)
+        return training.optimizer == "sgd" and known and once and plain
+
+    def clipped_sum(
+        self, start: Tensor, clients: "Sequence[Client]", norm: float | None
+    ) -> Tensor | None:
+        """Σ clip(-η · mean gradient), shape (d,), float64.
+
+        Args:
+            start: Where all of them start, shape (d,).
+            clients: Such as `takes_one_step` says, of any numbers of records.
+            norm: L2 bound of each; None: there is none.
+
+        Returns:
+            None where a client's norm is not finite, or so large that a number may overflow:
+            somebody else has to look at each.
+        """
+        batches = [batch for batch in map(self._batch, clients) if len(batch)]
+        if not batches:
+            return torch.zeros_like(start, dtype=torch.float64)
+        self._load(start)
+        found = self._parts(batches)
+        rate = self._training.learning_rate
+        norms = rate * torch.stack([part.norms_squared() for part in found]).sum(0).sqrt()
+        if not bool((norms < _LARGEST).all()):
+            return None
+        scales = torch.full_like(norms, -rate)
+        if norm is not None:
+            scales *= (norm / norms).clamp(max=1.0)
+        weights = scales.to(start.dtype)
+        return torch.cat([part.weighted(weights).reshape(-1) for part in found]).double()
+
+    def _load(self, start: Tensor) -> None:
+        sizes = [weight.numel() for weight in self._weights]
+        for weight, part in zip(self._weights, start.split(sizes), strict=True):
+            weight.copy_(part.view_as(weight))
+
+    def _batch(self, client: "Client") -> Examples:
+        """The records of its step; where they are all it has, in no order: a mean has none."""
+        count, size = len(client.examples), self._training.batch_size
+        if count <= size:
+            return client.examples
+        order = client.turn.stream("shuffle", 1).permutation(count)
+        return client.examples.select(torch.from_numpy(order[:size]))
+
+    def _parts(self, batches: Sequence[Examples]) -> list[Part]:
+        """Of each parameter, with a client where `Part` says example."""
+        counts = [len(batch) for batch in batches]
+        inputs = [
+            torch.cat(t).to(self._device) for t in zip(*(b.inputs for b in batches), strict=True)
+        ]
+        targets = torch.cat([batch.targets for batch in batches]).to(self._device)
+        went_in, came_out, outputs = self._passed(inputs)
+        losses = self._task.losses(outputs, targets)
+        shares = torch.tensor([1.0 / count for count in counts], device=self._device)
+        shares = shares.repeat_interleave(torch.tensor(counts, device=self._device))
+        came_back = torch.autograd.grad((losses * shares).sum(), came_out)
+        by_client = _grouping(counts, self._device)
+        found: list[Part] = []
+        owned = [layer for layer in self._layers if _owned(layer)]
+        for layer, a, g in zip(owned, went_in, came_back, strict=True):
+            shared_out = parts(layer, by_client(a, gradient=False), by_client(g, gradient=True))
+            found += [shared_out[name] for name, _ in layer.named_parameters()]
+        return found
+
+    def _passed(self, inputs: list[Tensor]) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """What went into each layer with parameters, what came out of it, and at the end."""
+        (here,) = inputs
+        went_in, came_out = [], []
+        for layer in self._layers:
+            if _owned(layer):
+                went_in.append(here.detach())
+                here = layer(here)
+                if not here.requires_grad:
+                    here.requires_grad_(True)
+                came_out.append(here)
+            else:
+                here = layer(here)
+        return went_in, came_out, here
+
+
+def takes_one_step(training: TrainingConfig, count: int) -> bool:
+    """Whether a client of so many records takes one step, or none for want of records."""
+    if not count or training.steps:
+        return not count or training.steps == 1
+    return training.epochs == 1 and count <= training.batch_size
+
+
+class _Grouped(Protocol):
+    def __call__(self, tensor: Tensor, *, gradient: bool) -> Tensor: ...
+
+
+def _grouping(counts: Sequence[int], device: torch.device) -> _Grouped:
+    """Records of all -> (client, record of it, ...); gradients of what fills up are zero."""
+    most = max(counts)
+    held = torch.tensor(counts, device=device).unsqueeze(1)
+    places = torch.arange(most, device=device).expand(len(counts), most)
+    rows = held.cumsum(0) - held + torch.minimum(places, held - 1)
+    filling = places >= held
+
+    def grouped(tensor: Tensor, *, gradient: bool) -> Tensor:
+        if min(counts) == most:
+            return tensor.view(len(counts), most, *tensor.shape[1:])
+        found = tensor[rows]
+        if not gradient:
+            return found
+        return found.masked_fill(filling.view(*filling.shape, *[1] * (found.dim() - 2)), 0.0)
+
+    return grouped
+
+
+def _leaves(model: nn.Module) -> Iterator[nn.Module]:
+    """The layers in the order in which a sequence of sequences calls them."""
+    if type(model) is nn.Sequential:
+        for layer in model:
+            yield from _leaves(layer)
+    else:
+        yield model
+
+
+def _owned(layer: nn.Module) -> bool:
+    return any(True for _ in layer.parameters(recurse=False))
