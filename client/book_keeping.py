@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from client.layer_parts import Kept, Part, knows, parts
 from shared.errors import PrivacyError
 from shared.parameters import trainable
+from shared.spans import span
 
 _SMALLEST = 1e-6  # added to each norm, as Opacus does
 
@@ -69,7 +70,10 @@ class BookKeeping:
         """
         try:
             with self._fixed():
-                losses(self._model).sum().backward()
+                with span("forward"):
+                    total = losses(self._model).sum()
+                with span("backward"):
+                    total.backward()
             found = self._by_parameter(examples)
         finally:
             self._uses = []

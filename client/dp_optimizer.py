@@ -21,6 +21,7 @@ from shared.dp.randomness import RandomStream
 from shared.dp.witness import Place, Witness, installed
 from shared.errors import PrivacyError
 from shared.parameters import FlatVector
+from shared.spans import span
 
 
 class RecordOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus has no stubs
@@ -103,7 +104,8 @@ class RecordOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus has no stubs
         for parameter in self.params:
             if parameter.summed_grad is None:
                 parameter.summed_grad = torch.zeros_like(parameter)
-        self._noise = self._draw(stream)
+        with span("noise"):
+            self._noise = self._draw(stream)
         witness = None if place is None else installed()
         if witness is None or place is None:
             self.add_noise()
@@ -112,7 +114,8 @@ class RecordOptimizer(DPOptimizer):  # type: ignore[misc]  # opacus has no stubs
         self.scale_grad()
         if post_process is not None:
             post_process()
-        self.original_optimizer.step()
+        with span("step"):
+            self.original_optimizer.step()
         for parameter in self.params:
             parameter.summed_grad = None
 

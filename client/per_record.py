@@ -22,6 +22,7 @@ from client.layout import as_usual, channels_last, convolves
 from shared.errors import PrivacyError
 from shared.parameters import trainable
 from shared.per_example import backward
+from shared.spans import span
 from shared.task import Examples
 
 _LOGGER = logging.getLogger("murmura.client")
@@ -55,7 +56,10 @@ class ByHooks:
         """As `PerRecord`."""
         for weight in trainable(self._model):
             weight.grad_sample = None  # type: ignore[attr-defined]
-        backward(self._losses(self._model, as_usual(batch)))
+        with span("forward"):
+            losses = self._losses(self._model, as_usual(batch))
+        with span("backward"):
+            backward(losses)
         optimizer.accumulate(len(batch))
 
 

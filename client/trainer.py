@@ -32,6 +32,7 @@ from shared.dp.witness import Place
 from shared.errors import PrivacyError
 from shared.model_check import check_fixed_parts
 from shared.parameters import FlatVector, flatten, load, trainable
+from shared.spans import span
 from shared.task import Examples, Task
 
 _DRAW = "record_sampling"
@@ -149,9 +150,11 @@ class LocalTraining:
             self._per_record = None
         model = self._built() if self._spare is None else self._spare
         self._spare = None
-        load(model, parameters)
-        local = examples.to(self._device)
-        local = channels_last(local) if convolves(model) else local
+        with span("parameters"):
+            load(model, parameters)
+        with span("data"):
+            local = examples.to(self._device)
+            local = channels_last(local) if convolves(model) else local
         with torch.random.fork_rng(devices=_forked(self._device)):
             _seed(self._device, turn.stream("dropout").integer())
             found = self._trained(model, local, turn, parameters)
@@ -171,7 +174,8 @@ class LocalTraining:
             self._train_privately(model, local, turn, self._mechanism)
         else:
             self._train(model, local, turn)
-        return difference(flatten(model), parameters)
+        with span("parameters"):
+            return difference(flatten(model), parameters)
 
     def _built(self) -> nn.Module:
         with torch.random.fork_rng(devices=_forked(self._device)):
@@ -186,13 +190,18 @@ class LocalTraining:
         pull = self._pull(weights)
         images = convolves(model)
         for rows in self._batches(len(examples), turn):
-            batch = examples.select(rows.to(self._device))
-            batch = channels_last(batch) if images else batch
+            with span("data"):
+                batch = examples.select(rows.to(self._device))
+                batch = channels_last(batch) if images else batch
             optimizer.zero_grad(set_to_none=True)
-            self._losses(model, batch).mean().backward()
-            if pull is not None:
-                pull()
-            optimizer.step()
+            with span("forward"):
+                loss = self._losses(model, batch).mean()
+            with span("backward"):
+                loss.backward()
+            with span("step"):
+                if pull is not None:
+                    pull()
+                optimizer.step()
 
     def _train_privately(
         self, model: nn.Module, examples: Examples, turn: Turn, mechanism: RecordPrivacy
@@ -228,13 +237,15 @@ class LocalTraining:
         stream: RandomStream,
     ) -> None:
         """Draw a batch and add the clipped gradient of each record in it."""
-        drawn = poisson_sample(len(examples), mechanism.sample_rate, stream=stream)
-        batch = examples.select(torch.from_numpy(drawn).to(self._device))
+        with span("data"):
+            drawn = poisson_sample(len(examples), mechanism.sample_rate, stream=stream)
+            batch = examples.select(torch.from_numpy(drawn).to(self._device))
         for part in batch.chunks(self._training.max_physical_batch):
             if self._per_record is None:
                 norm = optimizer.clipping_norm
                 self._per_record = chosen(model, self._losses, part, norm)
-            self._per_record.add(part, optimizer)
+            with span("clip"):
+                self._per_record.add(part, optimizer)
 
     def _losses(self, model: nn.Module, batch: Examples) -> Tensor:
         outputs = outputs_of(model, batch.inputs, self._device, half=self._half)

@@ -4,7 +4,8 @@ import json
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ class Output:
     machine: bool = False
     quiet: bool = False
     debug: bool = False
+    profile: bool = False
 
 
 def run_folder(config: RunConfig) -> Path:
@@ -71,8 +73,37 @@ def run(settings: Settings, output: Output) -> None:
         from simulations.federation import simulate as run_federation  # noqa: PLC0415
 
         board.device = device_words(config)
-        folder = run_federation(settings.raw())
+        with measured(output) as profile:
+            folder = run_federation(settings.raw())
     present(folder, config, output)
+    profile(folder)
+
+
+@contextmanager
+def measured(output: Output) -> Iterator[Callable[[Path], None]]:
+    """Within it, the time of a run is recorded, if it is to be told.
+
+    Yields:
+        Writes into the run folder where the time went, and prints it.
+    """
+    if not output.profile:
+        yield lambda _: None
+        return
+    from murmura.profile import print_profile, write_profile  # noqa: PLC0415 - slow to import
+    from shared.spans import recording  # noqa: PLC0415
+
+    spent = [0.0]
+    with recording() as recorder:
+
+        def told(folder: Path) -> None:
+            write_profile(folder, recorder, spent[0])
+            if not output.quiet:
+                print_profile(Console(stderr=output.machine), folder)
+
+        begun = time.perf_counter()
+        with recorder.span("run"):
+            yield told
+        spent[0] = time.perf_counter() - begun
 
 
 def device_words(config: RunConfig) -> str:

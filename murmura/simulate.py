@@ -133,6 +133,14 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_SHOW)
     ] = False,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile",
+            help="Say where the time went: a table, a page and a trace in the run folder.",
+            rich_help_panel=_SHOW,
+        ),
+    ] = False,
     debug: Annotated[
         bool,
         typer.Option("--debug", help="Tracebacks and libraries' logs.", rich_help_panel=_SHOW),
@@ -160,7 +168,7 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
     settings = choose_settings(config, assignments or [], flags, resume)
     if resume is None:
         settings = fitted(settings, quiet=quiet)
-    run(settings, Output(machine=machine, quiet=quiet, debug=debug))
+    run(settings, Output(machine=machine, quiet=quiet, debug=debug, profile=profile))
 
 
 def choose_settings(

@@ -24,6 +24,7 @@ from shared.config import RunConfig
 from shared.dp.claims import check_budget
 from shared.dp.plan import PrivacyPlan
 from shared.errors import ConfigurationError, StateError
+from shared.spans import span
 
 _CONFIG = "config.json"
 _ENVIRONMENT = "environment.json"
@@ -69,10 +70,12 @@ def run(config: RunConfig, grid: Grid) -> Path:
             )
             federation.prepare_inputs()
             while federation.rounds_done < config.rounds:
-                federation.play_round(federation.rounds_done + 1)
+                with span("round"):
+                    federation.play_round(federation.rounds_done + 1)
         finally:
             federation.recorder.close()
-        federation.finish()
+        with span("report"):
+            federation.finish()
     return folder.path
 
 

@@ -17,7 +17,7 @@ from server.environment import code_digest
 from server.evaluation import Evaluator, Measurement
 from server.optimizer import ServerOptimizer
 from server.preparation import Prepared
-from server.progress import RoundFinished, RunFinished, tell
+from server.progress import RoundFinished, RunFinished, tell, told
 from server.queries import PrivateQueries, PrivateScores
 from server.recording import Recorder
 from server.report.build import Outcome, build_report
@@ -28,13 +28,14 @@ from server.robust.choice import robust_of
 from server.robust.quarantine import Quarantine
 from server.roster import Roster
 from server.run_folder import RunFolder
-from server.secure_sum import SecureSums
+from server.secure_sum import secure_sums
 from shared.config import RunConfig
 from shared.dp.plan import PrivacyPlan
 from shared.errors import TooFewSurvivors
 from shared.messages import TrainInstruction
 from shared.normalisation import Normalisation
 from shared.parameters import FlatVector, flatten
+from shared.spans import span
 
 _LOGGER = logging.getLogger("murmura.server")
 
@@ -96,7 +97,7 @@ class Federation:
         helpers = () if aggregation is None else aggregation.helper_names
         self._enrolment = Enrolment(grid, config, helpers, keys=aggregation is not None)
         self._roster: Roster = self._enrolment.begin()
-        sums = _secure_sums(config, plan, self._roster, grid)
+        sums = secure_sums(config, plan, self._roster, grid)
         self._admit = None if sums is None else sums.join
         self._collector = UpdateCollector(config, plan, self._roster, grid, sums, self._quarantine)
         self._queries = PrivateQueries(
@@ -165,9 +166,12 @@ class Federation:
                 attempt=attempt,
             )
             cohort = self._quarantine.admitted(drawn)
-            self._budget.charge(round_number, attempt, cohort)
+            with span("accounting"):
+                self._budget.charge(round_number, attempt, cohort)
             try:
-                total = self._collector.collect(self._instruction(round_number, attempt), cohort)
+                with span("messages"):
+                    instruction = self._instruction(round_number, attempt)
+                    total = self._collector.collect(instruction, cohort)
             except TooFewSurvivors as error:
                 if attempt == last:
                     raise
@@ -190,8 +194,10 @@ class Federation:
 
     def _step(self, total: RoundSum, round_number: int, attempt: int) -> None:
         noise = self._randomness.stream("server_noise", round_number, attempt)
-        mean = total.mean(noise, self._noise)
-        self.parameters = self._optimizer.step(self.parameters, mean)
+        with span("noise"):
+            mean = total.mean(noise, self._noise)
+        with span("step"):
+            self.parameters = self._optimizer.step(self.parameters, mean)
         if self._plan.adaptive:
             count_noise = self._randomness.stream("count_noise", round_number, attempt)
             self._clipping_norm = total.next_clipping_norm(count_noise)
@@ -204,7 +210,8 @@ class Federation:
         every = self._config.runtime.evaluate_every
         if round_number % every and round_number != self._config.rounds:
             return None
-        return self._evaluator.measure(self.parameters)
+        with span("evaluate"):
+            return self._evaluator.measure(self.parameters)
 
     def _record(
         self,
@@ -218,6 +225,8 @@ class Federation:
         self._last = measured
         self._lost += lost
         self._seconds += seconds
+        with span("accounting"):
+            epsilon = self._budget.epsilon()
         event = RoundFinished(
             round_number=round_number,
             rounds=self._config.rounds,
@@ -228,15 +237,16 @@ class Federation:
             accuracy=measured.accuracy if measured else None,
             private_loss=scores.loss if scores else None,
             private_accuracy=scores.accuracy if scores else None,
-            epsilon=self._budget.epsilon(),
+            epsilon=epsilon,
             epsilon_budget=self._plan.epsilon_budget,
             seconds=seconds,
             rejected=len(self._quarantine.rejected),
             quarantined=self._quarantine.names,
         )
-        self.recorder.record(event)
+        with span("disk"):
+            self.recorder.record(event)
         self._save()
-        tell(f"round {round_number}/{self._config.rounds}: {_told(event)}", event)
+        tell(f"round {round_number}/{self._config.rounds}: {told(event)}", event)
 
     def _save(self) -> None:
         checkpoint = Checkpoint(
@@ -252,7 +262,8 @@ class Federation:
             noise={} if self._noise is None else self._noise.state(),
             strikes=self._quarantine.state(),
         )
-        save(self._folder, checkpoint)
+        with span("disk"):
+            save(self._folder, checkpoint)
 
     def finish(self) -> None:
         """Write model, report and, last, the summary, which says that the run is finished."""
@@ -283,18 +294,3 @@ class Federation:
             f"finished: {self._folder.path}",
             RunFinished(folder=self._folder.path, summary=summary),
         )
-
-
-def _secure_sums(
-    config: RunConfig, plan: PrivacyPlan, roster: Roster, grid: Grid
-) -> SecureSums | None:
-    if plan.aggregation is None:
-        return None
-    # As the clients name the run: Flower's number, and ours where it was given beforehand.
-    run_id = f"{grid.run.run_id}:{config.output.run_id}"
-    return SecureSums(plan, roster, grid, run_id=run_id, timeout_s=config.cohort.timeout_s)
-
-
-def _told(event: RoundFinished) -> str:
-    accuracy = "" if event.accuracy is None else f", accuracy {event.accuracy:.4f}"
-    return f"{event.answered} of {event.asked} answered{accuracy}, epsilon {event.epsilon:.3f}"

@@ -75,3 +75,9 @@ Progress = RunStarted | RoundFinished | RunFinished
 def tell(text: str, event: Progress) -> None:
     """Tell whoever listens: `text` for people, `event` for programs."""
     LOGGER.info(text, extra={"progress": event})
+
+
+def told(event: RoundFinished) -> str:
+    """A round in a line."""
+    accuracy = "" if event.accuracy is None else f", accuracy {event.accuracy:.4f}"
+    return f"{event.answered} of {event.asked} answered{accuracy}, epsilon {event.epsilon:.3f}"

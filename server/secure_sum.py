@@ -16,6 +16,7 @@ from server.roster import Roster
 from server.sizes import answer_bytes, upload_bytes
 from server.unmasking import Collecting, Unmasking
 from shared.aggregation_messages import UNMASK, UnmaskMessage
+from shared.config import RunConfig
 from shared.dp.clipping import Vector
 from shared.dp.plan import PrivacyPlan
 from shared.errors import ProtocolError, SpoiledSum, TooFewSurvivors
@@ -281,3 +282,14 @@ def _left_out(context: RoundContext, client: str, why: str) -> None:
     _LOGGER.warning(
         "%s, round %d: %s is left out: %s", context.kind, context.round_number, client, why
     )
+
+
+def secure_sums(
+    config: RunConfig, plan: PrivacyPlan, roster: Roster, grid: Grid
+) -> SecureSums | None:
+    """Those of a run; None where nothing is masked."""
+    if plan.aggregation is None:
+        return None
+    # As the clients name the run: Flower's number, and ours where it was given beforehand.
+    run_id = f"{grid.run.run_id}:{config.output.run_id}"
+    return SecureSums(plan, roster, grid, run_id=run_id, timeout_s=config.cohort.timeout_s)

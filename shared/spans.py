@@ -5,7 +5,7 @@ in spans of that name less the time in spans inside them on the same thread.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock, get_ident, local
@@ -15,6 +15,7 @@ _MOST_EVENTS = 200_000  # that a browser still opens
 
 NAMES = {
     "data": "records read, chosen and moved to the device",
+    "parameters": "models loaded, and what they moved taken off them",
     "forward": "models called on records",
     "backward": "gradients",
     "clip": "norms of gradients and updates, and what they scale",
@@ -50,15 +51,21 @@ class Recorder:
         seconds: Name -> seconds in spans of it, added up over threads, without those inside them.
         calls: Name -> how many spans there were.
         events: The spans, those of the first 200,000 that ended.
+        clock: In seconds.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
-    _begun: float = field(default_factory=time.perf_counter)
+    clock: Callable[[], float] = time.perf_counter
+    _begun: float = 0.0
     _threads: dict[int, int] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
     _own: local = field(default_factory=local)
+
+    def __post_init__(self) -> None:
+        """Begin."""
+        self._begun = self.clock()
 
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
@@ -66,11 +73,11 @@ class Recorder:
         inside: list[float] = getattr(self._own, "inside", None) or []
         self._own.inside = inside
         inside.append(0.0)
-        begin = time.perf_counter()
+        begin = self.clock()
         try:
             yield
         finally:
-            seconds = time.perf_counter() - begin
+            seconds = self.clock() - begin
             own = seconds - inside.pop()
             if inside:
                 inside[-1] += seconds
@@ -94,9 +101,9 @@ def span(name: str) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def recording() -> Iterator[Recorder]:
+def recording(clock: Callable[[], float] = time.perf_counter) -> Iterator[Recorder]:
     """Within it, the spans of this process are recorded."""
-    recorder = Recorder()
+    recorder = Recorder(clock=clock)
     _recorders.append(recorder)
     try:
         yield recorder

@@ -28,6 +28,7 @@ from shared.dp.mechanisms import ClientPrivacy, NoPrivacy, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.messages import TrainInstruction
 from shared.partition import partition_spec
+from shared.spans import span
 from shared.task import Examples, Site
 from simulations.faults import Fault, Faults
 from simulations.stacked import Stacked, can_be_stacked
@@ -104,7 +105,8 @@ class CohortEngine:
         lost = self._failing(instruction, cohort)
         asked = [name for name in cohort if name not in lost]
         indices = [int(name[_PREFIX:]) for name in asked]
-        allowed = self._session.charge_each(indices, instruction, self._ledgers, self._run_id)
+        with span("ledger"):
+            allowed = self._session.charge_each(indices, instruction, self._ledgers, self._run_id)
         refused = "BudgetExhausted: the site's privacy budget does not allow this release"
         lost |= {name: refused for name, fits in zip(asked, allowed, strict=True) if not fits}
         taking = [index for index, fits in zip(indices, allowed, strict=True) if fits]
@@ -139,10 +141,9 @@ class CohortEngine:
                 site=Site(index=index, partition=self._partition),
                 data_dir=None,
             )
-            yield Client(
-                self._computing.turn(site, instruction),
-                self._computing.training_examples(site, instruction),
-            )
+            with span("data"):
+                examples = self._computing.training_examples(site, instruction)
+            yield Client(self._computing.turn(site, instruction), examples)
 
     def _chosen(self) -> Method:
         config, mechanism = self._config, self._plan.mechanism

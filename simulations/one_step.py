@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from client.layer_parts import Part, knows, parts
 from shared.config_sections import TrainingConfig
+from shared.spans import span
 from shared.task import Examples, Task
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class OneStep:
             None where a client's norm is not finite, or so large that a number may overflow:
             somebody else has to look at each.
         """
-        batches = [batch for batch in map(self._batch, clients) if len(batch)]
+        with span("data"):
+            batches = [batch for batch in map(self._batch, clients) if len(batch)]
         if not batches:
             return torch.zeros_like(start, dtype=torch.float64)
         self._load(start)
@@ -101,11 +103,13 @@ class OneStep:
             torch.cat(t).to(self._device) for t in zip(*(b.inputs for b in batches), strict=True)
         ]
         targets = torch.cat([batch.targets for batch in batches]).to(self._device)
-        went_in, came_out, outputs = self._passed(inputs)
-        losses = self._task.losses(outputs, targets)
+        with span("forward"):
+            went_in, came_out, outputs = self._passed(inputs)
+            losses = self._task.losses(outputs, targets)
         shares = torch.tensor([1.0 / count for count in counts], device=self._device)
         shares = shares.repeat_interleave(torch.tensor(counts, device=self._device))
-        came_back = torch.autograd.grad((losses * shares).sum(), came_out)
+        with span("backward"):
+            came_back = torch.autograd.grad((losses * shares).sum(), came_out)
         by_client = _grouping(counts, self._device)
         found: list[Part] = []
         owned = [layer for layer in self._layers if _owned(layer)]

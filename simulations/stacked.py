@@ -25,6 +25,7 @@ from shared.device import choose_device
 from shared.dp.clipping import Vector
 from shared.dp.mechanisms import ClientPrivacy, Mechanism, NoPrivacy
 from shared.messages import TrainInstruction
+from shared.spans import span
 from shared.task import Examples, Task
 from simulations.one_step import OneStep, takes_one_step
 from simulations.stackable import MAPPED, SIMPLE, can_be_mapped
@@ -99,7 +100,8 @@ class Stacked:
         chunks = self._chunks(clients)
         parts = self._pool.map(lambda chunk: self._summed(start, chunk, norm), chunks)
         for part, lost in parts:
-            total += part
+            with span("aggregate"):
+                total += part
             failed |= lost
         return failed
 
@@ -184,14 +186,19 @@ class Stacked:
                 self._names, (p.clone() for p in stack.split(sizes, 1)), self._shapes, strict=True
             )
         }
-        examples = _together([client.examples for client in clients], self._device)
+        with span("data"):
+            examples = _together([client.examples for client in clients], self._device)
         optimizer = self._optimizer(list(weights.values()))
         before = {name: weight.detach().clone() for name, weight in weights.items()}
         for rows in self._batches(count, clients):
             optimizer.zero_grad(set_to_none=True)
-            self._losses(weights, examples, rows).backward()
-            self._pull(weights, before)
-            optimizer.step()
+            with span("forward"):
+                loss = self._losses(weights, examples, rows)
+            with span("backward"):
+                loss.backward()
+            with span("step"):
+                self._pull(weights, before)
+                optimizer.step()
         local = torch.cat([weight.detach().flatten(1) for weight in weights.values()], dim=1)
         return local - start
 

@@ -28,6 +28,7 @@ from shared.dp.noise import gaussian_noise
 from shared.dp.sampling import poisson_sample
 from shared.dp.witness import installed
 from shared.messages import TrainInstruction
+from shared.spans import span
 from shared.task import Examples, Task
 from simulations.stackable import MAPPED, can_be_mapped
 
@@ -97,8 +98,9 @@ class StackedRecords:
         steps = self._mechanism.steps_per_round
         noise = self._noise(clients, 1, len(start))
         for step in range(1, steps + 1):
-            drawn = [self._drawn(client, step) for client in clients]
-            with torch.no_grad():
+            with span("data"):
+                drawn = [self._drawn(client, step) for client in clients]
+            with torch.no_grad(), span("backward"):
                 sums = self._clipped_sums(weights.detach(), records, drawn)
             coming, noise = (
                 noise,
@@ -109,7 +111,8 @@ class StackedRecords:
             if self._training.proximal_term:
                 noisy += self._training.proximal_term * (weights.detach() - start)
             weights.grad = noisy
-            optimizer.step()
+            with span("step"):
+                optimizer.step()
         return weights.detach()
 
     def _drawn(self, client: "Client", step: int) -> Tensor:
@@ -141,7 +144,8 @@ class StackedRecords:
             found = self._gradients(stack, batch.inputs, batch.targets)
             # A column for each number: the order of a flat vector is that of the parameters.
             flat = torch.cat([found[name].flatten(2) for name in self._shapes], dim=2)
-            sums += self._clipped(flat, real)
+            with span("clip"):
+                sums += self._clipped(flat, real)
         return sums
 
     def _clipped(self, gradients: Tensor, real: Tensor) -> Tensor:
@@ -176,7 +180,8 @@ class StackedRecords:
             others = sums[row, at]
             sums[row, at] = others + norm * torch.from_numpy(added.values).to(others)
             seen.append((place, row, at, others))
-        drawn = torch.stack([future.result() for future in noise])
+        with span("noise"):
+            drawn = torch.stack([future.result() for future in noise])
         gpu = sums.device.type == "cuda"
         noisy = sums + (drawn.pin_memory() if gpu else drawn).to(sums.device, non_blocking=gpu)
         for place, row, at, others in seen:

@@ -20,6 +20,7 @@ from shared.dp.clipping import Vector, clip
 from shared.dp.mechanisms import CLIENT_LEVEL, Mechanism
 from shared.errors import FederationError
 from shared.messages import TrainInstruction
+from shared.spans import span
 from shared.task import Examples, Task
 from shared.vectors import FlatVector
 
@@ -63,7 +64,9 @@ class Threads:
             self._pool = ThreadPoolExecutor(self._count, "murmura-client")
         for name, future in self._started(self._pool, instruction, chain([first], clients)):
             try:
-                total += future.result()
+                update = future.result()
+                with span("aggregate"):
+                    total += update
             except FederationError as error:
                 failed[name] = f"{type(error).__name__}: {error}"
         return failed
@@ -87,8 +90,9 @@ class Threads:
         """What the client would send, and at client level as the server clips it once more."""
         norm = instruction.clipping_norm
         moved = self._trainer().moved(instruction.parameters, client.examples, client.turn)
-        update = leaving(moved.astype("float32", copy=False), self._mechanism, norm)
-        return clip(update, norm) if isinstance(self._mechanism, CLIENT_LEVEL) else update
+        with span("clip"):
+            update = leaving(moved.astype("float32", copy=False), self._mechanism, norm)
+            return clip(update, norm) if isinstance(self._mechanism, CLIENT_LEVEL) else update
 
     def _trainer(self) -> LocalTraining:
         found: LocalTraining | None = getattr(self._own, "trainer", None)
