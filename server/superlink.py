@@ -23,6 +23,7 @@ from flwr.common.constant import (
     NOOP_FLWR_AID,
     TRANSPORT_TYPE_GRPC_RERE,
     Status,
+    SubStatus,
 )
 from flwr.proto.fleet_pb2 import PushMessagesRequest
 from flwr.server.superlink.linkstate import LinkStateFactory
@@ -169,6 +170,13 @@ class SuperLink:
         except (ValueError, KeyError, TypeError, OSError, BadZipFile):
             settings = {}  # no app that Flower could start
         return str(run.fab_hash), dict(settings)
+
+    def fail(self, run_id: str, why: str) -> None:
+        """End a run whose process is gone; what waits for anybody in it is dropped."""
+        (run,) = self._state.get_run_info(run_ids=[int(run_id)])
+        if run.primary_task_id is not None:
+            self._state.finish_task(run.primary_task_id, SubStatus.FAILED, why)
+            self._state.cleanup_run(run.run_id)
 
     def close(self) -> None:
         """Let go of the database."""
