@@ -72,6 +72,7 @@ class Delivery:
         self._cleanup: Any = state.cleanup_run
         self._lock = threading.Lock()
         self._handed: dict[str, tuple[int, str]] = {}  # reply -> run, and what it answers
+        self._arrived = set[str]()  # what is answered by replies that the run has
         state.get_message_res = self._hand_out
         state.delete_messages = self._delete_but_handed
         state.store_object = self._keep
@@ -120,6 +121,10 @@ class Delivery:
 
     def _hand_out(self, message_ids: Iterable[str], run_id: int) -> list[Any]:
         wanted = set(message_ids)
+        with self._lock:
+            arrived, self._arrived = self._arrived, set()
+        # Cost: all in one, for SQLite has one writer at a time.
+        self._delete(arrived)
         found: list[Any] = self._replies(wanted - self._in_part(wanted), run_id)
         with self._lock:
             for reply in found:
@@ -156,8 +161,8 @@ class Delivery:
         """An object was deleted; where it is a reply, the run's process has it now."""
         with self._lock:
             _, answers = self._handed.pop(object_id, (0, ""))
-        if answers:
-            self._delete({answers})
+            if answers:
+                self._arrived.add(answers)
 
     def _keep(self, run_id: int, session_id: str, object_id: str, content: bytes) -> bool:
         stored: bool = self._put(run_id, session_id, object_id, content)

@@ -155,7 +155,6 @@ def test_a_reply_is_kept_until_the_run_has_it(asked: Asked) -> None:
     (again,) = asked.replies()
     assert again.metadata.message_id == reply.metadata.message_id
     asked.state.object_store.delete(reply.metadata.message_id)
-    asked.restart()
     (gone,) = asked.replies()
     assert gone.has_error()
     assert asked.state.get_valid_message_ins(asked.asked) is None
