@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -33,13 +34,16 @@ from flwr.supercore.constant import (
     FLWR_IN_MEMORY_DB_NAME,
     NodeStatus,
 )
+from flwr.supercore.date import now
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.object_store import ObjectStoreFactory
+from flwr.supercore.state.schema.corestate_models import Task
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig, get_federation_manager
 from flwr.superlink.main import create_app
 from google.protobuf.message import DecodeError
+from sqlalchemy import update
 
 from server.delivery import Delivery
 from server.middleware import lean
@@ -50,6 +54,7 @@ _LOGGER = logging.getLogger("murmura.server")
 PUBLIC_KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.encode()
 SIGNATURE_HEADER = FLEET_HTTP_SIGNATURE_HEADER.encode()
 _LONGEST_REASON = 2000
+_SPARED_S = 60.0
 _KEPT = (NodeStatus.REGISTERED, NodeStatus.ONLINE, NodeStatus.OFFLINE)
 
 
@@ -90,6 +95,7 @@ class SuperLink:
         self._links = LinkStateFactory(str(database), get_federation_manager(), objects)
         self._state = eased(patient(self._links.state()))
         self.delivery = Delivery(self._state, store)
+        self._spare()
         self._swept: set[int] = set()
         # Flower would open a database of its own by the name in its settings, without a seal:
         # so it gets one in memory, which is put aside below.
@@ -102,6 +108,20 @@ class SuperLink:
         self.app: FastAPI = lean(create_app(_settings(exec_secret), Lifespan))
         self.app.state.linkstate_factory = self._links
         self.app.state.runtime_state_factory = self._links
+
+    def _spare(self) -> None:
+        """Runs under way count as alive: while nothing served, none could give a sign of life."""
+        until = now() + timedelta(seconds=_SPARED_S)
+        with self._store.session() as session:
+            session.execute(
+                update(Task)
+                .where(
+                    Task.running_at.is_not(None),
+                    Task.finished_at.is_(None),
+                    Task.active_until < until,
+                )
+                .values(active_until=until)
+            )
 
     def lifespan(self) -> AbstractAsyncContextManager[Mapping[str, Any] | None]:
         """What Flower does when it starts and stops."""

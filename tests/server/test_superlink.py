@@ -150,6 +150,27 @@ def test_a_database_in_use_is_made_smaller_another_time(link: SuperLink, tmp_pat
     connection.close()
 
 
+def test_a_run_does_not_die_because_nothing_served(link: SuperLink, tmp_path: Path) -> None:
+    """Its process could give no sign of life meanwhile; a run that has ended stays so."""
+    run, ended = PlayedRun(link), PlayedRun(link)
+    ended.finish()
+    link._store.query("UPDATE task SET active_until = '2001-01-01 00:00:00.000000'")
+    link.close()
+    again = SuperLink(tmp_path / "state.db", b"exec secret", KEY)
+    again._state._cleanup_expired_task_tokens()
+    status = {entry["run_id"]: entry["status"] for entry in again.runs()}
+    assert status == {str(run.run_id): "running", str(ended.run_id): "finished:completed"}
+    again.close()
+
+
+def test_a_run_whose_process_died_is_ended(link: SuperLink) -> None:
+    """At once, and what it had asked waits for nobody."""
+    run, asked = stored_reply(link)
+    link.fail(str(run.run_id), "it died")
+    assert [entry["status"] for entry in link.runs()] == ["finished:failed"]
+    assert link._state.get_valid_message_ins(asked) is None
+
+
 def test_objects_of_a_key_that_is_gone_can_be_dropped(link: SuperLink) -> None:
     """All of them, and the messages that were made of them."""
     _, asked = stored_reply(link)
