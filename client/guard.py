@@ -191,7 +191,11 @@ class Guard:
             if tries >= _MOST_TRIES:
                 raise GivenUp("this message ended the guard before")
             reply = self._reply(received, record, unsettled)
-        except (FleetUnavailable, FleetRefused, RunOver, Stopped):
+        except (FleetUnavailable, FleetRefused, Stopped):
+            # The connection was lost, or the guard is to stop: that is no fault of the message.
+            self._in_flight.take(received, tries)
+            raise
+        except RunOver:
             raise
         except FederationError as error:
             return self._refused(received, error)

@@ -5,6 +5,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from server.bounded_grid import bounded
 from server.coordinator import run
+from server.orphan import end_with_parent
 from server.progress_file import kind_of
 from shared.config import RunConfig
 from shared.errors import FederationError
@@ -16,6 +17,8 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Run one federation; the results lie in its run folder."""
     limited = bounded(grid)
+    if limited is not grid:
+        end_with_parent()
     try:
         run(RunConfig.from_run_config(context.run_config), limited)
     except FederationError as error:

@@ -43,6 +43,7 @@ _BURST = 10.0
 _STRANGER_RATE, _STRANGER_BURST = 20.0, 200.0  # requests to enrol, of one address
 _ENROLMENTS_AT_ONCE, _AT_FLOWER = 4, 6
 _LARGE, _LARGE_AT_ONCE = 1 << 16, 2
+_OK = 200
 # After these nothing more is wanted of the connection, or not all of the request was read.
 _HANG_UP = {"certificate_refused", "too_large", "too_slow", "too_many_requests"}
 # What a site's doctor compares; who wants to know a server's version finds it out in other ways.
@@ -58,6 +59,9 @@ class Nodes(Protocol):
 
     def answered(self, node_key: str) -> None:
         """A site has announced a reply."""
+
+    def unseen(self, answer: bytes) -> None:
+        """An answer with messages is for a connection that its site has given up."""
 
 
 class PublicApi:
@@ -89,6 +93,7 @@ class PublicApi:
         self._enrolling = asyncio.Semaphore(_ENROLMENTS_AT_ONCE)
         self._at_flower = asyncio.Semaphore(_AT_FLOWER)
         self._large: dict[str, asyncio.Semaphore] = {}
+        self._starts: dict[str, int] = {}
         self.refused: dict[str, int] = {}
         self.traffic = {"in": 0, "out": 0}
         self.record: Recorder = unrecorded
@@ -159,10 +164,16 @@ class PublicApi:
         else:
             body = await self._fleet_body(site.name, scope, receive)
             self._gate.check(site, scope, body)
+            start = self._starts.get(site.node_key, 0)
             if route[1] == PULL_MESSAGES and not await self._mailbox.wait(site.node_key):
                 await respond_protobuf(send, b"")  # Flower's answer without a message
                 return
-            for event in await self._of_flower(site.node_key, scope, replayed(body, receive)):
+            answer = await self._of_flower(site.node_key, scope, replayed(body, receive))
+            if route[1] == PULL_MESSAGES and start != self._starts.get(site.node_key, 0):
+                await self._take_back(answer)
+                await respond_protobuf(send, b"")
+                return
+            for event in answer:
                 await send(event)
             if route[1] == PUSH_MESSAGES and self.nodes is not None:
                 await asyncio.to_thread(self._note_reply, site.name, body)
@@ -180,11 +191,18 @@ class PublicApi:
         # machine's own processes too.
         async with self._at_flower:
             if scope["path"] == ACTIVATE and self.nodes is not None:
+                self._starts[node_key] = self._starts.get(node_key, 0) + 1
                 await asyncio.to_thread(self.nodes.returning, node_key)
             await self._flower({**scope, "state": {}}, receive, keep)
             if scope["path"] == PUSH_MESSAGES and self.nodes is not None:
                 await asyncio.to_thread(self.nodes.answered, node_key)
         return answer
+
+    async def _take_back(self, answer: list[dict[str, Any]]) -> None:
+        """The site has come anew since it asked for messages: these are for a broken connection."""
+        if self.nodes is not None and answer[0]["status"] == _OK:
+            body = b"".join(event.get("body", b"") for event in answer)
+            await asyncio.to_thread(self.nodes.unseen, body)
 
     async def _fleet_body(self, name: str, scope: Scope, receive: Receive) -> bytes:
         largest = self._gate.largest_body(scope["path"])

@@ -1,5 +1,7 @@
 """Tells the audit log of the runs of a server: their plan, their beginning, their end.
 
+A run whose process has died is ended here, long before Flower misses it.
+
 What was told is kept in the home, so that a server that starts anew tells the rest alone, also of
 a run that ended while nothing served.
 """
@@ -11,14 +13,15 @@ from typing import Any, Protocol
 
 from server.home import ServerHome
 from server.recorder import Recorder
+from server.run_life import RunLife, folder_in
 from shared.config import RunConfig, Scalar
 from shared.dp.plan import PrivacyPlan
 from shared.durable import read_json, write_json
-from shared.errors import FederationError
+from shared.errors import FederationError, StateError
 
 _LOGGER = logging.getLogger("murmura.server")
 _TOLD = "runs-told.json"
-_PENDING, _FINISHED = "pending", "finished"
+_PENDING, _RUNNING, _FINISHED = "pending", "running", "finished"
 _STARTED, _ENDED = "started", "ended"
 
 
@@ -30,6 +33,9 @@ class Runs(Protocol):
 
     def order_of(self, run_id: str) -> tuple[str, Mapping[str, Scalar]]:
         """Hash of a run's bundle, and its settings."""
+
+    def fail(self, run_id: str, why: str) -> None:
+        """End a run."""
 
 
 class RunWatch:
@@ -45,6 +51,7 @@ class RunWatch:
         self._path = home.state / _TOLD
         self._runs, self._record = runs, record
         self._told: dict[str, Any] = read_json(self._path)
+        self._lives: dict[str, RunLife | None] = {}
 
     def look(self) -> None:
         """Tell what is new. Raises StateError if the log cannot be written."""
@@ -57,8 +64,27 @@ class RunWatch:
             if status == _FINISHED and self._told[name] != _ENDED:
                 self._record("run_ended", run=name, outcome=_code(sub_status))
                 self._told[name] = _ENDED
+            if status == _RUNNING:
+                self._end_if_dead(name)
+            else:
+                self._lives.pop(name, None)
         if self._told != before:
             write_json(self._path, self._told)
+
+    def _end_if_dead(self, name: str) -> None:
+        if name not in self._lives:
+            folder = folder_in(self._runs.order_of(name)[1])
+            self._lives[name] = None if folder is None else RunLife(folder, name)
+        life = self._lives[name]
+        try:
+            if life is None or not life.has_died():
+                return
+        except StateError as error:
+            _LOGGER.warning("it is not known whether run %s lives: %s", name, error)
+            self._lives[name] = None
+            return
+        _LOGGER.error("the process of run %s has died", name)
+        self._runs.fail(name, "the process of the run died; the run can be resumed")
 
     def _tell_start(self, name: str) -> None:
         bundle, settings = self._runs.order_of(name)

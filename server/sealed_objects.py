@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -32,6 +33,9 @@ class SealedObjectStore(SqlObjectStore):
     Args:
         database: SQLite file; the folder `objects` beside it holds what is large.
         key: 32 bytes that nobody writes to disk; AES-256-GCM, a fresh nonce for each object.
+
+    Attributes:
+        deleted: Told the name of each object that somebody wants deleted, once that is done.
     """
 
     def __init__(self, database: Path, key: bytes) -> None:
@@ -39,6 +43,7 @@ class SealedObjectStore(SqlObjectStore):
         self._cipher = AESGCM(key)
         self._folder = database.parent / "objects"
         self._folder.mkdir(mode=0o700, exist_ok=True)
+        self.deleted: Callable[[str], None] = lambda _name: None
 
     def put(self, object_id: str, object_content: bytes) -> None:
         """Check and keep an object, as Flower does; ValueError if it is another one."""
@@ -81,6 +86,7 @@ class SealedObjectStore(SqlObjectStore):
         super().delete(object_id)  # comes back here for each part
         if object_id not in self:
             self._unlink(object_id)
+        self.deleted(object_id)
 
     def clear(self) -> None:
         """Delete everything."""

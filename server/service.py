@@ -1,8 +1,8 @@
 """One service in the foreground: the serving process and Flower's executor, kept alive together.
 
 A child that dies is started again; one that dies over and over ends the service, which says so.
-When the service ends, in whatever way, its children end too; what they started ends with it unless
-it is killed: then a run's process may live on, in the way of a resume until it is killed too.
+When the service ends, in whatever way, its children end too, and within some seconds what they
+started (server/orphan.py).
 Nothing is lost by a restart but the runs under way, which can be resumed.
 """
 

@@ -69,7 +69,7 @@ class Serving:
         admission = Admission(home, self._authority, self._sites, Invitations(home), record)
         headers = (PUBLIC_KEY_HEADER, SIGNATURE_HEADER)
         self._gate = FleetGate(self._settings.limits, headers, flaw_of_push)
-        self._mailbox = Mailbox(self._superlink.addressed)
+        self._mailbox = Mailbox(self._superlink.delivery.addressed)
         self._public = PublicApi(
             self._superlink.app,
             admission,
@@ -79,7 +79,7 @@ class Serving:
             self._settings.limits,
         )
         self._public.record, self._public.changed = record, self.reconcile
-        self._public.nodes = self._superlink
+        self._public.nodes = self._superlink.delivery
         self._runs = RunWatch(home, self._superlink, record)
         self._since = time.time()
 

@@ -1,15 +1,16 @@
 """Flower's SuperLink as an object: its application, its nodes, and what it keeps on disk.
 
-Flower's private modules are used here and in server/sealed_objects.py, seldom.py and middleware.py,
-and by the server's processes nowhere else; tests/server/test_superlink.py pins what is used.
+Flower's private modules are used here and in server/delivery.py, sealed_objects.py, seldom.py and
+middleware.py, and by the server's processes nowhere else; tests/server/test_superlink.py pins what
+is used.
 """
 
 import logging
 import sqlite3
-import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -23,6 +24,7 @@ from flwr.common.constant import (
     NOOP_FLWR_AID,
     TRANSPORT_TYPE_GRPC_RERE,
     Status,
+    SubStatus,
 )
 from flwr.proto.fleet_pb2 import PushMessagesRequest
 from flwr.server.superlink.linkstate import LinkStateFactory
@@ -32,15 +34,18 @@ from flwr.supercore.constant import (
     FLWR_IN_MEMORY_DB_NAME,
     NodeStatus,
 )
+from flwr.supercore.date import now
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.object_store import ObjectStoreFactory
-from flwr.supercore.utils import uint64_to_int64
+from flwr.supercore.state.schema.corestate_models import Task
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig, get_federation_manager
 from flwr.superlink.main import create_app
 from google.protobuf.message import DecodeError
+from sqlalchemy import update
 
+from server.delivery import Delivery
 from server.middleware import lean
 from server.sealed_objects import SealedObjectStore
 from server.seldom import eased, patient
@@ -49,22 +54,7 @@ _LOGGER = logging.getLogger("murmura.server")
 PUBLIC_KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.encode()
 SIGNATURE_HEADER = FLEET_HTTP_SIGNATURE_HEADER.encode()
 _LONGEST_REASON = 2000
-_LET_IN = (
-    f"UPDATE node SET status = '{NodeStatus.OFFLINE}' "  # noqa: S608 - a constant of Flower's
-    f"WHERE node_id = :node AND status = '{NodeStatus.ONLINE}'"
-)
-_ASK_AGAIN = (
-    "UPDATE message_ins SET delivered_at = '' WHERE dst_node_id = :node AND message_id NOT IN "
-    "(SELECT reply_to_message_id FROM message_res)"
-)
-_SETTLED = (
-    "UPDATE message_ins SET delivered_at = 'answered' WHERE dst_node_id = :node AND "
-    "delivered_at = '' AND message_id IN (SELECT reply_to_message_id FROM message_res)"
-)
-_ADDRESSED = (
-    "SELECT DISTINCT node.public_key FROM message_ins JOIN node ON node_id = dst_node_id "
-    "WHERE delivered_at = '' AND created_at + ttl > :now"
-)
+_SPARED_S = 60.0
 _KEPT = (NodeStatus.REGISTERED, NodeStatus.ONLINE, NodeStatus.OFFLINE)
 
 
@@ -90,6 +80,9 @@ class SuperLink:
         database: SQLite file; made where there is none.
         exec_secret: What flower-superexec must prove to run an app.
         object_key: Seals what sites send; a new one makes what is left of an old one void.
+
+    Attributes:
+        delivery: What is handed to whom.
     """
 
     def __init__(self, database: Path, exec_secret: bytes, object_key: bytes) -> None:
@@ -101,6 +94,8 @@ class SuperLink:
         self._database, self._store = database, store
         self._links = LinkStateFactory(str(database), get_federation_manager(), objects)
         self._state = eased(patient(self._links.state()))
+        self.delivery = Delivery(self._state, store)
+        self._spare()
         self._swept: set[int] = set()
         # Flower would open a database of its own by the name in its settings, without a seal:
         # so it gets one in memory, which is put aside below.
@@ -113,6 +108,20 @@ class SuperLink:
         self.app: FastAPI = lean(create_app(_settings(exec_secret), Lifespan))
         self.app.state.linkstate_factory = self._links
         self.app.state.runtime_state_factory = self._links
+
+    def _spare(self) -> None:
+        """Runs under way count as alive: while nothing served, none could give a sign of life."""
+        until = now() + timedelta(seconds=_SPARED_S)
+        with self._store.session() as session:
+            session.execute(
+                update(Task)
+                .where(
+                    Task.running_at.is_not(None),
+                    Task.finished_at.is_(None),
+                    Task.active_until < until,
+                )
+                .values(active_until=until)
+            )
 
     def lifespan(self) -> AbstractAsyncContextManager[Mapping[str, Any] | None]:
         """What Flower does when it starts and stops."""
@@ -128,11 +137,6 @@ class SuperLink:
             for info in found
         }
 
-    def addressed(self) -> set[str]:
-        """Public keys of the nodes for which a message waits that was not delivered."""
-        rows = self._store.query(_ADDRESSED, {"now": time.time()})
-        return {bytes(row["public_key"]).decode() for row in rows}
-
     def register(self, name: str, node_key: str) -> None:
         """What `flwr supernode register` does. Raises ValueError if the key was used before."""
         self._state.create_node(
@@ -147,31 +151,10 @@ class SuperLink:
         """From now on the node is no part of any run; its key is never accepted again."""
         self._state.delete_node(NOOP_FLWR_AID, node.node_id)
 
-    def returning(self, node_key: str) -> None:
-        """A site starts anew: it is let in at once, and asked again what it has not answered.
-
-        Flower refuses a node that died as long as it takes it for alive, up to a minute, and what
-        that node was asked before would wait until the round's deadline.
-        """
-        node_id = self._state.get_node_id_by_public_key(node_key.encode())
-        if node_id is None:
-            return
-        values = {"node": uint64_to_int64(node_id)}
-        # Both tables lie in the store's database too. The time until which the node counts as
-        # alive stays: a server that looks meanwhile must not take it for lost.
-        with self._store.session():
-            self._store.query(_LET_IN, values)
-            self._store.query(_ASK_AGAIN, values)
-
-    def answered(self, node_key: str) -> None:
-        """What a site has answered it is not asked again, also where it had to be asked anew."""
-        node_id = self._state.get_node_id_by_public_key(node_key.encode())
-        if node_id is not None:
-            self._store.query(_SETTLED, {"node": uint64_to_int64(node_id)})
-
     def forget_objects(self) -> None:
-        """Drop every object: those of a key that nobody has any more."""
+        """Drop every object: those of a key that nobody has any more; and the messages of them."""
         self._store.clear()
+        self.delivery.forget()
         self._vacuum()
 
     def sweep(self) -> int:
@@ -207,6 +190,13 @@ class SuperLink:
         except (ValueError, KeyError, TypeError, OSError, BadZipFile):
             settings = {}  # no app that Flower could start
         return str(run.fab_hash), dict(settings)
+
+    def fail(self, run_id: str, why: str) -> None:
+        """End a run whose process is gone; what waits for anybody in it is dropped."""
+        (run,) = self._state.get_run_info(run_ids=[int(run_id)])
+        if run.primary_task_id is not None:
+            self._state.finish_task(run.primary_task_id, SubStatus.FAILED, why)
+            self._state.cleanup_run(run.run_id)
 
     def close(self) -> None:
         """Let go of the database."""

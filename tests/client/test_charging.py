@@ -26,14 +26,15 @@ def asked() -> TrainInstruction:
     return instruction(PrivacyPlan.from_config(CONFIG))
 
 
-def node(folder: Path, unsettled: list[Commitment] | None) -> Node:
+def node(folder: Path, unsettled: list[Commitment] | None, number: str = "7") -> Node:
     """A demonstration's site with a ledger of its own."""
     part: dict[str, Scalar] = {
+        "allow-seeded-runs": True,
         "partition-id": 0,
         "num-partitions": 3,
         "ledger": str(folder / "ledger"),
     }
-    return Node(part, "7", unsettled=unsettled)
+    return Node(part, number, unsettled=unsettled)
 
 
 def test_a_reply_is_committed_when_its_sender_says_so(tmp_path: Path) -> None:
@@ -68,6 +69,28 @@ def test_what_was_not_committed_is_computed_again_and_paid_once(tmp_path: Path) 
         first.commit(resumed=False)
     with pytest.raises(PrivacyError, match="asked for before"):
         Session(CONFIG, InProcess(CONFIG)).train(node(tmp_path, waiting), asked())
+
+
+def test_a_round_that_a_resumed_run_asks_again_is_charged_again_and_noised_once(
+    tmp_path: Path,
+) -> None:
+    """Flower gives a resumed run another number, and a site takes nobody's word for what it is.
+
+    A seeded run gets the same bytes, under two charges: the ledger shows more than was released.
+    """
+    created(tmp_path)
+    config = RunConfig.from_run_config(CONFIG.flat() | {"seed": 11})
+    waiting: list[Commitment] = []
+    for number in ("7", "7", "8"):
+        Session(config, InProcess(config)).train(
+            node(tmp_path, waiting, number), instruction(PrivacyPlan.from_config(config))
+        )
+    for charge in waiting:
+        charge.commit(resumed=False)
+    found = opened(tmp_path).reservations
+    assert [key[1].partition(":")[0] for key in found] == ["7", "8"]
+    assert len({key[2:] for key in found}) == 1
+    assert len(set(found.values())) == 1
 
 
 def test_without_a_sender_who_commits_a_repeated_request_is_refused_as_ever(tmp_path: Path) -> None:

@@ -7,9 +7,13 @@ tests/client/test_guard_killed.py does it to processes.
 from pathlib import Path
 
 import pytest
+from flwr.app import Message
 
+from client.back_off import BackOff
+from client.fleet_errors import FleetUnavailable
 from client.in_flight import InFlight
 from client.ledger import Ledger
+from client.letters import Received
 from shared.config import Scalar
 from simulations.federation import simulate
 from tests.client.guarded_grid import POINTS, GuardedSite, Script, federated, made_sites
@@ -141,6 +145,30 @@ def test_a_message_that_always_ends_the_guard_is_given_up(tmp_path: Path) -> Non
     assert list(Ledger(sites[1].home.ledger).reservations.values()) == [None]
     [refused] = [detail for event, detail in sites[1].events if event == "refused"]
     assert refused["reason"] == "given_up"
+
+
+@pytest.mark.slow
+def test_a_message_is_not_given_up_because_connections_break(
+    tmp_path: Path, undisturbed: dict[bool, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Far more often than the guard may die over it."""
+    monkeypatch.setattr(BackOff, "sleep", lambda *_given, **_named: 0.0)
+    flat = SEEDED | QUICK | {"output.dir": str(tmp_path)}
+    sites = made_sites(tmp_path, flat, unit="client")
+    server = sites[1].server
+    whole, lost = server.content, [0]
+
+    def content(received: Received) -> Message:
+        lost[0] += 1
+        if lost[0] % 10:
+            raise FleetUnavailable("the connection broke")
+        return whole(received)
+
+    server.content = content  # type: ignore[method-assign]
+    run = federated(sites, flat)
+    assert lost[0] == 30  # to enrol, and two rounds
+    assert (run / MODEL).read_bytes() == undisturbed[False]
+    check_released(sites[1], rounds=2, questions=0)
 
 
 def test_the_check_of_what_left_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from server.home import ServerHome
+from server.progress_file import PROGRESS, Opened, line_of
+from server.run_folder import RunFolder
 from server.run_watch import RunWatch
 from shared.config import RunConfig, Scalar
 from shared.dp.plan import PrivacyPlan
@@ -24,6 +26,7 @@ class Link:
     def __init__(self, **status: str) -> None:
         self.status = status
         self.settings: Mapping[str, Scalar] = SETTINGS
+        self.failed: list[str] = []
 
     def runs(self) -> list[dict[str, str]]:
         """Number and status."""
@@ -33,6 +36,12 @@ class Link:
         """The same for all."""
         del run_id
         return BUNDLE, self.settings
+
+    def fail(self, run_id: str, why: str) -> None:
+        """As the SuperLink does it."""
+        assert "resumed" in why
+        self.failed.append(run_id)
+        self.status[f"_{run_id}"] = "finished:failed"
 
 
 @pytest.fixture
@@ -101,3 +110,25 @@ def test_what_could_not_be_told_is_told_later(home: ServerHome) -> None:
     watching, told = watch(home, link)
     watching.look()
     assert [event for event, _ in told] == ["plan", "run_started"]
+
+
+def test_a_run_whose_process_died_is_ended(home: ServerHome, tmp_path: Path) -> None:
+    """At the third look, and once; one that is held, or that nobody can read, is left alone."""
+    link = Link(_7="running", _8="running", _9="running")
+    link.settings = {"output.dir": str(tmp_path), "output.run_id": "run"}
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    watching, told = watch(home, link)
+    with folder.held():
+        folder.append_line(PROGRESS, line_of(Opened(1, "7")), durable=False)
+        for _ in range(5):
+            watching.look()
+    assert link.failed == []
+    for _ in range(5):
+        watching.look()
+    assert link.failed == ["7"]
+    assert ("run_ended", {"run": "7", "outcome": "failed"}) in told
+    folder.append_line(PROGRESS, {"event": "of another form"}, durable=False)
+    for _ in range(5):
+        watching.look()
+    assert link.failed == ["7"]

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app.message import remove_content_from_message
 from flwr.common.serde import recorddict_to_proto
 from flwr.proto.error_pb2 import Error
 from flwr.proto.fleet_pb2 import PushMessagesRequest
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.server.superlink.linkstate import LinkState
-from flwr.supercore.inflatable.inflatable_object import get_object_tree
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
@@ -26,7 +24,7 @@ from hypothesis import strategies as st
 from server import superlink as adapter
 from server.sealed_objects import SealedObjectStore
 from server.superlink import SuperLink, flaw_of_push
-from tests.server.flower_run import PlayedRun, record_of, reply_to
+from tests.server.flower_run import PlayedRun, record_of
 from tests.server.site_client import SiteKeys
 
 KEY = bytes(range(32))
@@ -152,54 +150,34 @@ def test_a_database_in_use_is_made_smaller_another_time(link: SuperLink, tmp_pat
     connection.close()
 
 
+def test_a_run_does_not_die_because_nothing_served(link: SuperLink, tmp_path: Path) -> None:
+    """Its process could give no sign of life meanwhile; a run that has ended stays so."""
+    run, ended = PlayedRun(link), PlayedRun(link)
+    ended.finish()
+    link._store.query("UPDATE task SET active_until = '2001-01-01 00:00:00.000000'")
+    link.close()
+    again = SuperLink(tmp_path / "state.db", b"exec secret", KEY)
+    again._state._cleanup_expired_task_tokens()
+    status = {entry["run_id"]: entry["status"] for entry in again.runs()}
+    assert status == {str(run.run_id): "running", str(ended.run_id): "finished:completed"}
+    again.close()
+
+
+def test_a_run_whose_process_died_is_ended(link: SuperLink) -> None:
+    """At once, and what it had asked waits for nobody."""
+    run, asked = stored_reply(link)
+    link.fail(str(run.run_id), "it died")
+    assert [entry["status"] for entry in link.runs()] == ["finished:failed"]
+    assert link._state.get_valid_message_ins(asked) is None
+
+
 def test_objects_of_a_key_that_is_gone_can_be_dropped(link: SuperLink) -> None:
-    """All of them."""
-    stored_reply(link)
+    """All of them, and the messages that were made of them."""
+    _, asked = stored_reply(link)
     link.forget_objects()
     assert len(link._store) == 0
-
-
-def test_a_site_that_starts_anew_is_asked_again(link: SuperLink) -> None:
-    """What it answered is not asked again; until then it counts as alive."""
-    keys = SiteKeys("site-a")
-    link.register("site-a", keys.node_key)
-    node = link.nodes()[keys.node_key].node_id
-    state = link._state
-    assert state.activate_node(node, 30.0)
-    run = PlayedRun(link)
-    asked = run.ask(node, record_of(UPDATE[:4]))
-    assert [m.metadata.message_id for m in state.get_message_ins(node, 1)] == [asked]
-    assert state.get_message_ins(node, 1) == []
-    assert not state.activate_node(node, 30.0)
-    link.returning(keys.node_key)
-    assert state.get_message_res({asked}, run.run_id) == []  # not taken for lost
-    assert state.activate_node(node, 30.0)
-    assert [m.metadata.message_id for m in state.get_message_ins(node, 1)] == [asked]
-    link.returning(SiteKeys("nobody").node_key)
-
-
-def test_what_was_answered_is_not_asked_again(link: SuperLink) -> None:
-    """Although the site had started anew before its answer came."""
-    keys = SiteKeys("site-a")
-    link.register("site-a", keys.node_key)
-    node = link.nodes()[keys.node_key].node_id
-    state = link._state
-    assert state.activate_node(node, 30.0)
-    run = PlayedRun(link)
-    run.ask(node, record_of(UPDATE[:4]))
-    (message,) = state.get_message_ins(node, 1)
-    link.returning(keys.node_key)
-    assert link.addressed() == {keys.node_key}
-    reply = reply_to(message, record_of(UPDATE[:4]))
-    state.store_message_and_object_tree(
-        remove_content_from_message(reply),
-        get_object_tree(reply),
-        state.start_session(run.run_id),
-    )
-    link.answered(keys.node_key)
-    assert link.addressed() == set()
-    assert state.get_message_ins(node, 1) == []
-    link.answered(SiteKeys("nobody").node_key)
+    assert link._state.get_valid_message_ins(asked) is None
+    assert link.delivery.addressed() == set()
 
 
 def reply(**changed: Any) -> bytes:

@@ -19,11 +19,13 @@ class Run:
 
     Attributes:
         ways: Of the sites to the server, where a test may break them.
+        resumes: How often it was resumed.
     """
 
     def __init__(self, running: Federation, config: Mapping[str, Scalar]) -> None:
         self.running = running
         self.ways: list[Proxy] = []
+        self.resumes = 0
         self.config = dict(config)
         self.folder = Path(str(config["output.dir"])) / str(config["output.run_id"])
         self.run_id = running.submit(self.config)
@@ -54,6 +56,7 @@ class Run:
     def resume(self) -> None:
         """Another ServerApp goes on where the first one stood."""
         self.run_id = self.running.submit(self.config | {"output.resume": True})
+        self.resumes += 1
 
 
 def rounds_of(folder: Path) -> list[dict[str, Any]]:
