@@ -1,7 +1,8 @@
 """Flower's SuperLink as an object: its application, its nodes, and what it keeps on disk.
 
-Flower's private modules are used here and in server/sealed_objects.py, seldom.py and middleware.py,
-and by the server's processes nowhere else; tests/server/test_superlink.py pins what is used.
+Flower's private modules are used here and in server/sealed_objects.py, seldom.py, middleware.py and
+object_lane.py, and by the serving process nowhere else; tests/server/test_superlink.py pins what is
+used.
 """
 
 import logging
@@ -42,6 +43,7 @@ from flwr.superlink.main import create_app
 from google.protobuf.message import DecodeError
 
 from server.middleware import lean
+from server.object_lane import ObjectLane
 from server.sealed_objects import SealedObjectStore
 from server.seldom import eased, patient
 
@@ -63,6 +65,7 @@ _SETTLED = (
 )
 _ADDRESSED = (
     "SELECT DISTINCT node.public_key FROM message_ins JOIN node ON node_id = dst_node_id "
+    "JOIN objects ON object_id = message_id AND is_available = 1 "
     "WHERE delivered_at = '' AND created_at + ttl > :now"
 )
 _KEPT = (NodeStatus.REGISTERED, NodeStatus.ONLINE, NodeStatus.OFFLINE)
@@ -113,6 +116,7 @@ class SuperLink:
         self.app: FastAPI = lean(create_app(_settings(exec_secret), Lifespan))
         self.app.state.linkstate_factory = self._links
         self.app.state.runtime_state_factory = self._links
+        self.lane = ObjectLane(self.app)
 
     def lifespan(self) -> AbstractAsyncContextManager[Mapping[str, Any] | None]:
         """What Flower does when it starts and stops."""
@@ -129,7 +133,11 @@ class SuperLink:
         }
 
     def addressed(self) -> set[str]:
-        """Public keys of the nodes for which a message waits that was not delivered."""
+        """Public keys of the nodes for which a message waits that was not delivered.
+
+        The message itself comes last of its objects: a site that is told before would ask for each
+        of them many times.
+        """
         rows = self._store.query(_ADDRESSED, {"now": time.time()})
         return {bytes(row["public_key"]).decode() for row in rows}
 
