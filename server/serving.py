@@ -79,7 +79,7 @@ class Serving:
             self._settings.limits,
         )
         self._public.record, self._public.changed = record, self.reconcile
-        self._public.nodes = self._superlink
+        self._public.nodes, self._public.heard = self._superlink, self._superlink.life.heard
         self._runs = RunWatch(home, self._superlink, record)
         self._since = time.time()
 
@@ -170,6 +170,7 @@ class Serving:
             if tick % _RUNS_EVERY == 0:
                 await asyncio.to_thread(self._look_at_runs)
             if tick % _SWEEP_EVERY == 0:
+                await asyncio.to_thread(self._superlink.life.write)
                 await asyncio.to_thread(self._superlink.sweep)
             if tick % _RENEW_EVERY == 0 and self._authority.server_is_due():
                 with self._home.locked():

@@ -1,8 +1,7 @@
 """Flower's SuperLink as an object: its application, its nodes, and what it keeps on disk.
 
-Flower's private modules are used here and in server/sealed_objects.py, seldom.py, middleware.py and
-object_lane.py, and by the serving process nowhere else; tests/server/test_superlink.py pins what is
-used.
+Flower's private modules are used here and in the modules that this one takes from `server`, and by
+the server's processes nowhere else; tests/server/test_superlink.py pins what is used.
 """
 
 import logging
@@ -46,6 +45,7 @@ from server.middleware import lean
 from server.object_lane import ObjectLane
 from server.sealed_objects import SealedObjectStore
 from server.seldom import eased, patient
+from server.signs_of_life import SignsOfLife
 
 _LOGGER = logging.getLogger("murmura.server")
 PUBLIC_KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.encode()
@@ -65,8 +65,8 @@ _SETTLED = (
 )
 _ADDRESSED = (
     "SELECT DISTINCT node.public_key FROM message_ins JOIN node ON node_id = dst_node_id "
-    "JOIN objects ON object_id = message_id AND is_available = 1 "
-    "WHERE delivered_at = '' AND created_at + ttl > :now"
+    "WHERE delivered_at = '' AND created_at + ttl > :now AND message_id NOT IN "
+    "(SELECT object_id FROM objects WHERE is_available = 0)"
 )
 _KEPT = (NodeStatus.REGISTERED, NodeStatus.ONLINE, NodeStatus.OFFLINE)
 
@@ -104,7 +104,7 @@ class SuperLink:
         self._database, self._store = database, store
         self._links = LinkStateFactory(str(database), get_federation_manager(), objects)
         self._state = eased(patient(self._links.state()))
-        self._swept: set[int] = set()
+        self._swept, self.life = set[int](), SignsOfLife(store)
         # Flower would open a database of its own by the name in its settings, without a seal:
         # so it gets one in memory, which is put aside below.
         links = self._links
@@ -135,8 +135,7 @@ class SuperLink:
     def addressed(self) -> set[str]:
         """Public keys of the nodes for which a message waits that was not delivered.
 
-        The message itself comes last of its objects: a site that is told before would ask for each
-        of them many times.
+        It comes last of its objects: who was told before would ask for each of them many times.
         """
         rows = self._store.query(_ADDRESSED, {"now": time.time()})
         return {bytes(row["public_key"]).decode() for row in rows}
