@@ -71,7 +71,7 @@ class Serving:
         self._gate = FleetGate(self._settings.limits, headers, flaw_of_push)
         self._mailbox = Mailbox(self._superlink.addressed)
         self._public = PublicApi(
-            self._superlink.lane,
+            self._superlink.way,
             admission,
             self._sites,
             self._gate,
@@ -85,7 +85,7 @@ class Serving:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set."""
-        internal = Listener(LocalApi(self._superlink.lane, self.status), admit=opened_by_owner)
+        internal = Listener(LocalApi(self._superlink.way, self.status), admit=opened_by_owner)
         public = Listener(self._public, context=self._context, connections=self._connections)
         await self.reconcile()
         async with AsyncExitStack() as stack:

@@ -42,9 +42,9 @@ from flwr.superlink.main import create_app
 from google.protobuf.message import DecodeError
 
 from server.middleware import lean
-from server.object_lane import ObjectLane
 from server.sealed_objects import SealedObjectStore
 from server.seldom import eased, patient
+from server.short_way import ShortWay
 from server.signs_of_life import SignsOfLife
 
 _LOGGER = logging.getLogger("murmura.server")
@@ -116,7 +116,7 @@ class SuperLink:
         self.app: FastAPI = lean(create_app(_settings(exec_secret), Lifespan))
         self.app.state.linkstate_factory = self._links
         self.app.state.runtime_state_factory = self._links
-        self.lane = ObjectLane(self.app)
+        self.way = ShortWay(self.app)
 
     def lifespan(self) -> AbstractAsyncContextManager[Mapping[str, Any] | None]:
         """What Flower does when it starts and stops."""

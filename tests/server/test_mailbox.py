@@ -100,3 +100,22 @@ def test_whoever_waits_when_the_server_stops_is_let_go() -> None:
         return [await asked, await box.wait("b")]
 
     assert asyncio.run(asyncio.wait_for(played(), 30)) == [False, False]
+
+
+def test_the_more_sites_wait_the_longer_each_does() -> None:
+    """Within what a site waits for an answer."""
+
+    async def played() -> tuple[float, float, float]:
+        box = Mailbox(Post().addressed, 0.5)
+        few = box._patience()
+        waiting = [asyncio.create_task(box.wait(str(number))) for number in range(200)]
+        await asyncio.sleep(0)
+        some = box._patience()
+        waiting += [asyncio.create_task(box.wait(str(number))) for number in range(200, 900)]
+        await asyncio.sleep(0)
+        many = box._patience()
+        box.close()
+        assert not any(await asyncio.gather(*waiting))
+        return few, some, many
+
+    assert asyncio.run(played()) == (0.5, 4.0, 10.0)

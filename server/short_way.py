@@ -1,12 +1,12 @@
-"""Flower's objects handed over without the layers that Flower puts around every request.
+"""The most frequent requests, without the layers that Flower puts around every one.
 
 A model is some twenty objects for each site and round, and of what handing one over costs most is
-FastAPI and Flower's middleware. Here the four requests that carry objects are answered by Flower's
-own checks and handlers, called one after the other in one thread. Whatever they do not answer with
-an object or a yes goes to Flower's whole application, which looks at it anew and says why not.
+FastAPI and Flower's middleware. Here the requests that carry objects, and signs of life, are
+answered by Flower's own checks and handlers, called one after the other in one thread. Whatever
+these refuse goes to Flower's whole application, which looks at it anew and says why not.
 
 Source: Flower 1.41, routers of its Fleet and Runtime API, whose private parts are used;
-tests/server/test_object_lane.py holds the contract.
+tests/server/test_short_way.py holds the contract.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.message_pb2 import PullObjectRequest, PushObjectRequest
 from flwr.supercore.constant import TASK_TOKEN_HEADER
 from flwr.supercore.dependencies.task import authenticate_task
@@ -32,6 +33,7 @@ _VERSION = VersionDependency(component_name="SuperLink", connection_name="Runtim
 _ROUTES: Mapping[str, tuple[type[Any], Callable[..., Any]]] = {
     "/v1/fleet/push-object": (PushObjectRequest, fleet_handlers.push_object),
     "/v1/fleet/pull-object": (PullObjectRequest, fleet_handlers.pull_object),
+    "/v1/fleet/send-node-heartbeat": (SendNodeHeartbeatRequest, fleet_handlers.send_node_heartbeat),
     "/v1/runtime/push-object": (PushObjectRequest, runtime_handlers.push_object),
     "/v1/runtime/pull-object": (PullObjectRequest, runtime_handlers.pull_object),
 }
@@ -41,8 +43,8 @@ _TYPE = (b"content-type", PROTOBUF_MEDIA_TYPE.encode())
 _NOT_HERE = (FlowerError, HTTPException, DecodeError, SQLAlchemyError)
 
 
-class ObjectLane:
-    """Flower's application, with a short way to its objects.
+class ShortWay:
+    """Flower's application, with a short way for what is asked most often.
 
     Args:
         flower: The whole of it.
@@ -53,7 +55,7 @@ class ObjectLane:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if not _has_a_lane(scope):
+        if not _is_short(scope):
             await self._flower(scope, receive, send)
             return
         body = await _body(receive)
@@ -83,7 +85,7 @@ class ObjectLane:
         return bytes(answer.SerializeToString())
 
 
-def _has_a_lane(scope: Scope) -> bool:
+def _is_short(scope: Scope) -> bool:
     return (
         scope["type"] == "http"
         and scope["method"] == "POST"

@@ -1,4 +1,4 @@
-"""The short way to objects answers as Flower's whole application does, whoever asks."""
+"""The short way answers as Flower's whole application does, whoever asks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.common.constant import SUPERLINK_NODE_ID
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest, SendNodeHeartbeatResponse
 from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse, PushObjectRequest
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.constant import TASK_TOKEN_HEADER
 from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 
 from server.limits import Receive, Scope, Send
-from server.object_lane import ObjectLane
 from server.public_api import respond
+from server.short_way import ShortWay
 from server.superlink import SuperLink
 from tests.server.asgi import Answer, ask, scope_of
 from tests.server.flower_run import PlayedRun, record_of
@@ -30,7 +31,7 @@ class Played:
     """A run in which a site was asked something.
 
     Attributes:
-        lane: What is tested, around an application that answers everything with 299.
+        way: What is tested, around an application that answers everything with 299.
         bodies: Of the requests that got there.
     """
 
@@ -43,7 +44,7 @@ class Played:
         self.message = self.run.ask(self.node, record_of(VECTOR))
         self.link = link
         self.bodies: list[bytes] = []
-        self.lane = ObjectLane(self)  # type: ignore[arg-type] # what is used of it
+        self.way = ShortWay(self)  # type: ignore[arg-type] # what is used of it
         self.state = link.app.state
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +84,7 @@ def of_task(token: str) -> dict[str, str]:
 def test_a_site_fetches_an_object_and_flowers_application_is_not_asked(played: Played) -> None:
     """In parts too, as it comes from a socket."""
     body, scope = played.pull(), scope_of("POST", FLEET + "pull-object", headers(KEYS.headers()))
-    answer = ask(played.lane, scope, body[:5], body[5:])
+    answer = ask(played.way, scope, body[:5], body[5:])
     found = PullObjectResponse.FromString(answer.body)
     assert (answer.status, found.object_found, found.object_available) == (200, True, True)
     assert found.object_content == played.link._store.get(played.message)
@@ -95,13 +96,22 @@ def test_the_runs_own_process_hands_objects_in_and_fetches_them(played: Played) 
     """By the token of its task; what nobody has announced is not stored."""
     shown = headers(of_task(played.run.token))
     asked = played.pull(node=SUPERLINK_NODE_ID)
-    answer = ask(played.lane, scope_of("POST", RUNTIME + "pull-object", shown), asked)
+    answer = ask(played.way, scope_of("POST", RUNTIME + "pull-object", shown), asked)
     assert PullObjectResponse.FromString(answer.body).object_available
     push = PushObjectRequest(
         node=Node(node_id=SUPERLINK_NODE_ID), run_id=played.run.run_id, object_id="0" * 64
     )
     pushing = scope_of("POST", RUNTIME + "push-object", shown)
-    assert ask(played.lane, pushing, push.SerializeToString()).body == b""  # not stored
+    assert ask(played.way, pushing, push.SerializeToString()).body == b""  # not stored
+    assert played.bodies == []
+
+
+def test_a_sign_of_life_is_taken(played: Played) -> None:
+    """Of the site's own node."""
+    asked = SendNodeHeartbeatRequest(node=Node(node_id=played.node), heartbeat_interval=30.0)
+    scope = scope_of("POST", FLEET + "send-node-heartbeat", headers(KEYS.headers()))
+    answer = ask(played.way, scope, asked.SerializeToString())
+    assert SendNodeHeartbeatResponse.FromString(answer.body).success
     assert played.bodies == []
 
 
@@ -117,11 +127,11 @@ def test_whoever_flower_would_refuse_gets_flowers_refusal(
     """Without a signature, with an old one, another site's, a token that is none: no object."""
     body = played.pull()
     scope = scope_of("POST", path, headers(shown)) | {"query_string": b""}
-    assert ask(played.lane, dict(scope), body).status == SENT_ON
+    assert ask(played.way, dict(scope), body).status == SENT_ON
     assert played.bodies == [body]
     refused: Answer = ask(played.link.app, dict(scope), body)
     assert 400 <= refused.status < 500
-    assert ask(played.link.lane, dict(scope), body) == refused
+    assert ask(played.link.way, dict(scope), body) == refused
 
 
 @pytest.mark.parametrize(
@@ -137,7 +147,7 @@ def test_anything_else_goes_to_flower(
 ) -> None:
     """Another path, method, form, or what cannot be read."""
     scope = scope_of(method, FLEET + path, headers(KEYS.headers(), kind))
-    assert ask(played.lane, scope, body).status == SENT_ON
+    assert ask(played.way, scope, body).status == SENT_ON
     assert played.bodies == [body]
 
 
@@ -145,4 +155,4 @@ def test_of_a_run_that_has_ended_flower_gives_no_object(played: Played) -> None:
     """The answer is Flower's own."""
     played.run.finish()
     scope: Any = scope_of("POST", FLEET + "pull-object", headers(KEYS.headers()))
-    assert ask(played.lane, scope, played.pull()).status == SENT_ON
+    assert ask(played.way, scope, played.pull()).status == SENT_ON
