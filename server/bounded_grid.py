@@ -44,6 +44,7 @@ from server.sizes import AROUND
 
 _LOGGER = logging.getLogger("murmura.server")
 _SMALLEST_CHUNK = 1 << 18  # bytes; Flower's are twenty times as large
+_PATIENCE_S = 300.0
 _MOST_PARTS = 64  # objects of a reply besides chunks
 _TOO_LARGE = httpx.codes.REQUEST_ENTITY_TOO_LARGE
 # What Flower's code raises at objects of another form than its own.
@@ -81,6 +82,9 @@ class BoundedGrid(Grid):
 
     def __init__(self, grid: HttpGrid) -> None:
         self._grid = grid
+        # Flower's server gives a reply out once. A request that is given up after Flower's 30 s and
+        # made again, on a machine with much to do, would find the replies gone.
+        self._client._client.timeout = _PATIENCE_S  # noqa: SLF001
         self._arriving: dict[str, _Arriving] = {}
         self._pool = ThreadPoolExecutor(AT_ONCE)
         self.most_bytes = AROUND

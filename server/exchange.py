@@ -19,7 +19,7 @@ from server.sizes import size_of
 from shared.errors import ProtocolError
 
 POLL_INTERVAL_S = 0.1
-_PULLED_AT_ONCE = 256
+_PULLED_AT_ONCE = 64
 _LONGEST_REASON, _LONGEST_TEXT = 200, 2000
 
 

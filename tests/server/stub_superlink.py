@@ -47,6 +47,7 @@ class StubSuperLink:
         self.confirmed: list[str] = []
         self.pulled: list[str] = []
         self.failure: Exception | None = None
+        self._client = httpx.Client(trust_env=False)
         self._replies: dict[str, tuple[Any, ObjectTree]] = {}
 
     def hold(self, reply: Message) -> str:

@@ -297,4 +297,6 @@ def test_flowers_grid_has_the_parts_that_are_used() -> None:
     grid = HttpGrid(token="none")  # noqa: S106 - nobody asks for it
     assert grid.node.node_id == 1
     assert isinstance(vars(HttpGrid)["_runtime_client"], property)
+    bounded(grid)
+    assert grid._runtime_client._client.timeout.read == 300.0
     assert get_object_tree(answer()).object_id
