@@ -15,8 +15,12 @@ _HASH_BYTES, _LENGTH_BYTES = 32, 4
 def keep(path: Path, parts: Mapping[str, bytes]) -> None:
     """`path` holds `parts`, on disk, for its owner alone. Raises StateError."""
     index = json.dumps([[name, len(content)] for name, content in parts.items()]).encode()
-    body = b"".join([_MAGIC, len(index).to_bytes(_LENGTH_BYTES, "big"), index, *parts.values()])
-    write_private(path, body + sha256(body).digest())
+    # Not joined: an answer may be as large as a model.
+    body = [_MAGIC, len(index).to_bytes(_LENGTH_BYTES, "big"), index, *parts.values()]
+    digest = sha256()
+    for content in body:
+        digest.update(content)
+    write_private(path, *body, digest.digest())
 
 
 def kept(path: Path) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.dp.adaptive_clipping import ABOVE, BELOW, adapted
-from shared.dp.clipping import clip
+from shared.dp.clipping import add_clipped
 from shared.dp.correlated import CorrelatedNoise
 from shared.dp.mechanisms import CLIENT_LEVEL, ClientPrivacy, CorrelatedPrivacy
 from shared.dp.noise import gaussian_noise
@@ -21,6 +21,7 @@ from shared.messages import TrainReply
 from shared.parameters import FlatVector
 
 Vector = NDArray[np.float64]
+_NOISE_BLOCK = 1 << 18  # numbers at a time, so that the noise needs no memory of its own
 
 
 class RoundSum:
@@ -54,7 +55,7 @@ class RoundSum:
         # With an adaptive clip the last number counts the updates that were not clipped.
         self._sum: Vector = np.zeros(dimension + self._counts)
         self._cohort_size = cohort_size
-        self._early: dict[int, Vector] = {}
+        self._early: dict[int, FlatVector] = {}
         self._given_up: set[int] = set()
         self._next = 0
         self._inflation = 0.0
@@ -67,9 +68,8 @@ class RoundSum:
             ProtocolError: it answers another round, attempt or plan, has another length, or is not
                 finite where no clip would make it harmless; the client is to be given up.
         """
-        update = self._counted(self.checked(reply))
+        self._early[position] = self.checked(reply)
         self.survivors += 1
-        self._early[position] = update
         self._fold()
 
     def settle(self, total: Vector, survivors: int, *, inflation: float) -> None:
@@ -92,6 +92,8 @@ class RoundSum:
     def mean(self, noise: RandomStream, correlated: CorrelatedNoise | None = None) -> Vector:
         """(Σ updates + noise) / (q·N), shape (d,): everybody not heard of is left out.
 
+        Once: the sum itself becomes it, so that no second one need fit into memory.
+
         Args:
             noise: Used at client level alone.
             correlated: The run's noise, where it is correlated over rounds.
@@ -103,14 +105,15 @@ class RoundSum:
         if isinstance(mechanism, ClientPrivacy) and not mechanism.distributed:
             # Guarantee: what was rounded under masks may be longer than C.
             norm = self._clipping_norm * (1.0 + self._inflation)
-            total = self._noisy(total, mechanism.noise_stddev(norm), noise)
+            self._add_noise(total, mechanism.noise_stddev(norm), noise)
         elif isinstance(mechanism, CorrelatedPrivacy):
             if correlated is None:
                 raise PrivacyError("expected the run's correlated noise, got none")
-            total = total + correlated.next(noise)
+            total += correlated.next(noise)
         # Guarantee: the divisor is a constant of the plan. The number of survivors is private: one
         # client more or less would change it, and with it the scale of the noise.
-        return total / self._plan.denominator
+        total /= self._plan.denominator
+        return total
 
     def next_clipping_norm(self, noise: RandomStream) -> float:
         """C of the next round: this one's, or moved by a noisy count of unclipped updates."""
@@ -133,26 +136,27 @@ class RoundSum:
         self._fold()
         return self._sum
 
-    def _noisy(self, total: Vector, stddev: float, stream: RandomStream) -> Vector:
-        """Sum + noise, with what the witness of a simulation adds and sees."""
-        noise = gaussian_noise(len(total), stddev, stream=stream)
+    def _add_noise(self, total: Vector, stddev: float, stream: RandomStream) -> None:
+        """Sum + noise, in place, with what the witness of a simulation adds and sees."""
         number, attempt = self._expected
         place = Place(client_id="", round_number=number, step=0, attempt=attempt)
         witness = installed()
         added = None if witness is None else witness.contribution(place, len(total))
-        if witness is None or added is None:
-            return total + noise
-        norm, others = self._clipping_norm, total[added.indices]
-        noisy = total + noise
-        noisy[added.indices] += norm * added.values
-        witness.saw(place, others / norm, noisy[added.indices] / norm)
-        return noisy
+        others = None if added is None else total[added.indices]
+        for start in range(0, len(total), _NOISE_BLOCK):
+            part = total[start : start + _NOISE_BLOCK]
+            part += gaussian_noise(len(part), stddev, stream=stream)
+        if witness is None or added is None or others is None:
+            return
+        norm = self._clipping_norm
+        total[added.indices] += norm * added.values
+        witness.saw(place, others / norm, total[added.indices] / norm)
 
     def _fold(self) -> None:
         while self._next in self._early or self._next in self._given_up:
             update = self._early.pop(self._next, None)
             if update is not None:
-                self._sum += update
+                self._count(update)
             self._next += 1
 
     def check(self, reply: TrainReply) -> None:
@@ -180,12 +184,15 @@ class RoundSum:
             raise ProtocolError("expected a finite update, got NaN or infinity")
         return update
 
-    def _counted(self, update: FlatVector) -> Vector:
+    def _count(self, update: FlatVector) -> None:
         if not isinstance(self._plan.mechanism, CLIENT_LEVEL):
-            return update.astype(np.float64)
+            self._sum += update
+            return
         # Guarantee: the sensitivity of the sum is C whatever a client sends.
-        clipped = clip(update[: self._dimension], self._clipping_norm)
-        return np.append(clipped, _bounded(update[-1])) if self._counts else clipped
+        whole = self._sum[: self._dimension]
+        add_clipped(whole, update[: self._dimension], self._clipping_norm)
+        if self._counts:
+            self._sum[-1] += _bounded(update[-1])
 
 
 def _bounded(indicator: float) -> float:

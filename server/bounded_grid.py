@@ -11,14 +11,13 @@ Source: Flower 1.41, `flwr.superlink.grid.http_grid.HttpGrid.pull_messages`, who
 used; tests/server/test_bounded_grid.py holds the contract.
 """
 
-import json
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-from flwr.app import Array, Error, Message, RecordDict
+from flwr.app import Error, Message, RecordDict
 from flwr.app.message import make_message
 from flwr.common.constant import ErrorCode
 from flwr.common.serde_utils import metadata_from_proto
@@ -26,12 +25,11 @@ from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest
 from flwr.serverapp import Grid
-from flwr.supercore.inflatable.inflatable_object import (
-    get_object_body,
-    get_object_head_values_from_object_content,
-    iterate_object_tree,
+from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+from flwr.supercore.inflatable.inflatable_protobuf_utils import (
+    make_pull_object_fn_protobuf,
+    make_push_object_fn_protobuf,
 )
-from flwr.supercore.inflatable.inflatable_protobuf_utils import make_pull_object_fn_protobuf
 from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
     ObjectUnavailableError,
@@ -41,11 +39,12 @@ from flwr.supercore.run import Run
 from flwr.superlink.grid import HttpGrid
 from google.protobuf.message import DecodeError
 
+from server.flower_objects import AT_ONCE, Arrays, PushObject, in_turn, inflated_size, pushed
 from server.sizes import AROUND
 
 _LOGGER = logging.getLogger("murmura.server")
-_ARRAY = "Array"
 _SMALLEST_CHUNK = 1 << 18  # bytes; Flower's are twenty times as large
+_PATIENCE_S = 300.0
 _MOST_PARTS = 64  # objects of a reply besides chunks
 _TOO_LARGE = httpx.codes.REQUEST_ENTITY_TOO_LARGE
 # What Flower's code raises at objects of another form than its own.
@@ -83,7 +82,11 @@ class BoundedGrid(Grid):
 
     def __init__(self, grid: HttpGrid) -> None:
         self._grid = grid
+        # Flower's server gives a reply out once. A request that is given up after Flower's 30 s and
+        # made again, on a machine with much to do, would find the replies gone.
+        self._client._client.timeout = _PATIENCE_S  # noqa: SLF001
         self._arriving: dict[str, _Arriving] = {}
+        self._pool = ThreadPoolExecutor(AT_ONCE)
         self.most_bytes = AROUND
 
     def set_run(self, run: Run) -> None:
@@ -104,8 +107,25 @@ class BoundedGrid(Grid):
         return self._grid.get_node_ids()
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """As Flower's."""
-        return self._grid.push_messages(messages)
+        """As Flower's: their ids; none where the request would be too large."""
+        whole = list(messages)
+        if not whole:
+            return []
+
+        def pushing(session_id: str) -> PushObject:
+            return make_push_object_fn_protobuf(
+                push_object_protobuf=self._client.PushObject,
+                node=self._grid.node,
+                run_id=self._grid.run.run_id,
+                session_id=session_id,
+            )
+
+        try:
+            return pushed(whole, self._client.PushMessages, pushing)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != _TOO_LARGE:
+                raise
+            return []
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
@@ -137,6 +157,7 @@ class BoundedGrid(Grid):
                 del self._arriving[name]
                 self._confirm(reply)
                 yield _message(reply, content)
+            del reply, content  # before the next is pulled
 
     def _ask(self, message_ids: list[str]) -> None:
         try:
@@ -164,31 +185,43 @@ class BoundedGrid(Grid):
             node=self._grid.node,
             run_id=self._grid.run.run_id,
         )
-        while reply.missing:
-            try:
-                content = pull(reply.missing[-1])
-            except ObjectUnavailableError:
-                return False
-            except ObjectPullError as error:
-                raise _Refused("expected all objects of a reply, got it in part") from error
-            reply.contents[reply.missing.pop()] = content
-            reply.size += len(content)
-            if reply.size > most:
-                raise _Refused(f"expected a reply of at most {most} bytes, got more")
+        # The reply itself comes last, and is asked for alone: as long as it is not there, the
+        # rest need not be asked for.
+        names = [(reply.missing[-1],), *((name,) for name in reversed(reply.missing[:-1]))]
+        try:
+            self._take(reply, pull(*names[0]), most)
+            for content in in_turn(self._pool, pull, iter(names[1:])):
+                self._take(reply, content, most)
+        except ObjectUnavailableError:
+            return False
+        except ObjectPullError as error:
+            raise _Refused("expected all objects of a reply, got it in part") from error
         return True
+
+    @staticmethod
+    def _take(reply: _Arriving, content: bytes, most: int) -> None:
+        reply.contents[reply.missing.pop()] = content
+        reply.size += len(content)
+        if reply.size > most:
+            raise _Refused(f"expected a reply of at most {most} bytes, got more")
 
     def _inflated(self, reply: _Arriving) -> RecordDict | Error:
         """Content or error of a reply that is all here."""
         most, contents = self.most_bytes + AROUND, reply.contents
         try:
-            if (size := _inflated_size(contents)) > most:
+            if (size := inflated_size(contents)) > most:
                 raise _Refused(f"expected a reply of at most {most} bytes, got {size}")
-            found = inflate_object_from_contents(reply.message.metadata.message_id, contents)
+            arrays = Arrays(contents)
+            name = reply.message.metadata.message_id
+            found = inflate_object_from_contents(name, contents, objects=arrays.objects)
         except _UNREADABLE as error:
             raise _Refused("expected a message of Flower's, got other objects") from error
         if not isinstance(found, Message):
             raise _Refused("expected a message, got another object")
-        return found.error if found.has_error() else found.content
+        if found.has_error():
+            return found.error
+        arrays.fill(found.content)
+        return found.content
 
     def _confirm(self, reply: _Arriving) -> None:
         self._client.ConfirmMessageReceived(
@@ -211,16 +244,3 @@ def _message(reply: _Arriving, content: RecordDict | Error | None) -> Message:
     if isinstance(content, Error):
         return make_message(metadata, error=content)
     return make_message(metadata, content=content)
-
-
-def _inflated_size(contents: Mapping[str, bytes]) -> int:
-    """Bytes of all arrays once each has its chunks, however often it names one."""
-    total = 0
-    for content in contents.values():
-        kind, children, _ = get_object_head_values_from_object_content(content)
-        if kind != _ARRAY:
-            continue
-        places = json.loads(get_object_body(content, Array))["arraychunk_ids"]
-        for place, times in Counter(places).items():
-            total += times * len(contents[children[place]])
-    return total

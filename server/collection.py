@@ -137,37 +137,52 @@ class UpdateCollector:
     ) -> int:
         """Count what comes; returns how many sent what no honest client sends."""
         number = instruction.round_number
+        silent, refused = set(range(len(cohort))), 0
+        most = vector_bytes(len(instruction.parameters) + self._plan.adaptive)
+        for position, reply in exchange(
+            self._grid,
+            self._messages(instruction, cohort),
+            self._cohort.timeout_s,
+            most_bytes=most,
+        ):
+            silent.discard(position)
+            refused += not self._counted(total, position, reply, (number, cohort[position]))
+            del reply  # before the next comes
+        for position in sorted(silent):
+            left_out(number, cohort[position], "no answer in time")
+        return refused
+
+    def _counted(
+        self, total: RoundSum, position: int, reply: Message, place: tuple[int, str]
+    ) -> bool:
+        """Count one reply, of a round and client; whether an honest client may have sent it."""
+        number, client = place
+        try:
+            answer = decoded(reply)
+            if self._quarantine.robust is not None:
+                self._quarantine.robust.check(answer.update)
+            total.add(position, answer)
+            self._keep_head(client, answer)
+        except ProtocolError as error:
+            left_out(number, client, cut(error))
+            total.give_up(position)
+            if not reply.has_error():
+                self._quarantine.strike(number, client, cut(error))
+                return False
+        return True
+
+    def _messages(self, instruction: TrainInstruction, cohort: tuple[str, ...]) -> list[Message]:
+        """Nobody else holds them, so that the model in them is gone once they are pushed."""
         record = instruction.to_record()
-        messages = [
+        return [
             Message(
                 record,
                 dst_node_id=self._roster.node_ids[client],
                 message_type="train",
-                group_id=str(number),
+                group_id=str(instruction.round_number),
             )
             for client in cohort
         ]
-        silent, robust, refused = set(range(len(cohort))), self._quarantine.robust, 0
-        most = vector_bytes(len(instruction.parameters) + self._plan.adaptive)
-        for position, reply in exchange(
-            self._grid, messages, self._cohort.timeout_s, most_bytes=most
-        ):
-            silent.discard(position)
-            try:
-                answer = decoded(reply)
-                if robust is not None:
-                    robust.check(answer.update)
-                total.add(position, answer)
-                self._keep_head(cohort[position], answer)
-            except ProtocolError as error:
-                left_out(number, cohort[position], cut(error))
-                total.give_up(position)
-                if not reply.has_error():
-                    refused += 1
-                    self._quarantine.strike(number, cohort[position], cut(error))
-        for position in sorted(silent):
-            left_out(number, cohort[position], "no answer in time")
-        return refused
 
     def _keep_head(self, client: str, answer: TrainReply) -> None:
         if answer.ledger_head:

@@ -49,7 +49,8 @@ _SETTLED = (
 )
 _ADDRESSED = (
     "SELECT DISTINCT node.public_key FROM message_ins JOIN node ON node_id = dst_node_id "
-    "WHERE delivered_at = '' AND created_at + ttl > :now"
+    "WHERE delivered_at = '' AND created_at + ttl > :now AND message_id NOT IN "
+    "(SELECT object_id FROM objects WHERE is_available = 0)"
 )
 _REPLIES = "SELECT message_id, reply_to_message_id FROM message_res WHERE delivered_at = ''"
 _HAND_OUT_AGAIN = "UPDATE message_res SET delivered_at = ''"
@@ -82,7 +83,10 @@ class Delivery:
         store.query(_HAND_OUT_AGAIN)
 
     def addressed(self) -> set[str]:
-        """Public keys of the nodes for which a message waits that was not delivered."""
+        """Public keys of the nodes for which a message waits that was not delivered.
+
+        It comes last of its objects: who was told before would ask for each of them many times.
+        """
         rows = self._store.query(_ADDRESSED, {"now": time.time()})
         return {bytes(row["public_key"]).decode() for row in rows}
 

@@ -19,7 +19,7 @@ from server.sizes import size_of
 from shared.errors import ProtocolError
 
 POLL_INTERVAL_S = 0.1
-_PULLED_AT_ONCE = 256
+_PULLED_AT_ONCE = 64
 _LONGEST_REASON, _LONGEST_TEXT = 200, 2000
 
 
@@ -39,11 +39,13 @@ def exchange(
     """
     deadline = time.monotonic() + timeout_s
     waiting = push(grid, messages)
+    del messages  # a model may be in them
     while waiting:
         found_any = False
         for found in arrived(grid, waiting, most_bytes):
             found_any = True
             yield found
+            del found  # before the next is pulled
         # Checked between passes only: what has arrived is never thrown away.
         if time.monotonic() >= deadline:
             return
@@ -100,6 +102,7 @@ def arrived(grid: Grid, waiting: dict[str, int], most_bytes: int) -> Iterator[tu
                 if position is not None:
                     fresh = True
                     yield position, _bounded(reply, most_bytes)
+                del reply
 
 
 def _bounded(reply: Message, most_bytes: int) -> Message:

@@ -9,6 +9,7 @@ import itertools
 import logging
 import socket
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,9 @@ STOP_S = 2.0
 _FULL_S = 0.02
 _LONGEST_HEAD = 1 << 16
 _BACKLOG = 512
+# Cost: asyncio holds a buffer of this size for each encrypted connection. Its own, of 256 KiB, came
+# to most of the memory where hundreds of sites were connected.
+_READ_AT_ONCE = 1 << 16
 PEER = "murmura.peer"
 Application = Callable[..., Any]
 Admit = Callable[[socket.socket], bool]
@@ -113,6 +117,8 @@ class Listener:
         self._config.load()
         self._state = ServerState()
         self._context = context
+        if context is not None:
+            SSLProtocol.max_size = _READ_AT_ONCE
         self._connections = connections or Connections(1 << 30, 1 << 30)
         self._admit = admit
         self._sockets: list[socket.socket] = []

@@ -18,6 +18,7 @@ from shared.errors import ConfigurationError, StateError
 from shared.parameters import FlatVector
 
 Vector = NDArray[np.float64]
+_BLOCK = 1 << 18  # numbers at a time, so that nothing but the result needs memory of its own
 
 
 class ServerOptimizer:
@@ -30,8 +31,11 @@ class ServerOptimizer:
 
     def __init__(self, config: ServerConfig, dimension: int) -> None:
         self._config = config
-        self._first: Vector = np.zeros(dimension)
-        self._second: Vector = np.full(dimension, config.tau**2)
+        self._memory: dict[str, Vector] = {}
+        if config.optimizer != "sgd" or config.momentum:
+            self._memory["first"] = np.zeros(dimension)
+        if config.optimizer != "sgd":
+            self._memory["second"] = np.full(dimension, config.tau**2)
 
     def step(self, parameters: FlatVector, update: Vector) -> FlatVector:
         """The next global parameters, shape (d,), float32; computed in double precision.
@@ -39,20 +43,24 @@ class ServerOptimizer:
         Raises:
             ConfigurationError: they would not be finite: the training diverges.
         """
-        sgd = self._config.optimizer == "sgd"
-        direction = self._momentum(update) if sgd else self._adaptive(update)
-        moved = parameters.astype(np.float64) + self._config.learning_rate * direction
-        # Guarantee: NaN fails the comparison too. Whether to stop is post-processing of `update`.
-        if not np.max(np.abs(moved), initial=0.0) <= np.finfo(np.float32).max:
-            raise ConfigurationError(
-                "the training diverges: expected finite global parameters, got infinity or NaN; "
-                "lower training.learning_rate or server.learning_rate"
-            )
-        return moved.astype(np.float32)
+        moved: FlatVector = np.empty(len(parameters), dtype=np.float32)
+        for start in range(0, len(moved), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            direction = self._direction(update[part], part)
+            there = parameters[part].astype(np.float64) + self._config.learning_rate * direction
+            # Guarantee: NaN fails the comparison too. Whether to stop is post-processing of
+            # `update`.
+            if not np.max(np.abs(there), initial=0.0) <= np.finfo(np.float32).max:
+                raise ConfigurationError(
+                    "the training diverges: expected finite global parameters, got infinity or "
+                    "NaN; lower training.learning_rate or server.learning_rate"
+                )
+            moved[part] = there
+        return moved
 
     def state(self) -> dict[str, Vector]:
-        """What a checkpoint must keep."""
-        return {"first": self._first, "second": self._second}
+        """What a checkpoint must keep; nothing, where no later step depends on an earlier one."""
+        return self._memory
 
     def restore(self, state: Mapping[str, Vector]) -> None:
         """Take up what `state` returned.
@@ -63,19 +71,24 @@ class ServerOptimizer:
         for name, own in self.state().items():
             if name not in state or state[name].shape != own.shape:
                 raise StateError(f"expected optimizer state {name!r} of shape {own.shape}")
-        self._first, self._second = state["first"].copy(), state["second"].copy()
+            self._memory[name] = state[name].copy()
 
-    def _momentum(self, update: Vector) -> Vector:
-        self._first = self._config.momentum * self._first + update
-        return self._first
+    def _direction(self, update: Vector, part: slice) -> Vector:
+        if self._config.optimizer != "sgd":
+            return self._adaptive(update, part)
+        if not self._memory:
+            return update
+        first = self._memory["first"]
+        first[part] = self._config.momentum * first[part] + update
+        return first[part]
 
-    def _adaptive(self, update: Vector) -> Vector:
-        beta1 = self._config.beta1
-        self._first = beta1 * self._first + (1.0 - beta1) * update
-        self._second = _SECOND[self._config.optimizer](
-            self._second, np.square(update), self._config.beta2
+    def _adaptive(self, update: Vector, part: slice) -> Vector:
+        beta1, first, second = self._config.beta1, self._memory["first"], self._memory["second"]
+        first[part] = beta1 * first[part] + (1.0 - beta1) * update
+        second[part] = _SECOND[self._config.optimizer](
+            second[part], np.square(update), self._config.beta2
         )
-        return self._first / (np.sqrt(self._second) + self._config.tau)
+        return first[part] / (np.sqrt(second[part]) + self._config.tau)
 
 
 def _adam(second: Vector, squared: Vector, beta2: float) -> Vector:

@@ -99,6 +99,7 @@ class PublicApi:
         self.record: Recorder = unrecorded
         self.changed: Changed | None = None
         self.nodes: Nodes | None = None
+        self.heard: Callable[[str], None] = lambda _node_key: None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -165,6 +166,7 @@ class PublicApi:
             body = await self._fleet_body(site.name, scope, receive)
             self._gate.check(site, scope, body)
             start = self._starts.get(site.node_key, 0)
+            self.heard(site.node_key)
             if route[1] == PULL_MESSAGES and not await self._mailbox.wait(site.node_key):
                 await respond_protobuf(send, b"")  # Flower's answer without a message
                 return

@@ -105,8 +105,12 @@ class RunFolder:
         text = json.dumps(content, indent=1, allow_nan=False, sort_keys=False)
         self.write(name, (text + "\n").encode())
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, *contents: bytes | memoryview) -> None:
         """Replace a file at once: after a crash there is the old content or the new.
+
+        Args:
+            name: Of the file.
+            contents: One after the other.
 
         Raises:
             StateError: the disk is full or not writable; no part of a file is left.
@@ -115,7 +119,7 @@ class RunFolder:
         partial = target.with_name(f".{name}.partial")
         try:
             with partial.open("wb") as file:
-                file.write(content)
+                file.writelines(contents)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(target)

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from flwr.supercore.corestate import sql_corestate
 from sqlalchemy import event
 
 EVERY_S = 1.0
+PUSH_SESSION_S = 1800
 BUSY_MS, CACHE_KIB = 25_000, 4096  # Flower's own requests last 30 s
 Clock = Callable[[], float]
 
@@ -88,7 +90,12 @@ def _settle(connection: Any, _record: Any) -> None:
 
 
 def eased(state: Any) -> Any:
-    """`state`, Flower's link state over SQLite, which writes seldom from now on."""
+    """`state`, Flower's link state over SQLite, which writes seldom from now on.
+
+    And which waits longer for the next object of a message: where hundreds of sites answer at
+    once, that may take more than Flower's three minutes, and the message would be dropped.
+    """
+    vars(sql_corestate)["OBJECT_PUSH_SESSION_TTL_SECONDS"] = PUSH_SESSION_S
     state._cleanup_expired_task_tokens = Seldom(state._cleanup_expired_task_tokens)  # noqa: SLF001
     state.store_traffic = Traffic(state.store_traffic)
     return state

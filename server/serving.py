@@ -71,7 +71,7 @@ class Serving:
         self._gate = FleetGate(self._settings.limits, headers, flaw_of_push)
         self._mailbox = Mailbox(self._superlink.delivery.addressed)
         self._public = PublicApi(
-            self._superlink.app,
+            self._superlink.way,
             admission,
             self._sites,
             self._gate,
@@ -80,12 +80,13 @@ class Serving:
         )
         self._public.record, self._public.changed = record, self.reconcile
         self._public.nodes = self._superlink.delivery
+        self._public.heard = self._superlink.life.heard
         self._runs = RunWatch(home, self._superlink, record)
         self._since = time.time()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set."""
-        internal = Listener(LocalApi(self._superlink.app, self.status), admit=opened_by_owner)
+        internal = Listener(LocalApi(self._superlink.way, self.status), admit=opened_by_owner)
         public = Listener(self._public, context=self._context, connections=self._connections)
         await self.reconcile()
         async with AsyncExitStack() as stack:
@@ -170,6 +171,7 @@ class Serving:
             if tick % _RUNS_EVERY == 0:
                 await asyncio.to_thread(self._look_at_runs)
             if tick % _SWEEP_EVERY == 0:
+                await asyncio.to_thread(self._superlink.life.write)
                 await asyncio.to_thread(self._superlink.sweep)
             if tick % _RENEW_EVERY == 0 and self._authority.server_is_due():
                 with self._home.locked():

@@ -1,8 +1,7 @@
 """Flower's SuperLink as an object: its application, its nodes, and what it keeps on disk.
 
-Flower's private modules are used here and in server/delivery.py, sealed_objects.py, seldom.py and
-middleware.py, and by the server's processes nowhere else; tests/server/test_superlink.py pins what
-is used.
+Flower's private modules are used here and in the modules that this one takes from `server`, and by
+the server's processes nowhere else; tests/server/test_superlink.py pins what is used.
 """
 
 import logging
@@ -49,6 +48,8 @@ from server.delivery import Delivery
 from server.middleware import lean
 from server.sealed_objects import SealedObjectStore
 from server.seldom import eased, patient
+from server.short_way import ShortWay
+from server.signs_of_life import SignsOfLife
 
 _LOGGER = logging.getLogger("murmura.server")
 PUBLIC_KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.encode()
@@ -96,7 +97,7 @@ class SuperLink:
         self._state = eased(patient(self._links.state()))
         self.delivery = Delivery(self._state, store)
         self._spare()
-        self._swept: set[int] = set()
+        self._swept, self.life = set[int](), SignsOfLife(store)
         # Flower would open a database of its own by the name in its settings, without a seal:
         # so it gets one in memory, which is put aside below.
         links = self._links
@@ -108,6 +109,7 @@ class SuperLink:
         self.app: FastAPI = lean(create_app(_settings(exec_secret), Lifespan))
         self.app.state.linkstate_factory = self._links
         self.app.state.runtime_state_factory = self._links
+        self.way = ShortWay(self.app)
 
     def _spare(self) -> None:
         """Runs under way count as alive: while nothing served, none could give a sign of life."""

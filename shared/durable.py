@@ -63,22 +63,25 @@ def append_durably(path: Path, line: bytes) -> None:
         os.close(descriptor)
 
 
-def create_durably(path: Path, content: bytes) -> None:
-    """A new file with `content` is on disk. Raises OSError, also where there is one already."""
+def create_durably(path: Path, *contents: bytes) -> None:
+    """A new file with `contents`, one after the other, is on disk.
+
+    Raises OSError, also where there is one already.
+    """
     # Secrecy: the mode is there before the content.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ALONE)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+        file.writelines(contents)
         file.flush()
         os.fsync(descriptor)
     sync_folder(path.parent)
 
 
-def replace_durably(path: Path, content: bytes) -> None:
-    """`path` holds `content`; after a crash, that or what it held before. Raises OSError."""
+def replace_durably(path: Path, *contents: bytes) -> None:
+    """`path` holds `contents`; after a crash, that or what it held before. Raises OSError."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        create_durably(fresh, content)
+        create_durably(fresh, *contents)
         fresh.replace(path)
         sync_folder(path.parent)
     finally:
@@ -86,10 +89,10 @@ def replace_durably(path: Path, content: bytes) -> None:
             fresh.unlink(missing_ok=True)
 
 
-def write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, *contents: bytes) -> None:
     """As `replace_durably`. Raises StateError if it cannot be written."""
     try:
-        replace_durably(path, content)
+        replace_durably(path, *contents)
     except OSError as error:
         raise StateError(f"{path} cannot be written: {error.strerror}") from error
 

@@ -136,7 +136,7 @@ def _content(record: RecordDict, name: str, kind: type[np.generic]) -> memoryvie
         raise MessageError(f"expected {name!r} of {kind.__name__}, got another kind of number")
     if end + int(form[2]) * width != len(data):
         raise MessageError(f"expected {name!r} as long as it says, got {len(data)} bytes")
-    return memoryview(data)[end:]
+    return memoryview(data)[end:].toreadonly()
 
 
 def _exactly(what: str, found: Collection[str], declared: Sequence[str]) -> None:

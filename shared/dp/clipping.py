@@ -14,6 +14,7 @@ from shared.errors import ConfigurationError
 
 Vector = NDArray[np.float64]  # (d,)
 _SMALLEST = 1e-200  # below, squares may have underflowed
+_BLOCK = 1 << 16  # numbers at a time: bounds memory, stays in cache
 
 
 def clip(update: NDArray[np.floating], clipping_norm: float) -> Vector:
@@ -37,20 +38,10 @@ def clip(update: NDArray[np.floating], clipping_norm: float) -> Vector:
     >>> clip(np.array([3.0, 4.0]), 2.5).tolist()
     [1.5, 2.0]
     """
-    if not (np.isfinite(clipping_norm) and clipping_norm > 0):
-        raise ConfigurationError(
-            f"clipping_norm must be positive and finite, got {clipping_norm!r}"
-        )
     vector = update.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        # Not `dot`: it would share the sum out among as many threads as there are processors, so
-        # that its last bit depended on the machine, and wait for those that other clients keep.
-        squared = float(np.einsum("i,i->", vector, vector))
-    # One pass in the ordinary case. NaN, infinity, overflow and underflow all fail the comparison,
-    # and take the careful way below.
-    if _SMALLEST < squared < np.inf:
-        if (norm := math.sqrt(squared)) > clipping_norm:
-            vector *= clipping_norm / norm
+    if (factor := _factor(vector, clipping_norm)) is not None:
+        if factor < 1.0:
+            vector *= factor
         return vector
     largest = float(np.max(np.abs(vector), initial=0.0))
     # Guarantee: NaN fails the comparison too, so nothing but a finite vector goes on.
@@ -61,3 +52,45 @@ def clip(update: NDArray[np.floating], clipping_norm: float) -> Vector:
         vector /= largest
         vector *= clipping_norm / float(np.linalg.norm(vector))
     return vector
+
+
+def add_clipped(total: Vector, update: NDArray[np.floating], clipping_norm: float) -> None:
+    """As `total += clip(update, clipping_norm)`, bit for bit, without a copy of `update`.
+
+    Args:
+        total: Shape (d,), changed in place.
+        update: As `clip` takes it, like the rest.
+        clipping_norm: Likewise.
+
+    Raises:
+        ConfigurationError: as `clip` does; nothing is added then.
+    """
+    factor = _factor(update, clipping_norm)
+    if factor is None:
+        total += clip(update, clipping_norm)
+        return
+    for start in range(0, len(total), _BLOCK):
+        part = update[start : start + _BLOCK].astype(np.float64)
+        if factor < 1.0:
+            part *= factor
+        total[start : start + _BLOCK] += part
+
+
+def _factor(update: NDArray[np.floating], clipping_norm: float) -> float | None:
+    """What brings `update` to length C, or 1; None: its squares say nothing about its length."""
+    if not (np.isfinite(clipping_norm) and clipping_norm > 0):
+        raise ConfigurationError(
+            f"clipping_norm must be positive and finite, got {clipping_norm!r}"
+        )
+    squared = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(update), _BLOCK):
+            part = update[start : start + _BLOCK].astype(np.float64, copy=False)
+            # Not `dot`: it would share the sum out among as many threads as there are processors,
+            # so that its last bit depended on the machine, and wait for those of other clients.
+            squared += float(np.einsum("i,i->", part, part))
+    # NaN, infinity, overflow and underflow all fail the comparison, and take the careful way.
+    if not _SMALLEST < squared < np.inf:
+        return None
+    norm = math.sqrt(squared)
+    return clipping_norm / norm if norm > clipping_norm else 1.0

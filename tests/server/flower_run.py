@@ -57,7 +57,9 @@ class PlayedRun:
         task_id = self.state.get_run_info(run_ids=[self.run_id])[0].primary_task_id
         assert task_id is not None
         self.task_id = task_id
-        assert self.state.claim_task(self.task_id)
+        token = self.state.claim_task(self.task_id)
+        assert token
+        self.token = token
         assert self.state.activate_task(self.task_id)
 
     def ask(self, node_id: int, content: RecordDict) -> str:

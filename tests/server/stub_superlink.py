@@ -6,9 +6,24 @@ from typing import Any
 import httpx
 from flwr.app import Message
 from flwr.common.serde import message_to_proto
-from flwr.proto.message_pb2 import ObjectTree, PullObjectRequest, PullObjectResponse
-from flwr.proto.runtime_pb2 import PullAppMessagesRequest, PullAppMessagesResponse
-from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
+from flwr.proto.message_pb2 import (
+    ObjectTree,
+    PullObjectRequest,
+    PullObjectResponse,
+    PushObjectRequest,
+    PushObjectResponse,
+)
+from flwr.proto.runtime_pb2 import (
+    PullAppMessagesRequest,
+    PullAppMessagesResponse,
+    PushAppMessagesRequest,
+    PushAppMessagesResponse,
+)
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    iterate_object_tree,
+)
 from flwr.supercore.run import Run
 from flwr.superlink.grid import HttpGrid
 
@@ -19,6 +34,7 @@ class StubSuperLink:
     Attributes:
         objects: Content by id; what is not there is not found.
         late: Ids of objects that have not come yet.
+        asked: Messages that were pushed.
         confirmed: Replies that were taken.
         pulled: Ids of objects in the order they were pulled.
         failure: Raised by the next request for messages.
@@ -27,9 +43,11 @@ class StubSuperLink:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.late: set[str] = set()
+        self.asked: list[Any] = []
         self.confirmed: list[str] = []
         self.pulled: list[str] = []
         self.failure: Exception | None = None
+        self._client = httpx.Client(trust_env=False)
         self._replies: dict[str, tuple[Any, ObjectTree]] = {}
 
     def hold(self, reply: Message) -> str:
@@ -44,6 +62,28 @@ class StubSuperLink:
     def announce(self, reply: Message, tree: ObjectTree) -> None:
         """Take in what a node says of a reply, without its objects."""
         self._replies[reply.metadata.reply_to_message_id] = (message_to_proto(reply), tree)
+
+    def PushMessages(self, request: PushAppMessagesRequest) -> PushAppMessagesResponse:  # noqa: N802
+        """Keep the messages; all objects that are not there are wanted, in one session."""
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        self.asked += request.messages_list
+        parts = (
+            part.object_id
+            for tree in request.message_object_trees
+            for part in iterate_object_tree(tree)
+        )
+        return PushAppMessagesResponse(
+            message_ids=[f"m{number}" for number in range(len(self.asked))],
+            objects_to_push=[name for name in dict.fromkeys(parts) if name not in self.objects],
+            session_id="session",
+        )
+
+    def PushObject(self, request: PushObjectRequest) -> PushObjectResponse:  # noqa: N802
+        """Keep one object."""
+        self.objects[request.object_id] = request.object_content
+        return PushObjectResponse(stored=request.session_id == "session")
 
     def PullMessages(self, request: PullAppMessagesRequest) -> PullAppMessagesResponse:  # noqa: N802
         """Each reply once."""
@@ -79,16 +119,10 @@ class StubGrid(HttpGrid):
         super().__init__(token="none")  # noqa: S106 - nobody asks for it
         self.set_run(Run.create_empty(7))
         self.superlink = superlink
-        self.pushed: list[Message] = []
 
     @property
     def _runtime_client(self) -> Any:
         return self.superlink
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Keep what is pushed."""
-        self.pushed += messages
-        return [f"m{number}" for number in range(len(self.pushed))]
 
     def get_node_ids(self) -> Iterable[int]:
         """Two nodes."""

@@ -167,11 +167,17 @@ def test_one_client_moves_the_sum_by_at_most_the_clipping_norm(exploding: list[f
     assert np.linalg.norm(with_it - without) <= 2.0 * (1 + 1e-12)
 
 
+def unclipped(whole: Vector, update: FlatVector, norm: float) -> None:
+    """Not what its namesake does."""
+    del norm
+    whole += update
+
+
 def test_without_the_servers_clip_one_client_moves_the_sum_by_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Planted bug: the bound above comes from the clip in the server, and from nothing else."""
-    monkeypatch.setattr(aggregation, "clip", lambda update, norm: update * norm / norm)
+    monkeypatch.setattr(aggregation, "add_clipped", unclipped)
     assert np.linalg.norm(total(CLIENT, {0: vector(30.0, 40.0)})) > 2.0
 
 

@@ -272,11 +272,11 @@ def test_an_exchange_says_how_large_replies_may_be(superlink: StubSuperLink) -> 
     ((_, found),) = exchange(grid, [question()], 5.0, most_bytes=AROUND)
     assert found.has_error()
     superlink.hold(answer(50_000, "m1"))
-    inner.pushed.clear()
+    superlink.asked.clear()
     messages = [question("m0"), question("m1")]
     ((place, found),) = exchange(grid, messages, 0.0, most_bytes=vector_bytes(50_000))
     assert (place, found.has_content()) == (1, True)
-    assert inner.pushed == messages
+    assert [m.metadata.message_id for m in superlink.asked] == [m.object_id for m in messages]
     assert list(grid.get_node_ids()) == [4, 5]
     assert grid.run.run_id == 7
     grid.set_run(grid.run)
@@ -297,4 +297,6 @@ def test_flowers_grid_has_the_parts_that_are_used() -> None:
     grid = HttpGrid(token="none")  # noqa: S106 - nobody asks for it
     assert grid.node.node_id == 1
     assert isinstance(vars(HttpGrid)["_runtime_client"], property)
+    bounded(grid)
+    assert grid._runtime_client._client.timeout.read == 300.0
     assert get_object_tree(answer()).object_id

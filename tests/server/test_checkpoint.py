@@ -1,9 +1,12 @@
 """A checkpoint gives back what was saved, to the same run and code only, without pickle."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from server.checkpoint import CHECKPOINT, Checkpoint, restore, resumable, save
@@ -48,6 +51,31 @@ def test_what_was_saved_comes_back(folder: RunFolder) -> None:
         assert found.optimizer[name].dtype == np.float64
     for name in ("round_number", "config", "code_digest", "clients_lost", "seconds"):
         assert getattr(found, name) == getattr(saved, name)
+
+
+def test_the_file_is_one_of_safetensors(folder: RunFolder) -> None:
+    """Read by its own code; each tensor lies at a multiple of its width, the header too."""
+    content = folder.file(CHECKPOINT).read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    described = json.loads(content[8 : 8 + length])
+    widths = {"F64": 8, "F32": 4, "U8": 1}
+    assert length % 8 == 0
+    assert {entry["dtype"] for entry in described.values()} == set(widths)
+    for entry in described.values():
+        assert entry["data_offsets"][0] % widths[entry["dtype"]] == 0
+    assert set(load_tensors(content)) == set(described)
+
+
+def test_noise_of_several_rows_keeps_its_shape(tmp_path: Path) -> None:
+    """Also where it is laid out otherwise in memory, or empty."""
+    rows = {"rows": np.arange(6.0).reshape(2, 3).T, "none": np.zeros((0, 3))}
+    made = RunFolder(tmp_path)
+    save(made, replace(checkpoint(), noise=rows))
+    found = restore(made, config(Path()), CODE)
+    assert found is not None
+    for name, value in rows.items():
+        assert found.noise[name].tolist() == value.tolist()
+        assert found.noise[name].shape == value.shape
 
 
 def test_where_no_round_was_finished_there_is_none(tmp_path: Path) -> None:

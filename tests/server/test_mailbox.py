@@ -57,13 +57,13 @@ def test_nobody_looks_while_nobody_waits() -> None:
 
 
 def test_one_look_serves_all_who_wait() -> None:
-    """Five hundred sites cost what one costs."""
+    """A hundred sites cost what one costs."""
 
     async def played() -> int:
         post = Post()
         box = Mailbox(post.addressed, 0.3)
         working = asyncio.create_task(box.run())
-        asked = [asyncio.create_task(box.wait(str(number))) for number in range(500)]
+        asked = [asyncio.create_task(box.wait(str(number))) for number in range(100)]
         assert not any(await asyncio.gather(*asked))
         working.cancel()
         assert box._waiting == {}
@@ -100,3 +100,22 @@ def test_whoever_waits_when_the_server_stops_is_let_go() -> None:
         return [await asked, await box.wait("b")]
 
     assert asyncio.run(asyncio.wait_for(played(), 30)) == [False, False]
+
+
+def test_the_more_sites_wait_the_longer_each_does() -> None:
+    """Within what a site waits for an answer."""
+
+    async def played() -> tuple[float, float, float]:
+        box = Mailbox(Post().addressed, 0.5)
+        few = box._patience()
+        waiting = [asyncio.create_task(box.wait(str(number))) for number in range(200)]
+        await asyncio.sleep(0)
+        some = box._patience()
+        waiting += [asyncio.create_task(box.wait(str(number))) for number in range(200, 900)]
+        await asyncio.sleep(0)
+        many = box._patience()
+        box.close()
+        assert not any(await asyncio.gather(*waiting))
+        return few, some, many
+
+    assert asyncio.run(played()) == (0.5, 4.0, 10.0)

@@ -88,3 +88,22 @@ def test_training_that_diverges_stops_with_advice(value: float) -> None:
 def test_a_model_without_parameters_stays_one() -> None:
     """Nothing to move."""
     assert ServerOptimizer(server(), 0).step(vector(), np.zeros(0)).shape == (0,)
+
+
+def test_fedavg_keeps_nothing_between_rounds() -> None:
+    """A checkpoint then holds the model alone."""
+    assert ServerOptimizer(server(momentum=0.0), 2).state() == {}
+    assert set(ServerOptimizer(server(momentum=0.5), 2).state()) == {"first"}
+    assert set(ServerOptimizer(server(optimizer="adam"), 2).state()) == {"first", "second"}
+
+
+@pytest.mark.parametrize("name", ["sgd", *BY_HAND])
+def test_a_long_step_is_that_of_its_parts(name: str) -> None:
+    """Blocks change no number."""
+    generator, count = np.random.default_rng(3), 2**18 + 5
+    start = generator.standard_normal(count).astype(np.float32)
+    update = generator.standard_normal(count)
+    whole = ServerOptimizer(server(optimizer=name), count).step(start, update)
+    for part in (slice(0, 9), slice(2**18 - 2, 2**18 + 5)):
+        alone = ServerOptimizer(server(optimizer=name), len(start[part]))
+        assert alone.step(start[part], update[part]).tobytes() == whole[part].tobytes()

@@ -1,12 +1,14 @@
 """Flower's state writes seldom what it need not write at every request."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 
-from server.seldom import BUSY_MS, CACHE_KIB, EVERY_S, Seldom, Traffic
+from server.seldom import BUSY_MS, CACHE_KIB, EVERY_S, PUSH_SESSION_S, Seldom, Traffic
 from server.superlink import SuperLink
 from tests.server.flower_run import PlayedRun
 
@@ -77,4 +79,18 @@ def test_whoever_waits_for_the_database_waits_longer(tmp_path: Path) -> None:
                 for name in ("busy_timeout", "cache_size", "journal_mode")
             ]
         assert found == [BUSY_MS, -CACHE_KIB, "wal"]
+    link.close()
+
+
+def test_a_message_may_take_long_to_arrive(tmp_path: Path) -> None:
+    """Flower drops it when no object of it came for three minutes."""
+    link = SuperLink(tmp_path / "state.db", b"s" * 32, b"k" * 32)
+    run = PlayedRun(link)
+    tree = ObjectTree(object_id="ab" * 32)
+    session = run.state.start_session(run.run_id)
+    assert run.state.preregister_object_tree(tree, session) == [tree.object_id]
+    (row,) = link._store.query("SELECT expires_at FROM object_push_sessions", {})
+    ends = datetime.fromisoformat(str(row["expires_at"])).replace(tzinfo=UTC)
+    left_s = (ends - datetime.now(UTC)).total_seconds()
+    assert PUSH_SESSION_S / 2 < left_s <= PUSH_SESSION_S
     link.close()

@@ -1,6 +1,7 @@
 """Flower's SuperLink as it is used here: the contract with its private parts, and its disk."""
 
 import inspect
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -178,6 +179,47 @@ def test_objects_of_a_key_that_is_gone_can_be_dropped(link: SuperLink) -> None:
     assert len(link._store) == 0
     assert link._state.get_valid_message_ins(asked) is None
     assert link.delivery.addressed() == set()
+
+
+def test_a_site_is_told_of_a_message_once_all_of_it_has_come(link: SuperLink) -> None:
+    """Before, it would ask for each object of it again and again."""
+    keys = SiteKeys("site-a")
+    link.register("site-a", keys.node_key)
+    node = link.nodes()[keys.node_key].node_id
+    assert link._state.activate_node(node, 30.0)
+    run = PlayedRun(link)
+    message_id = run.ask(node, record_of(UPDATE[:4]))
+    assert link.delivery.addressed() == {keys.node_key}
+    with link._store.session():
+        link._store.query(
+            "UPDATE objects SET is_available = 0 WHERE object_id = :name", {"name": message_id}
+        )
+    assert link.delivery.addressed() == set()
+    link.forget_objects()
+    assert link.delivery.addressed() == {keys.node_key}  # what it cannot fetch, it says
+
+
+def test_whoever_asks_for_anything_stays_online_but_nobody_comes_back_by_it(
+    link: SuperLink,
+) -> None:
+    """Signs of life are written together; who has gone offline is not heard of any more."""
+    keys = [SiteKeys(f"site-{number}") for number in range(3)]
+    for site in keys:
+        link.register(site.name, site.node_key)
+    nodes = {site.name: link.nodes()[site.node_key].node_id for site in keys}
+    for name in ("site-0", "site-1"):
+        assert link._state.activate_node(nodes[name], 0.5)
+    for site in keys:
+        link.life.heard(site.node_key)
+    assert link._state.deactivate_node(nodes["site-1"])
+    link.life.write()
+    time.sleep(1.1)
+    online = {name for name in nodes if link.nodes()[keys[int(name[-1])].node_key].online}
+    assert online == {"site-0"}
+    with link._store.session():
+        link._store.query("UPDATE node SET online_until = 1.0", {})
+    link.life.write()  # nobody was heard of since
+    assert not any(found.online for found in link.nodes().values())
 
 
 def reply(**changed: Any) -> bytes:

@@ -48,6 +48,7 @@ class LightSites:
     errors: dict[str, int] = field(default_factory=dict)
     online: set[int] = field(default_factory=set)
     answered: int = 0
+    _owed: dict[int, Letter] = field(default_factory=dict)
     _computing: threading.Lock = field(default_factory=threading.Lock)
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -108,6 +109,7 @@ class LightSites:
                 known = fleet.connect(known)
                 self.online.add(index)
                 wait.reset()
+                self._settle(index, fleet)
                 while not self.stop.is_set():
                     received = fleet.receive()
                     if received is None:
@@ -137,5 +139,13 @@ class LightSites:
         with self._computing:
             reply: Message = client_app(message, context)
             self.answered += 1
+        self._owed[index] = Letter.of(reply)
         fleet.confirm(received)
-        fleet.send(Letter.of(reply))
+        self._settle(index, fleet)
+
+    def _settle(self, index: int, fleet: Fleet) -> None:
+        """Send what is owed; after a lost connection once more, as a guard does."""
+        if index in self._owed:
+            with suppress(RunOver):
+                fleet.send(self._owed[index])
+            del self._owed[index]

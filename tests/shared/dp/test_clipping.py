@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shared.dp.clipping import clip
+from shared.dp.clipping import add_clipped, clip
 from shared.errors import ConfigurationError
 from tests.strategies import clipping_norms, updates
 
@@ -65,3 +65,34 @@ def test_a_copy_is_returned() -> None:
     update = np.array([3.0, 4.0])
     clip(update, 1.0)
     assert update.tolist() == [3.0, 4.0]
+
+
+@given(updates, clipping_norms)
+def test_what_is_added_is_what_clip_gives(update: NDArray[np.float64], norm: float) -> None:
+    """Bit for bit, for every update at all, in single precision too."""
+    with np.errstate(over="ignore"):
+        single = update.astype(np.float32)
+    for numbers in (update, single):
+        expected, total = np.linspace(-1, 1, len(update)), np.linspace(-1, 1, len(update))
+        expected += clip(numbers, norm)
+        add_clipped(total, numbers, norm)
+        assert total.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("norm", [1.0, 1e3])
+def test_long_updates_are_added_in_blocks(norm: float) -> None:
+    """Of several blocks and a rest; where the clip binds and where it does not."""
+    update = np.random.default_rng(5).standard_normal(3 * 2**16 + 7).astype(np.float32)
+    total = np.ones(len(update))
+    add_clipped(total, update, norm)
+    assert total.tobytes() == (1.0 + clip(update, norm)).tobytes()
+    length = float(np.linalg.norm(total - 1.0))
+    assert length == pytest.approx(min(norm, float(np.linalg.norm(update))), rel=1e-6)
+
+
+def test_nothing_is_added_for_a_bound_that_is_none() -> None:
+    """It raises before."""
+    total = np.zeros(2)
+    with pytest.raises(ConfigurationError, match="clipping_norm"):
+        add_clipped(total, np.ones(2), 0.0)
+    assert total.tolist() == [0.0, 0.0]
