@@ -46,6 +46,7 @@ from server.sealed_objects import SealedObjectStore
 from server.seldom import eased, patient
 from server.short_way import ShortWay
 from server.signs_of_life import SignsOfLife
+from server.whole_replies import only_whole
 
 _LOGGER = logging.getLogger("murmura.server")
 PUBLIC_KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.encode()
@@ -103,10 +104,10 @@ class SuperLink:
         objects.store_instance = store
         self._database, self._store = database, store
         self._links = LinkStateFactory(str(database), get_federation_manager(), objects)
-        self._state = eased(patient(self._links.state()))
+        self._state = only_whole(eased(patient(self._links.state())), store)
         self._swept, self.life = set[int](), SignsOfLife(store)
-        # Flower would open a database of its own by the name in its settings, without a seal:
-        # so it gets one in memory, which is put aside below.
+        # By the name in its settings Flower would open a database of its own, without a seal; so it
+        # gets one in memory, which is put aside below.
         links = self._links
 
         class Lifespan(SuperLinkLifespan):
@@ -172,8 +173,7 @@ class SuperLink:
 
     def answered(self, node_key: str) -> None:
         """What a site has answered it is not asked again, also where it had to be asked anew."""
-        node_id = self._state.get_node_id_by_public_key(node_key.encode())
-        if node_id is not None:
+        if (node_id := self._state.get_node_id_by_public_key(node_key.encode())) is not None:
             self._store.query(_SETTLED, {"node": uint64_to_int64(node_id)})
 
     def forget_objects(self) -> None:
