@@ -98,8 +98,8 @@ class SuperLink:
         self.delivery = Delivery(self._state, store)
         self._spare()
         self._swept, self.life = set[int](), SignsOfLife(store)
-        # Flower would open a database of its own by the name in its settings, without a seal:
-        # so it gets one in memory, which is put aside below.
+        # By the name in its settings Flower would open a database of its own, without a seal; so it
+        # gets one in memory, which is put aside below.
         links = self._links
 
         class Lifespan(SuperLinkLifespan):

@@ -14,6 +14,7 @@ from flwr.proto.error_pb2 import Error
 from flwr.proto.fleet_pb2 import PushMessagesRequest
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.server.superlink.linkstate import LinkState
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.object_store.sql_object_store import SqlObjectStore
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
@@ -196,7 +197,35 @@ def test_a_site_is_told_of_a_message_once_all_of_it_has_come(link: SuperLink) ->
         )
     assert link.delivery.addressed() == set()
     link.forget_objects()
-    assert link.delivery.addressed() == {keys.node_key}  # what it cannot fetch, it says
+    assert link.delivery.addressed() == set()  # nor of one that nobody can fetch any more
+
+
+def test_a_reply_is_handed_over_once_it_is_whole_and_may_be_announced_twice(
+    link: SuperLink,
+) -> None:
+    """A site that did not hear that its announcement arrived makes it again."""
+    keys = SiteKeys("site-a")
+    link.register("site-a", keys.node_key)
+    node = link.nodes()[keys.node_key].node_id
+    state = link._state
+    assert state.activate_node(node, 30.0)
+    run = PlayedRun(link)
+    message_id = run.ask(node, record_of(UPDATE[:4]))
+    (message,) = state.get_message_ins(node, 1)
+    reply = reply_to(message, record_of(UPDATE[4:9]))
+    objects = get_all_nested_objects(reply)
+    for last in (False, True):
+        session = state.start_session(run.run_id)
+        stored, missing = state.store_message_and_object_tree(
+            remove_content_from_message(reply), get_object_tree(reply), session
+        )
+        assert stored
+        assert state.get_message_res(message_ids={message_id}, run_id=run.run_id) == []
+        assert missing[-1] == reply.object_id
+        for name in missing if last else missing[:1]:
+            assert state.store_object(run.run_id, session, name, objects[name].deflate())
+    (found,) = state.get_message_res(message_ids={message_id}, run_id=run.run_id)
+    assert found.metadata.message_id == reply.object_id
 
 
 def test_whoever_asks_for_anything_stays_online_but_nobody_comes_back_by_it(
