@@ -8,7 +8,6 @@ survive.
 import os
 import signal
 import threading
-import time
 
 _LOOK_S = 0.2
 _LEAVE_S = 2.0  # in which Flower may still tell a server that is there
@@ -17,12 +16,12 @@ _LEAVE_S = 2.0  # in which Flower may still tell a server that is there
 def end_with_parent(leave_s: float = _LEAVE_S) -> None:
     """From now on this process is killed once the process that started it is gone."""
     # Not PR_SET_PDEATHSIG: that is of the thread that started it, which may end before.
-    parent = os.getppid()
+    parent, never = os.getppid(), threading.Event()
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(_LOOK_S)
-        time.sleep(leave_s)
+            never.wait(_LOOK_S)
+        never.wait(leave_s)
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True, name="orphan").start()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flwr.app.message import remove_content_from_message
 from flwr.common.serde import recorddict_to_proto
 from flwr.proto.error_pb2 import Error
 from flwr.proto.fleet_pb2 import PushMessagesRequest
@@ -26,7 +27,7 @@ from hypothesis import strategies as st
 from server import superlink as adapter
 from server.sealed_objects import SealedObjectStore
 from server.superlink import SuperLink, flaw_of_push
-from tests.server.flower_run import PlayedRun, record_of
+from tests.server.flower_run import PlayedRun, record_of, reply_to
 from tests.server.site_client import SiteKeys
 
 KEY = bytes(range(32))
