@@ -9,7 +9,8 @@ mlp: client level, 5,000 clients of 10 images, cohort 100, one step each, 784-64
 record: as cnn, with DP-SGD inside each client; beside it a client loop over Opacus' hooks.
 
 Paired: after each round of the federation the bare loop trains as many clients in the same process,
-with one torch thread and with all in turn. Images are random: no step depends on them.
+with one torch thread and with all in turn. Images are random: no step depends on them. With
+--device cuda both train there, and the bare loop has its images there from the beginning.
 """
 
 import argparse
@@ -86,11 +87,12 @@ class RandomImages(ImageClassification):
 class Pair(logging.Handler):
     """After each round of the federation, the bare loop for as many clients."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         super().__init__()
-        self.seconds: dict[str, list[float]] = {"murmura": [], "bare, 1 thread": []}
-        self._images = RandomImages(TaskSettings()).pool()[0]
-        self._model = WORK.model()
+        self.seconds: dict[str, list[float]] = {"murmura": []}
+        self._device = device
+        self._images = RandomImages(TaskSettings()).pool()[0].to(device)
+        self._model = WORK.model().to(device)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Time the bare loop."""
@@ -99,12 +101,15 @@ class Pair(logging.Handler):
             return
         self.seconds["murmura"].append(event.seconds)
         told = [f"round {event.round_number}: {event.answered} clients, {event.seconds:.4f} s"]
-        for threads in (1, os.cpu_count() or 1):
+        on_cpu = self._device.type == "cpu"
+        for threads in sorted({1, os.cpu_count() or 1}) if on_cpu else [1]:
             torch.set_num_threads(threads)
             start = time.perf_counter()
             self._round(event.answered)
+            if not on_cpu:
+                torch.cuda.synchronize()
             spent = time.perf_counter() - start
-            name = f"bare, {threads} thread{'s' * (threads > 1)}"
+            name = f"bare, {threads} thread{'s' * (threads > 1)}" if on_cpu else "bare"
             self.seconds.setdefault(name, []).append(spent)
             told.append(f"{name} {spent:.4f} s")
         torch.set_num_threads(1)
@@ -118,7 +123,9 @@ class Pair(logging.Handler):
             with torch.no_grad():
                 for weight, first in zip(weights, start, strict=True):
                     weight.copy_(first)
-            site = self._images.select(torch.arange(WORK.each) + client * WORK.each)
+            site = self._images.select(
+                torch.arange(WORK.each, device=self._device) + client * WORK.each
+            )
             (self._private_epoch if WORK.record else self._epoch)(site)
             with torch.no_grad():
                 update = [w - first for w, first in zip(weights, start, strict=True)]
@@ -137,7 +144,7 @@ class Pair(logging.Handler):
 
     def _epoch(self, site: Examples) -> None:
         optimizer = torch.optim.SGD(self._model.parameters(), lr=LEARNING_RATE)
-        for rows in torch.randperm(WORK.each).split(WORK.batch):
+        for rows in torch.randperm(WORK.each, device=self._device).split(WORK.batch):
             optimizer.zero_grad(set_to_none=True)
             self._losses(self._model, site.select(rows)).mean().backward()
             optimizer.step()
@@ -150,7 +157,9 @@ class Pair(logging.Handler):
             noise_multiplier=NOISE, max_grad_norm=CLIP, expected_batch_size=WORK.batch,
         )  # fmt: skip
         for _ in range(WORK.each // WORK.batch):
-            drawn = torch.nonzero(torch.rand(WORK.each) < WORK.batch / WORK.each).flatten()
+            drawn = torch.nonzero(
+                torch.rand(WORK.each, device=self._device) < WORK.batch / WORK.each
+            ).flatten()
             if not len(drawn):
                 continue
             optimizer.zero_grad(set_to_none=True)
@@ -163,7 +172,7 @@ class Pair(logging.Handler):
                     delattr(weight, name)
 
 
-def settings(rounds: int, engine: str) -> dict[str, Scalar]:
+def settings(rounds: int, engine: str, device: str) -> dict[str, Scalar]:
     """The run's."""
     found: dict[str, Scalar] = {
         "task": "__main__:RandomImages", "rounds": rounds, "runtime.engine": engine,
@@ -173,7 +182,7 @@ def settings(rounds: int, engine: str) -> dict[str, Scalar]:
         "training.steps": 0, "training.epochs": 1,
         "privacy.unit": "client", "privacy.clipping_norm": CLIP,
         "privacy.noise_multiplier": NOISE, "privacy.epsilon_budget": 1000.0,
-        "runtime.evaluate_every": rounds, "runtime.device": "cpu", "audit.canaries": 0,
+        "runtime.evaluate_every": rounds, "runtime.device": device, "audit.canaries": 0,
         "output.tensorboard": False,
     }  # fmt: skip
     if WORK.record:
@@ -191,23 +200,26 @@ def main() -> None:
     parser.add_argument("work", choices=list(WORKS))
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--engine", default="auto")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--autocast", action="store_true")
     parser.add_argument("--skip", type=int, default=2, help="rounds that warm up")
     given = parser.parse_args()
     global WORK  # noqa: PLW0603 - the task is built from it by name
     WORK = WORKS[given.work]
     torch.set_num_threads(1)
-    pair = Pair()
+    pair = Pair(torch.device(given.device))
     logger = logging.getLogger("murmura.progress")
     logger.setLevel(logging.INFO)
     logger.addHandler(pair)
     with tempfile.TemporaryDirectory() as folder:
-        simulate(settings(given.rounds, given.engine) | {"output.dir": folder})
+        own = settings(given.rounds, given.engine, given.device)
+        simulate(own | {"runtime.autocast": given.autocast, "output.dir": folder})
     kept = {name: seconds[given.skip :] for name, seconds in pair.seconds.items()}
     medians = {name: statistics.median(seconds) for name, seconds in kept.items()}
     bare = min(value for name, value in medians.items() if name != "murmura")
     print(json.dumps({
-        "work": given.work, "engine": given.engine, "rounds": len(kept["murmura"]),
-        "torch": torch.__version__,
+        "work": given.work, "engine": given.engine, "device": given.device,
+        "rounds": len(kept["murmura"]), "torch": torch.__version__,
         "medians_s": {name: round(value, 5) for name, value in medians.items()},
         "least_s": {name: round(min(seconds), 5) for name, seconds in kept.items()},
         "most_s": {name: round(max(seconds), 5) for name, seconds in kept.items()},
