@@ -13,19 +13,32 @@ from shared.dp.randomness import RandomStream
 from shared.errors import ConfigurationError
 
 Indices = NDArray[np.int64]
+_MANY = 1 << 15
+_STEPS = float(1 << 16)
 
 
 def poisson_sample(count: int, sample_rate: float, *, stream: RandomStream) -> Indices:
     """Each of 0..count-1 independently with probability `sample_rate`, in ascending order.
 
-    The probability is exact up to 2⁻⁵³. May be empty.
+    The probability is exact up to 2⁻⁵³. May be empty. Of many, two bytes decide on nearly each, and
+    the rest of its random number is drawn only where they do not.
 
     Raises:
         ConfigurationError: `sample_rate` is not in (0, 1].
     """
     if not 0.0 < sample_rate <= 1.0:
         raise ConfigurationError(f"sample_rate must be in (0, 1], got {sample_rate!r}")
-    return np.flatnonzero(stream.uniform(count) < sample_rate).astype(np.int64, copy=False)
+    if count < _MANY:
+        return np.flatnonzero(stream.uniform(count) < sample_rate).astype(np.int64, copy=False)
+    # A number u = (w + v) / 2¹⁶ of a whole w and a v in [0, 1) is below q where w < k, and where
+    # w = k and v < 2¹⁶·q - k, with k the whole part of 2¹⁶·q; both differences are exact.
+    scaled = sample_rate * _STEPS
+    whole = math.floor(scaled)
+    words = np.frombuffer(stream.take(2 * count), dtype="<u2")
+    drawn = words < whole
+    undecided = np.flatnonzero(words == whole)
+    drawn[undecided] = stream.uniform(len(undecided)) < scaled - whole
+    return np.flatnonzero(drawn).astype(np.int64, copy=False)
 
 
 def truncated_poisson_sample(

@@ -1,11 +1,15 @@
 """Sampling is Poisson: independent inclusion at exactly the public rate."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.dp.randomness import SeededRandomness
+from shared.dp import sampling
+from shared.dp.randomness import RandomStream, SeededRandomness
 from shared.dp.sampling import cohort_cap, poisson_sample, truncated_poisson_sample
 from shared.errors import ConfigurationError
 from tests.significance import has_rate
@@ -97,3 +101,67 @@ def test_a_cap_of_nobody_is_refused() -> None:
 def test_the_cap_is_mean_plus_six_deviations(population: int, rate: float, cap: int) -> None:
     """Never above the population."""
     assert cohort_cap(population, rate) == cap
+
+
+class Scripted(RandomStream):
+    """Two bytes for each, and then the rest of those that are undecided."""
+
+    __slots__ = ("rest", "words")
+
+    def __init__(self, words: list[int], rest: list[float]) -> None:
+        super().__init__(bytes(32))
+        self.words, self.rest = words, rest
+
+    def take(self, count: int) -> bytearray:
+        """The words."""
+        found = bytearray(np.array(self.words, dtype="<u2").tobytes())
+        assert len(found) == count
+        return found
+
+    def uniform(self, count: int) -> np.ndarray:
+        """The rest."""
+        assert len(self.rest) == count
+        return np.array(self.rest)
+
+
+@given(
+    st.lists(st.integers(0, 2**16 - 1), min_size=20, max_size=20),
+    st.lists(st.integers(0, 2**53 - 1), min_size=20, max_size=20),
+    st.one_of(sample_rates, st.integers(1, 2**16).map(lambda k: k / 2**16)),
+)
+def test_of_many_the_same_numbers_are_compared(
+    words: list[int], rest: list[int], rate: float
+) -> None:
+    """In exact arithmetic: (w + v) / 2^16 < q, whichever part of it was looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "_MANY", 1)
+        whole = math.floor(rate * 2**16)
+        words = [whole if place % 3 == 0 and whole < 2**16 else w for place, w in enumerate(words)]
+        unit = Fraction(1, 2**53)
+        below = [
+            Fraction(w) + r * unit < Fraction(rate) * 2**16
+            for w, r in zip(words, rest, strict=True)
+        ]
+        undecided = [float(r * unit) for w, r in zip(words, rest, strict=True) if w == whole]
+        drawn = poisson_sample(20, rate, stream=Scripted(words, undecided))
+    assert drawn.tolist() == [place for place, is_below in enumerate(below) if is_below]
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("rate", [1.9 / 2**16, 0.1234567, 0.5])
+def test_of_many_each_is_drawn_at_the_rate(rate: float) -> None:
+    """Of twenty million."""
+    count, times = 10**6, 20
+    drawn = sum(
+        len(poisson_sample(count, rate, stream=SeededRandomness(6).stream("s", i)))
+        for i in range(times)
+    )
+    assert has_rate(drawn, count * times, rate)
+
+
+@pytest.mark.statistical
+def test_two_bytes_alone_would_be_noticed() -> None:
+    """At 1.9 of 65,536 they would draw about half of whom they should."""
+    count, rate = 20 * 10**6, 1.9 / 2**16
+    words = np.frombuffer(SeededRandomness(6).stream("s").take(2 * count), dtype="<u2")
+    assert not has_rate(int((words < math.floor(rate * 2**16)).sum()), count, rate)
