@@ -116,7 +116,8 @@ def measured(population: int, cohort: int, parameters: int, rounds: int) -> dict
     return {
         "population": population, "cohort": cohort, "parameters": parameters,
         "setup_s": round(watch.ready - begun, 3), "median_s": round(statistics.median(kept), 5),
-        "rounds_mib": round(watch.held[1] - watch.held[0]), "least_s": round(min(kept), 5), "most_s": round(max(kept), 5),
+        "least_s": round(min(kept), 5), "most_s": round(max(kept), 5),
+        "rounds_mib": round(watch.held[1] - watch.held[0]),
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }  # fmt: skip
 
