@@ -2,7 +2,7 @@
 #
 # PYTHON            Python >= 3.11 that makes .venv                          (default python3)
 # TORCH_INDEX_URL   another package index to take the pinned torch from: a CUDA or a CPU build
-# JOBS              processes that test at once    (default: one more than cores, for some only wait)
+# JOBS              processes that test at once       (default: two for each core, for many only wait)
 # ARGS              passed on to `murmura simulate`, e.g. make simulate ARGS="--rounds 20", to
 #                   examples/federation.py, e.g. make federation ARGS="--folder /tmp/federation",
 #                   and to the soak
@@ -10,7 +10,7 @@
 PYTHON ?= python3
 TORCH_INDEX_URL ?=
 ARGS ?=
-JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -3,8 +3,9 @@
 import json
 import os
 import signal
-import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -209,8 +210,10 @@ def test_a_signal_while_sites_are_waited_for_ends_the_command(
 ) -> None:
     """Nothing was sent, and there is nothing to go on with."""
     service.sites["site-c"] = False
-    monkeypatch.setattr("murmura.submitting._LOOK_S", 0.01)
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    signalled = SimpleNamespace(
+        monotonic=time.monotonic, sleep=lambda _seconds: os.kill(os.getpid(), signal.SIGINT)
+    )
+    monkeypatch.setattr("murmura.submitting.time", signalled)
     assert murmura("run", *MINE, "-q") == ExitCode.INTERRUPTED
     assert capsys.readouterr().err == "stopped by SIGINT\n"
     assert not service.submitted
