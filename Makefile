@@ -47,7 +47,7 @@ fix: $(VENV)/installed-dev  ## format and mend what can be mended
 deep: $(VENV)/installed-dev  ## the tests with 5,000 random examples for each property
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -q
 
-faults: $(VENV)/installed-dev  ## kill -9, networks and hostile peers, the whole of it: an hour, as root
+faults: $(VENV)/installed-dev  ## kill -9, networks and hostile peers, the whole of it: over two hours, as root
 	MURMURA_FAULTS=whole OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s \
 	  tests/integration/faults tests/integration/faults/networks.py tests/integration/faults/processes.py
 
