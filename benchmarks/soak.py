@@ -8,7 +8,8 @@ descriptors, threads). A process that was there for the whole time grows where t
 is positive beyond chance: a straight line is fitted to the medians of twelve equal parts of the
 time after a warm-up, and t = slope / its standard error is compared with Student's t at --alpha,
 one-sided and divided by the number of slopes looked at. Growth that would take less than --least of
-the value in a day is no growth. Ends with status 1 where something grows.
+the value in a day is no growth. Ends with status 1 where something grows. With --samples, every
+sample is also a line of a file, so that a soak that was cut short can be looked at.
 """
 
 import argparse
@@ -39,8 +40,9 @@ def figures_of(pid: int) -> dict[str, float]:
     }
 
 
-def sampled(running: Federation, samples: Samples, now: float) -> None:
+def sampled(running: Federation, samples: Samples, now: float, kept: Path | None) -> None:
     """One more sample of every process that is of the federation."""
+    lines = []
     for owner in running.processes:
         own = {
             running.processes[owner].pid: "server.service" if owner == "server" else "client start"
@@ -50,9 +52,15 @@ def sampled(running: Federation, samples: Samples, now: float) -> None:
             if not name:
                 continue
             try:
-                samples.setdefault(f"{owner}: {name} ({pid})", []).append((now, figures_of(pid)))
+                figures = figures_of(pid)
             except OSError:
                 continue
+            process = f"{owner}: {name} ({pid})"
+            samples.setdefault(process, []).append((now, figures))
+            lines.append(json.dumps({"at": round(now, 1), "process": process} | figures))
+    if kept:
+        with kept.open("a") as file:
+            file.writelines(f"{line}\n" for line in lines)
 
 
 def config_of(folder: Path, number: int) -> dict[str, Scalar]:
@@ -67,7 +75,7 @@ def config_of(folder: Path, number: int) -> dict[str, Scalar]:
     }  # fmt: skip
 
 
-def soaked(folder: Path, seconds: float, every_s: float) -> tuple[Samples, int]:
+def soaked(folder: Path, seconds: float, every_s: float, kept: Path | None) -> tuple[Samples, int]:
     """Samples over so many seconds, and how many rounds were played."""
     samples: Samples = {}
     rounds, number = 0, 0
@@ -79,7 +87,7 @@ def soaked(folder: Path, seconds: float, every_s: float) -> tuple[Samples, int]:
             run = Run(running, config_of(folder, number))
             status = "unknown"
             while now < seconds and not status.startswith("finished"):
-                sampled(running, samples, now)
+                sampled(running, samples, now, kept)
                 time.sleep(every_s)
                 now, status = time.monotonic() - started, running.status(run.run_id)
             if status.startswith("finished") and status != "finished:completed":
@@ -97,10 +105,11 @@ def main() -> int:
     parser.add_argument("--alpha", type=float, default=1e-3)
     parser.add_argument("--least", type=float, default=0.1)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--samples", type=Path)
     given = parser.parse_args()
     seconds = given.hours * 3600
     with tempfile.TemporaryDirectory() as folder:
-        samples, rounds = soaked(Path(folder), seconds, given.every)
+        samples, rounds = soaked(Path(folder), seconds, given.every, given.samples)
     found = judged(samples, seconds / 4, seconds, (given.alpha, given.least))
     growing = [entry for entry in found if entry["grows"]]
     content = {"hours": given.hours, "rounds": rounds, "grows": growing, "all": found}

@@ -42,6 +42,7 @@ from tests.integration.superlink import _copy_of_the_app
 ROOT = Path(__file__).parents[3]
 _PROTOBUF = {"content-type": "application/protobuf", "accept": "application/protobuf"}
 ENDED = "finished"
+CONTROL_TIMEOUT_S = 60.0  # of a call to the service, which other work may hold up
 
 
 @dataclass
@@ -190,7 +191,10 @@ class Federation:
 
     def _internal(self, method: str, path: str, content: bytes = b"") -> httpx.Response:
         port = read_json(self.home.state / LISTENING)["internal"]
-        with within(self.places.get("server")), httpx.Client(trust_env=False) as client:
+        with (
+            within(self.places.get("server")),
+            httpx.Client(trust_env=False, timeout=CONTROL_TIMEOUT_S) as client,
+        ):
             return client.request(
                 method, f"http://127.0.0.1:{port}{path}", content=content, headers=_PROTOBUF
             )
