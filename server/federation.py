@@ -242,6 +242,7 @@ class Federation:
             seconds=seconds,
             rejected=len(self._quarantine.rejected),
             quarantined=self._quarantine.names,
+            metrics=measured.metrics if measured else {},
         )
         with span("disk"):
             self.recorder.record(event)

@@ -6,7 +6,7 @@ reads `record.progress`.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ class RoundFinished:
     """A round is over and safely on disk; loss and accuracy are None where nothing was measured.
 
     `epsilon` is the running bound of the worst observer with a finite one; infinite without DP.
-    `private_loss` and `private_accuracy` are of the sites' own data, with noise. `rejected` counts
+    `metrics` are all of the task's on public data, empty where nothing was measured. `private_loss`
+    and `private_accuracy` are of the sites' own data, with noise. `rejected` counts
     updates that a robust rule found far off, or that could not be used; `quarantined` are asked no
     more.
     """
@@ -59,6 +60,7 @@ class RoundFinished:
     private_accuracy: float | None = None
     rejected: int = 0
     quarantined: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,6 +123,9 @@ def event_of(line: Mapping[str, Any]) -> Told:
         elif kind is RoundFinished:
             content = {key: _number(value) for key, value in content.items()}
             content["quarantined"] = tuple(content["quarantined"])
+            # A run that an older version began tells none.
+            measured = content.get("metrics", {})
+            content["metrics"] = {name: _number(value) for name, value in measured.items()}
         event: Told = kind(**content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StateError(f"{PROGRESS} holds a line of another form") from error
@@ -148,6 +151,8 @@ def error_of(kind: str, text: str) -> FederationError:
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return _written(value)
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
     return str(value) if isinstance(value, Path) else value
 
 

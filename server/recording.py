@@ -66,6 +66,7 @@ class Recorder:
             "seconds": round(event.seconds, 4),
             "rejected": event.rejected,
             "quarantined": list(event.quarantined),
+            "metrics": {name: _writable(value) for name, value in event.metrics.items()},
         }
         self._folder.append_line(METRICS, line, durable=False)
         if event.accuracy is not None:
@@ -74,6 +75,9 @@ class Recorder:
             for name in _SHOWN:
                 if isinstance(line[name], int | float):
                     self._writer.add_scalar(name, line[name], event.round_number)
+            for name, value in event.metrics.items():
+                if name not in _SHOWN and math.isfinite(value):
+                    self._writer.add_scalar(f"metrics/{name}", value, event.round_number)
 
     def close(self) -> None:
         """Flush TensorBoard's events."""

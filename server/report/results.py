@@ -94,6 +94,9 @@ def build_summary(
         "model": outcome.config.model,
         "accuracy": outcome.final.accuracy,
         "loss": outcome.final.loss if math.isfinite(outcome.final.loss) else None,
+        "metrics": {
+            name: value for name, value in outcome.final.metrics.items() if math.isfinite(value)
+        },
         "claims": [{key: claim[key] for key in keys} for claim in claims],
         "verdict": {key: report["verdict"][key] for key in ("level", "one_line")},
         "seconds": round(seconds, 3),

@@ -39,8 +39,20 @@ def test_a_round_is_one_line(tmp_path: Path) -> None:
     assert lines(tmp_path) == [
         {"round": 1, "asked": 3, "answered": 2, "lost": 1, "loss": 0.5, "accuracy": 0.25,
          "private_loss": None, "private_accuracy": None, "epsilon": 1.5, "seconds": 0.25,
-         "rejected": 0, "quarantined": []}
+         "rejected": 0, "quarantined": [], "metrics": {}}
     ]  # fmt: skip
+
+
+def test_all_metrics_of_a_task_are_recorded(tmp_path: Path) -> None:
+    """Also those of other names than accuracy, and what is not finite is text."""
+    target = recorder(tmp_path, tensorboard=True)
+    target.record(event(1, metrics={"accuracy": 0.25, "recall": 0.5, "rmse": math.nan}))
+    target.close()
+    [line] = lines(tmp_path)
+    assert line["metrics"] == {"accuracy": 0.25, "recall": 0.5, "rmse": "nan"}
+    found = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert "metrics/recall" in found.Tags()["scalars"]
+    assert "metrics/rmse" not in found.Tags()["scalars"]
 
 
 def test_what_is_not_finite_is_text(tmp_path: Path) -> None:
