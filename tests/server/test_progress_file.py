@@ -47,7 +47,8 @@ def events(folder: Path) -> list[Progress]:
     )  # fmt: skip
     done = RoundFinished(
         round_number=2, rounds=3, asked=2, answered=1, lost=1, loss=math.inf, accuracy=None,
-        epsilon=math.inf, epsilon_budget=8.0, seconds=0.5, quarantined=("site-a",), metrics={"rmse": math.inf},
+        epsilon=math.inf, epsilon_budget=8.0, seconds=0.5, quarantined=("site-a",),
+        metrics={"rmse": math.inf},
     )  # fmt: skip
     return [started, done, RunFinished(folder=folder, summary={"status": "finished"})]
 
