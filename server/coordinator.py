@@ -48,6 +48,7 @@ def run(config: RunConfig, grid: Grid) -> Path:
     prepared = prepare(config, plan)
     # Only now, so that a run that is refused leaves nothing behind.
     folder = _open_folder(config)
+    folder.synced = not getattr(grid, "simulated", False)
     number = str(grid.run.run_id)
     with folder.held(), log_file(folder.file("log.txt")), progress_file(folder, number):
         federation = Federation(config, plan, prepared, folder, grid)

@@ -24,6 +24,7 @@ from dp_accounting.rdp import compute_epsilon
 from shared.dp.curves import ORDERS, RELATIONS, renyi_curve
 from shared.dp.integer_event import continuous, is_integer
 from shared.dp.mechanisms import Adjacency
+from shared.dp.quantile import epsilon_at
 from shared.dp.steps import Counts, merged, without_sampling
 from shared.dp.tail import small_delta_epsilon
 from shared.errors import ConfigurationError, PrivacyError
@@ -200,7 +201,7 @@ def _pld(counts: Counts, delta: float, adjacency: Adjacency, interval: float) ->
     if delta < _SMALL_DELTA:
         steps = [(_single(part, adjacency, interval), count) for part, count in counts]
         return small_delta_epsilon(steps, delta)
-    epsilon = float(distribution(counts, adjacency, interval).get_epsilon_for_delta(delta))
+    epsilon = epsilon_at(distribution(counts, adjacency, interval), delta)
     return math.inf if math.isnan(epsilon) else epsilon
 
 
@@ -212,10 +213,17 @@ def distribution(
 
     Composed by FFT: masses, and δ(ε), are wrong by up to about 10⁻¹³ in either direction.
     """
-    steps = [_single(part, adjacency, interval).self_compose(count) for part, count in counts]
+    steps = [_repeated(_single(part, adjacency, interval), count) for part, count in counts]
     nothing = privacy_loss_distribution.identity(value_discretization_interval=interval)
     # Composing with nothing costs as much as with anything else, after every round.
     return reduce(lambda composed, step: composed.compose(step), steps or [nothing])
+
+
+def _repeated(
+    step: privacy_loss_distribution.PrivacyLossDistribution, count: int
+) -> privacy_loss_distribution.PrivacyLossDistribution:
+    # Composing once with nothing costs as much as composing many times.
+    return step if count == 1 else step.self_compose(count)
 
 
 @lru_cache(maxsize=16)

@@ -11,15 +11,15 @@ from shared.dp.exposure import Exposure, composed, planned_exposure, undominated
 from shared.dp.mechanisms import NoPrivacy, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 
-_EXACT = 5  # bits of a count that are kept; the rest is rounded up
+_EXACT = 4  # bits of a count that are kept; the rest is rounded up
 
 
 class RunningMeter:
     """Epsilon so far of the worst observer with a finite claim.
 
     Never below the report's number for the same charges, and never above the planned one while
-    the charges are within the plan. After more than 32 releases of one event it is the epsilon of
-    up to a sixteenth more of them, so that it is worked out a few times for each doubling.
+    the charges are within the plan. After more than 16 releases of one event it is the epsilon of
+    up to an eighth more of them, so that it is worked out a few times for each doubling.
 
     Args:
         plan: What a round costs.
@@ -106,10 +106,10 @@ def _more(exposure: Exposure) -> Exposure:
 
 
 def _rounded_up(count: int) -> int:
-    """At least `count`, at most a sixteenth more; itself up to 32.
+    """At least `count`, at most an eighth more; itself up to 16.
 
-    >>> [_rounded_up(count) for count in (1, 32, 33, 1000)]
-    [1, 32, 34, 1024]
+    >>> [_rounded_up(count) for count in (1, 16, 17, 1000)]
+    [1, 16, 18, 1024]
     """
     step = 1 << max(0, count.bit_length() - _EXACT)
     return -(-count // step) * step

@@ -166,3 +166,21 @@ def test_whether_somebody_plays_is_seen_and_whoever_only_looks_is_waited_for(
         assert RunFolder(folder.path).is_held()
     gone.join()
     assert not folder.is_held()
+
+
+def test_a_simulation_does_not_wait_for_the_disk(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it writes is whole, and no call asks for a sync; with one, each write does."""
+    calls = list[int]()
+    monkeypatch.setattr(os, "fsync", calls.append)
+    folder.synced = False
+    folder.write("model", b"new")
+    folder.append_line("charges", {"n": 1}, durable=True)
+    assert calls == []
+    assert folder.file("model").read_bytes() == b"new"
+    assert folder.read_lines("charges") == [{"n": 1}]
+    folder.synced = True
+    folder.write("model", b"newer")
+    folder.append_line("charges", {"n": 2}, durable=True)
+    assert len(calls) == 3

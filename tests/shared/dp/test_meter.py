@@ -44,19 +44,19 @@ def charge(plan: PrivacyPlan, number: int, clients: tuple[str, ...], kind: str =
 
 
 @pytest.mark.parametrize("raw", [CLIENT, RECORD])
-def test_up_to_32_rounds_it_is_the_number_worked_out_from_all_charges(
+def test_up_to_16_rounds_it_is_the_number_worked_out_from_all_charges(
     raw: Mapping[str, Scalar],
 ) -> None:
     """To the last digit; afterwards at least that, and by little more."""
     plan = plan_of(raw)
     meter, exact, charges = RunningMeter(plan), SpendingMeter(plan), list[Charge]()
-    for number in (*range(1, 5), *range(5, 41)):
+    for number in range(1, 41):
         charges.append(charge(plan, number, NAMES))
         meter.add(charges[-1])
-        if number in (1, 4, 32):
+        if number in (1, 4, 16):
             assert meter.epsilon() == exact.after(charges)
-        elif number in (33, 39, 40):
-            assert exact.after(charges) <= meter.epsilon() <= 1.05 * exact.after(charges)
+        elif number in (17, 33, 39, 40):
+            assert exact.after(charges) <= meter.epsilon() <= 1.08 * exact.after(charges)
 
 
 @settings(max_examples=25, deadline=None)
