@@ -14,7 +14,7 @@ from server.run_folder import RunFolder
 from shared.errors import StateError
 
 
-def event(round_number: int, **changes: float | None) -> RoundFinished:
+def event(round_number: int, **changes: float | dict[str, float] | None) -> RoundFinished:
     """One round."""
     numbers = {"loss": 0.5, "accuracy": 0.25 * round_number, "epsilon": 1.5, **changes}
     return RoundFinished(

@@ -66,9 +66,3 @@ def of_masses(*masses: float) -> pld.PrivacyLossDistribution:
 def test_sums_that_are_no_probabilities_bound_nothing(wrong: float) -> None:
     """What a composition has spoilt is no epsilon of zero."""
     assert not math.isfinite(epsilon_at(of_masses(0.1, 0.1, wrong), 1e-5))
-
-
-def test_masses_below_zero_bound_nothing() -> None:
-    """Where more than delta is left and no epsilon explains it."""
-    assert epsilon_at(of_masses(1.0), 1e-3) > 0.0
-    assert epsilon_at(of_masses(2.0, -1.0), 1e-3) == math.inf
