@@ -94,12 +94,19 @@ class Charging:
     Args:
         config: The run's configuration.
         plan: Its privacy plan.
+        ledgers: Opens a site's ledger; one that is open already serves all runs. None: of this
+            run alone.
     """
 
-    def __init__(self, config: RunConfig, plan: PrivacyPlan) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        plan: PrivacyPlan,
+        ledgers: Callable[[Path], SiteLedger] | None = None,
+    ) -> None:
         self._config = config
         self._plan = plan
-        self._ledger = cache(Ledger)
+        self._ledger = ledgers or cache(Ledger)
         self._virtual = cache(self._open_virtual)
 
     def answered(

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
@@ -19,6 +20,7 @@ from client.computing import Computing
 from client.edge import edge
 from client.fleet import RunOrder
 from client.home import SiteHome
+from client.ledger import Ledger
 from client.policy import PolicyRefused
 from client.recorder import Recorder
 from client.session import Session
@@ -79,6 +81,8 @@ class Handling:
         self._record = record
         self._now = now
         self._approvals = Approvals(home, settings.site.app_key)
+        # One for all runs: each holds what it must remember of every release there ever was.
+        self._ledgers = cache(Ledger)
 
     def open(self, run_id: int, order: RunOrder, content: bytes) -> SiteRun:
         """The run, if its bundle is approved and its plan within the policy.
@@ -96,7 +100,7 @@ class Handling:
         plan = PrivacyPlan.from_config(config)
         self._settings.policy.check_run(plan, config.task, seeded=config.seeded)
         self._record("plan", run=str(run_id), plan=plan.digest(), rounds=plan.rounds)
-        session = Session(config, self._computing_for(bundle, config))
+        session = Session(config, self._computing_for(bundle, config), self._ledgers)
         return SiteRun(config, session, bundle.hash)
 
     def reply(

@@ -100,9 +100,9 @@ class Ledger:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._journal = Journal(folder, witness)
+        self._place = (folder, witness)
         self._clock = clock
         self._state = LedgerState()
-        self.entries: list[dict[str, Any]] = []
         with self._current():
             pass
 
@@ -174,7 +174,7 @@ class Ledger:
             if before is None:
                 entry = {"kind": "commit", "key": list(reservation.key), "reply": reply_digest}
                 self._append(entry)
-            elif before != reply_digest:
+            elif before.hex() != reply_digest:
                 # Guarantee: what costs nothing tells nothing new.
                 raise PrivacyError("expected the reply that was committed before, got another")
 
@@ -189,7 +189,7 @@ class Ledger:
             StateError: the ledger is damaged, or cannot be written.
         """
         with self._current():
-            if context in self._state.unmasked:
+            if bytes.fromhex(context) in self._state.unmasked:
                 raise AggregationRefused(
                     Refusal.ANSWERED_BEFORE, "expected a context of which nothing was told yet"
                 )
@@ -206,6 +206,12 @@ class Ledger:
         )
 
     @property
+    def entries(self) -> list[dict[str, Any]]:
+        """All of them, read and verified anew: a guard that runs for years keeps sums alone."""
+        with Journal(*self._place).locked() as found:
+            return found
+
+    @property
     def blocks(self) -> dict[str, Block]:
         """By name."""
         return self._state.blocks
@@ -213,7 +219,10 @@ class Ledger:
     @property
     def reservations(self) -> dict[Key, str | None]:
         """Every release that was charged, and the digest of what was sent for it."""
-        return dict(self._state.reserved)
+        return {
+            key: None if reply is None else reply.hex()
+            for key, reply in self._state.reserved.items()
+        }
 
     @property
     def torn(self) -> int:
@@ -272,7 +281,7 @@ class Ledger:
             # Guarantee: after any failure memory may lack what is on disk, and would grant it
             # again; so everything is read anew.
             self._journal.forget()
-            self._state, self.entries = LedgerState(), []
+            self._state = LedgerState()
             raise
 
     def _append(self, entry: dict[str, Any]) -> None:
@@ -282,4 +291,3 @@ class Ledger:
     def _take_in(self, entries: list[dict[str, Any]]) -> None:
         for entry in entries:
             self._state.apply(entry)
-            self.entries.append(entry)

@@ -91,12 +91,15 @@ class Journal:
 
     def _read_new(self) -> list[dict[str, Any]]:
         try:
-            content = self._path.read_bytes()
+            with self._path.open("rb") as file:
+                whole = os.fstat(file.fileno()).st_size
+                file.seek(self._size)
+                rest = file.read()
         except OSError as error:
             raise StateError(f"{self._path} cannot be read: {error.strerror}") from error
-        if len(content) < self._size:
+        if whole < self._size:
             raise StateError(f"{self._path} became shorter: expected {self._size} bytes at least")
-        found, rest = [], content[self._size :]
+        found = []
         while rest:
             line, newline, after = rest.partition(b"\n")
             entry = self._verified(line) if newline else None

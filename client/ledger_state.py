@@ -6,6 +6,7 @@ a refusal tells nothing of the data.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any
 
 from dp_accounting import dp_event as dp
@@ -156,11 +157,11 @@ class LedgerState:
 
     def __init__(self) -> None:
         self.blocks: dict[str, Block] = {}
-        self.reserved: dict[Key, str | None] = {}  # -> digest of what was sent
+        self.reserved: dict[Key, bytes | None] = {}  # -> digest of what was sent
         self.plans: dict[tuple[str, str], str] = {}
         self.last: dict[tuple[str, str], float] = {}
         self.rounds: dict[tuple[str, str], frozenset[int]] = {}
-        self.unmasked: set[str] = set()
+        self.unmasked: set[bytes] = set()
         self.torn = 0
 
     def apply(self, entry: Mapping[str, Any]) -> None:
@@ -174,7 +175,7 @@ class LedgerState:
                 case "commit":
                     self._commit(entry)
                 case "unmask":
-                    self.unmasked.add(str(entry["context"]))
+                    self.unmasked.add(bytes.fromhex(entry["context"]))
                 case "torn":
                     self.torn += 1
                 case other:
@@ -189,20 +190,19 @@ class LedgerState:
         )
 
     def _reserve(self, entry: Mapping[str, Any]) -> None:
-        server, run_id, kind, number, attempt = entry["key"]
+        server, run_id, kind, number, _ = key = _key(entry)
         # Guarantee: what was written counts, not what today's code would make of the event.
         cost = tuple(int(amount) for amount in entry["cost"])
         for block in entry["blocks"]:
             self.blocks[block].charge(server, cost)
-        self.reserved[server, run_id, kind, number, attempt] = None
+        self.reserved[key] = None
         self.plans[server, run_id] = entry["plan_digest"]
         self.last[server, kind] = entry["time"]
         if kind == "train":
             self.rounds[server, run_id] = self.rounds_of(server, run_id) | {number}
 
     def _commit(self, entry: Mapping[str, Any]) -> None:
-        server, run_id, kind, number, attempt = entry["key"]
-        self.reserved[server, run_id, kind, number, attempt] = entry["reply"]
+        self.reserved[_key(entry)] = bytes.fromhex(entry["reply"])
 
     def rounds_of(self, server: str, run_id: str) -> frozenset[int]:
         """Rounds of a run that the site trained in."""
@@ -281,6 +281,12 @@ class LedgerState:
             raise PrivacyError(
                 f"expected at least {wanted:g} s between two releases of kind {release.kind!r}"
             )
+
+
+def _key(entry: Mapping[str, Any]) -> Key:
+    server, run_id, kind, number, attempt = entry["key"]
+    # One string for all releases of a run: they are kept for as long as the process lives.
+    return intern(server), intern(run_id), intern(kind), number, attempt
 
 
 def charged(release: Release, before: frozenset[int]) -> dp.DpEvent:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from client.aggregation import SecureClient
 from client.charging import Charging
 from client.computing import Computing
-from client.ledger import LedgerHead
+from client.ledger import LedgerHead, SiteLedger
 from client.site import Node, ThisSite, this_site
 from client.update import answer, leaving
 from shared.aggregation_messages import UnmaskMessage
@@ -50,15 +50,21 @@ class Session:
     Args:
         config: The run's configuration.
         computing: What reads the records.
+        ledgers: As `Charging` takes it.
     """
 
-    def __init__(self, config: RunConfig, computing: Computing) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        computing: Computing,
+        ledgers: Callable[[Path], SiteLedger] | None = None,
+    ) -> None:
         self._config = config
         self._computing = computing
         self._plan = PrivacyPlan.from_config(config)
         self._digest = self._plan.digest()
         self._randomness = randomness_for(config.seed)
-        self._charging = Charging(config, self._plan)
+        self._charging = Charging(config, self._plan, ledgers)
 
     def enrol(
         self,
