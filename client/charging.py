@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.ledger import Ledger, LedgerHead, Reservation, SiteLedger
-from client.ledger_state import Key, Participation, Release
+from client.ledger_state import Key, Release
+from client.participation import Participation
 from client.site import Commitment, ThisSite
 from client.virtual_ledgers import VirtualLedgers, virtual_budget
 from shared.config import RunConfig

@@ -1,9 +1,11 @@
 """The ledger grants what its owner allows, once, and nothing else."""
 
+import gc
 import hashlib
 import json
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from dp_accounting import dp_event as dp
 
 from client.ledger import Ledger
-from client.ledger_state import LedgerState, Participation
+from client.ledger_journal import JOURNAL
+from client.ledger_state import LedgerState
+from client.participation import Participation
 from shared.dp.accounting import epsilon_of
 from shared.dp.mechanisms import Adjacency
 from shared.errors import (
@@ -277,3 +281,28 @@ def test_another_attempt_at_a_round_of_correlated_noise_is_charged_as_one_row_mo
     assert ledger.spent("all") > paid
     both = dp.ComposedDpEvent([ONE, dp.NoOpDpEvent(), dp.GaussianDpEvent(8.0)])
     assert opened(tmp_path).exposure("all") == both
+
+
+def test_of_a_release_it_keeps_little_in_memory(tmp_path: Path) -> None:
+    """Less than a kilobyte, where an entry on disk is several: a guard runs for years."""
+    ledger = created(tmp_path, epsilon=1e6)
+    played = 0
+
+    def play(rounds: int) -> int:
+        nonlocal played
+        for _ in range(rounds):
+            played += 1
+            ledger.commit(ledger.reserve(release(played)), f"{played:064x}")
+            ledger.unmask(f"{played:064x}")
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = play(50)
+        grown = (play(100) - before) / 100
+    finally:
+        tracemalloc.stop()
+    size = (tmp_path / "ledger" / JOURNAL).stat().st_size / 150
+    assert grown < 1000 < size
+    assert len(ledger.entries) == 1 + 3 * 150
