@@ -60,3 +60,12 @@ def test_guards_give_the_model_of_the_simulation_bit_for_bit(tmp_path: Path, var
 def events_of(site: GuardedSite, name: str) -> list[dict[str, Any]]:
     """What was recorded under one name."""
     return [detail for event, detail in site.events if event == name]
+
+
+def test_all_runs_of_a_site_share_what_is_remembered_of_its_ledger(tmp_path: Path) -> None:
+    """Memory grows with the site's releases, not with releases times runs."""
+    site, *_ = made_sites(tmp_path, SEEDED)
+    opened = [site.guard._run(number).session._charging for number in (1, 2)]
+    first, second = (charging._ledger(site.home.ledger) for charging in opened)
+    assert opened[0] is not opened[1]
+    assert first is second
