@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dp_accounting import dp_event as dp
 
-from client.ledger_state import Participation
+from client.participation import Participation
 from client.virtual_ledgers import VirtualLedgers, virtual_budget
 from shared.dp.claims import planned_claims
 from shared.dp.renyi import RenyiBudget
