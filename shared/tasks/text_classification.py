@@ -81,7 +81,7 @@ class TextClassification:
 
     def training_labels(self) -> Tensor:
         """Label of each text of the pool, shape (n,), int64."""
-        return torch.from_numpy(self._texts(TRAINING).labels)
+        return torch.tensor(self._texts(TRAINING).labels)
 
     def column(self) -> NDArray[np.generic] | None:
         """Values of `population.column`, one a text of the pool; None where none is named."""
@@ -109,7 +109,7 @@ class TextClassification:
         return self.demonstration()[int(name == EVALUATION)]
 
     def _encoded(self, read: LabelledTexts) -> Examples:
-        return Examples(self.encode(read.texts), torch.from_numpy(read.labels))
+        return Examples(self.encode(read.texts), torch.tensor(read.labels))
 
     def _compute_parts(self, spec: PartitionSpec) -> Parts:
         return partition(self.training_labels().numpy(), spec, column=self.column())
