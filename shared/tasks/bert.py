@@ -91,7 +91,8 @@ def embeddings(texts: Sequence[str], which: Encoder, length: int) -> Tensor:
     sizes = (numbers != _PADDING).sum(1)
     order = sizes.argsort(stable=True)  # short texts together: fewer places to compute
     rows = torch.empty(len(numbers), model.width)
-    for part in order.split(_CHUNK):
+    for start in range(0, len(order), _CHUNK):
+        part = order[start : start + _CHUNK]
         rows[part] = model(numbers[part, : int(sizes[part].max())])
     return nn.functional.normalize(rows, dim=1)
 

