@@ -26,6 +26,7 @@ from shared.config_sections import (
 from shared.domains import check_domains, one_of, positive
 from shared.errors import ConfigurationError
 from shared.runtime_sections import AuditConfig, OutputConfig, RuntimeConfig
+from shared.text_section import TextConfig
 
 Scalar = str | int | float | bool
 OS_RANDOMNESS = "os"
@@ -48,6 +49,7 @@ class RunConfig:
     aggregation: AggregationConfig = field(default_factory=AggregationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
+    text: TextConfig = field(default_factory=TextConfig)
     server: ServerConfig = field(default_factory=ServerConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)

@@ -3,10 +3,11 @@
 They are apart from `shared.task` so that a process that trains nothing need not load torch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from shared.partition import PartitionSpec
+from shared.text_section import TextConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,12 +19,14 @@ class TaskSettings:
         data_dir: Where this node's data lie; None: where the task finds them by itself.
         data_name: Name of a data set on a hub, for tasks that load one.
         data_column: Column of the natural partition, for tasks whose data have columns.
+        text: Labels and encoder, for tasks of text.
     """
 
     model: str = ""
     data_dir: Path | None = None
     data_name: str = ""
     data_column: str = ""
+    text: TextConfig = field(default_factory=TextConfig)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ BUILT_IN = {
     "fashion_mnist": "shared.tasks.fashion_mnist:FashionMnist",
     "digits": "shared.tasks.digits:Digits",
     "hub_images": "shared.tasks.hub_images:HubImages",
+    "language_id": "shared.tasks.language_id:LanguageId",
+    "sentences": "shared.tasks.sentences:Sentences",
 }
 
 
@@ -21,6 +23,7 @@ def task_settings(config: RunConfig) -> TaskSettings:
         data_dir=Path(config.data.dir) if config.data.dir else None,
         data_name=config.data.name,
         data_column=config.population.column,
+        text=config.text,
     )
 
 

@@ -1,0 +1,1 @@
+"""What is done to data before training: declared, per record, and learnt from nobody's data."""

@@ -1,0 +1,115 @@
+"""What tasks share that tell which label a text has: data, split, losses and metrics.
+
+The labels are the task's own or those of `text.labels`: part of the run's settings, so that they
+are public and the same on every node, and the model's outputs never come from what a site holds.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from shared.errors import ConfigurationError
+from shared.partition import PartitionSpec, Parts, partition
+from shared.task import Examples, Site, TaskSettings
+from shared.tasks.text_tables import EVALUATION, TRAINING, LabelledTexts, read_folder
+
+
+class TextClassification:
+    """A subclass says which models, which labels, which demonstration, and what models are given.
+
+    Args:
+        settings: Model name, labels, and where a site's texts lie.
+
+    Raises:
+        ConfigurationError: the model is not one of the task's, or labels are said twice.
+    """
+
+    models: ClassVar[tuple[str, ...]]
+    own_labels: ClassVar[tuple[str, ...]]
+
+    def __init__(self, settings: TaskSettings) -> None:
+        self.settings = settings
+        self.model = settings.model or self.models[0]
+        if self.model not in self.models:
+            raise ConfigurationError(
+                f"model must be one of {', '.join(self.models)}, got {self.model!r}"
+            )
+        self.labels = self.chosen_labels()
+        if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
+            raise ConfigurationError(
+                f"text.labels must name at least 2 different labels, got {settings.text.labels!r}"
+            )
+        self._texts = lru_cache(maxsize=2)(self._read)
+        self._parts = lru_cache(maxsize=4)(self._compute_parts)
+
+    def chosen_labels(self) -> tuple[str, ...]:
+        """The labels that `text.labels` lists, or the task's own."""
+        listed = self.settings.text.labels
+        return tuple(label.strip() for label in listed.split(",")) if listed else self.own_labels
+
+    def demonstration(self) -> tuple[LabelledTexts, LabelledTexts]:
+        """Public texts: what sites share, and what the server may measure on."""
+        raise NotImplementedError
+
+    def encode(self, texts: Sequence[str]) -> tuple[Tensor, ...]:
+        """What the model is called with; row i depends on text i alone."""
+        raise NotImplementedError
+
+    def build_model(self) -> nn.Module:
+        """A fresh model; its initial numbers come from torch's global generator."""
+        raise NotImplementedError
+
+    def site_data(self, site: Site) -> Examples:
+        """The site's part of the texts, encoded; all of them where it owns them."""
+        read = self._texts(TRAINING)
+        if site.partition is not None:
+            read = read.select(self.parts(site.partition)[site.index])
+        return self._encoded(read)
+
+    def evaluation_data(self) -> Examples:
+        """The public texts, encoded."""
+        return self._encoded(self._texts(EVALUATION))
+
+    def parts(self, spec: PartitionSpec) -> Parts:
+        """Which texts of the pool each site holds; computed once."""
+        return self._parts(spec)
+
+    def training_labels(self) -> Tensor:
+        """Label of each text of the pool, shape (n,), int64."""
+        return torch.tensor(self._texts(TRAINING).labels)
+
+    def column(self) -> NDArray[np.generic] | None:
+        """Values of `population.column`, one a text of the pool; None where none is named."""
+        name = self.settings.data_column
+        columns = self._texts(TRAINING).columns
+        if not name:
+            return None
+        if name not in columns:
+            raise ConfigurationError(
+                f"population.column must be one of {', '.join(columns)}, got {name!r}"
+            )
+        return np.array(columns[name])
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross entropy of each text, shape (n,)."""
+        return nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+    def metrics(self, outputs: Tensor, targets: Tensor) -> Mapping[str, Tensor]:
+        """Whether each text's largest output is its label, 0 or 1, shape (n,)."""
+        return {"accuracy": (outputs.argmax(1) == targets).float()}
+
+    def _read(self, name: str) -> LabelledTexts:
+        if self.settings.data_dir:
+            return read_folder(self.settings.data_dir, name, self.labels)
+        return self.demonstration()[int(name == EVALUATION)]
+
+    def _encoded(self, read: LabelledTexts) -> Examples:
+        return Examples(self.encode(read.texts), torch.tensor(read.labels))
+
+    def _compute_parts(self, spec: PartitionSpec) -> Parts:
+        return partition(self.training_labels().numpy(), spec, column=self.column())
