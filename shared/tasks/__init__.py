@@ -12,6 +12,7 @@ BUILT_IN = {
     "digits": "shared.tasks.digits:Digits",
     "hub_images": "shared.tasks.hub_images:HubImages",
     "language_model": "shared.tasks.language_model:LanguageModel",
+    "speech_commands": "shared.tasks.speech_commands:SpeechCommands",
 }
 
 

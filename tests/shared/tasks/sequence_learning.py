@@ -14,7 +14,7 @@ from shared.task import Examples, Site, Task, TaskSettings
 from shared.tasks import load_task
 from simulations.federation import simulate
 
-SEED, ROUNDS, STEPS, RATE = 5, 2, 3, 0.5
+SEED, ROUNDS, STEPS = 5, 2, 3
 
 
 def initial(task: Task) -> nn.Module:
@@ -34,27 +34,25 @@ def assert_a_run_of_one_is_plain_training(
     config: dict[str, Scalar] = {
         "task": name, "data.dir": str(folder), "rounds": ROUNDS, "seed": SEED,
         "population.size": 1, "population.examples_per_client": 0, "privacy.unit": "none",
-        "training.steps": STEPS, "training.batch_size": 10_000, "training.learning_rate": RATE,
+        "training.steps": STEPS, "training.batch_size": 10_000,
         "server.momentum": 0.0, "output.dir": str(out), "output.tensorboard": False,
         "runtime.device": "cpu",
     }  # fmt: skip
     found = load_file(simulate(config | dict(keys)) / "model.safetensors")
-    model_name = str(keys.get("model", ""))
+    model_name, rate = str(keys.get("model", "")), float(keys["training.learning_rate"])
     task = load_task(name, TaskSettings(model=model_name, data_dir=folder))
     model = initial(task)
     examples = task.site_data(Site(index=0, partition=None))
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    stepped(task, model, examples, steps=1)
+    stepped(task, model, examples, steps=1, rate=rate)
     for key, value in model.state_dict().items():
         assert not torch.equal(before[key], value), f"{key} is not trained"
-    stepped(task, model, examples, steps=ROUNDS * STEPS - 1)
+    stepped(task, model, examples, steps=ROUNDS * STEPS - 1, rate=rate)
     for key, value in model.state_dict().items():
         torch.testing.assert_close(found[key], value, atol=2e-5, rtol=1e-4)
 
 
-def stepped(
-    task: Task, model: nn.Module, examples: Examples, *, steps: int, rate: float = RATE
-) -> None:
+def stepped(task: Task, model: nn.Module, examples: Examples, *, steps: int, rate: float) -> None:
     """Plain gradient descent on all of `examples`."""
     optimizer = torch.optim.SGD(model.parameters(), lr=rate)
     for _ in range(steps):

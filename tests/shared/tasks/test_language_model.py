@@ -157,7 +157,7 @@ def test_a_federated_run_of_one_client_is_plain_training(tmp_path: Path) -> None
     data.mkdir()
     write(data, parts=10)
     assert_a_run_of_one_is_plain_training(
-        "language_model", data, tmp_path / "runs", {"model": "tiny"}
+        "language_model", data, tmp_path / "runs", {"model": "tiny", "training.learning_rate": 0.5}
     )
 
 
