@@ -13,6 +13,7 @@ BUILT_IN = {
     "hub_images": "shared.tasks.hub_images:HubImages",
     "language_model": "shared.tasks.language_model:LanguageModel",
     "speech_commands": "shared.tasks.speech_commands:SpeechCommands",
+    "translation": "shared.tasks.translation:Translation",
 }
 
 
