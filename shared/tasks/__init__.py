@@ -8,11 +8,14 @@ from shared.errors import ConfigurationError
 from shared.task import Task, TaskSettings
 
 BUILT_IN = {
-    "fashion_mnist": "shared.tasks.fashion_mnist:FashionMnist",
     "digits": "shared.tasks.digits:Digits",
+    "fashion_mnist": "shared.tasks.fashion_mnist:FashionMnist",
     "hub_images": "shared.tasks.hub_images:HubImages",
     "language_id": "shared.tasks.language_id:LanguageId",
+    "language_model": "shared.tasks.language_model:LanguageModel",
     "sentences": "shared.tasks.sentences:Sentences",
+    "speech_commands": "shared.tasks.speech_commands:SpeechCommands",
+    "translation": "shared.tasks.translation:Translation",
 }
 
 
