@@ -11,6 +11,7 @@ BUILT_IN = {
     "fashion_mnist": "shared.tasks.fashion_mnist:FashionMnist",
     "digits": "shared.tasks.digits:Digits",
     "hub_images": "shared.tasks.hub_images:HubImages",
+    "image_gan": "shared.tasks.image_gan:ImageGan",
 }
 
 
