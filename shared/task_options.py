@@ -22,8 +22,14 @@ class TrainsAtServer(Protocol):
 
     server_part: ClassVar[str]  # the part's parameters are those whose names begin so
 
-    def after_step(self, model: nn.Module, generator: torch.Generator) -> None:
-        """Train the part in place; deterministic in the model and the generator's state."""
+    def after_step(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> None:
+        """Train the part in place; deterministic in the model and the generator's state.
+
+        Args:
+            model: In training mode, on the server's device.
+            generator: Where random numbers come from, on the CPU.
+            steps: That a client makes in a round, `training.steps`; 1 where it goes by epochs.
+        """
 
 
 @runtime_checkable

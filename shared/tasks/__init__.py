@@ -10,8 +10,10 @@ from shared.task import Task, TaskSettings
 BUILT_IN = {
     "fashion_mnist": "shared.tasks.fashion_mnist:FashionMnist",
     "digits": "shared.tasks.digits:Digits",
+    "detection": "shared.tasks.detection:Detection",
     "hub_images": "shared.tasks.hub_images:HubImages",
     "image_gan": "shared.tasks.image_gan:ImageGan",
+    "image_text": "shared.tasks.image_text:ImageText",
 }
 
 

@@ -27,7 +27,7 @@ from shared.tasks.frechet import Judge
 from shared.tasks.gan_networks import CLASSES, NOISE, Gan
 from shared.tasks.image_classification import Pool
 
-_STEPS, _BATCH, _RATE, _BETAS = 4, 64, 1e-3, (0.0, 0.99)  # of the generator, in a round
+_BATCH, _RATE, _BETAS = 64, 1e-3, (0.0, 0.99)  # of the generator
 _JUDGED = 1000  # drawn images that a score is taken from
 _SHOWN = 10  # images of each kind in a picture
 _SEED = 7  # of the noise that pictures and scores are drawn from: the same in every round
@@ -62,12 +62,12 @@ class ImageGan(FashionMnist):
         right = (outputs[:, 0] > 0).float() + (outputs[:, 1] < 0).float()
         return {"told_apart": right / 2.0}
 
-    def after_step(self, model: nn.Module, generator: torch.Generator) -> None:
-        """Some steps of the generator against the discriminator as it is."""
+    def after_step(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> None:
+        """As many steps of the generator as clients made of the discriminator, which stays."""
         own = list(model.generator.parameters())  # type: ignore[union-attr]
         device = own[0].device
         optimizer = torch.optim.Adam(own, lr=_RATE, betas=_BETAS)
-        for _ in range(_STEPS):
+        for _ in range(steps):
             noise, labels = (part.to(device) for part in _drawn_inputs(_BATCH, generator))
             images = model.generator(noise, labels)  # type: ignore[operator]
             odds = model.discriminator((images,), labels)  # type: ignore[operator]

@@ -26,8 +26,9 @@ class Biased(Toy):
     server_part: ClassVar[str] = "bias"
     value = 1.0
 
-    def after_step(self, model: nn.Module, generator: torch.Generator) -> None:
+    def after_step(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> None:
         """Add the weight and a random number to the bias; meddle with the weight."""
+        assert steps == 1
         with torch.no_grad():
             drawn = torch.empty(1).uniform_(generator=generator)
             model.bias.add_(self.value * model.weight.flatten() + drawn)  # type: ignore[operator]

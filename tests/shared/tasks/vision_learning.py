@@ -86,8 +86,8 @@ def check_private_training(task: Task, examples: Examples) -> PerRecord:
     With q = 1, a clip that bounds nothing and next to no noise, record level is bare torch too.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
         model = task.build_model()
+    load(model, start(task))
     check_fixed_parts(task.build_model)
     for per_record in (True, False):
         check_model(model, task.evaluation_data(), task.losses, per_record=per_record)
