@@ -34,6 +34,7 @@ class OwnPart:
             return
         runtime = config.runtime
         self._threads = runtime.torch_threads
+        self._steps = max(1, config.training.steps)
         self._device = choose_device(runtime.device, runtime.gpu_memory_fraction)
         with torch.random.fork_rng(devices=[]):
             self._model = task.build_model().to(self._device).train()
@@ -70,7 +71,7 @@ class OwnPart:
         generator = torch.Generator().manual_seed(stream.integer())
         # Guarantee: post-processing; the task sees parameters that are noised already. What else
         # it may have changed in the model is not taken over.
-        self._task.after_step(self._model, generator)
+        self._task.after_step(self._model, generator, steps=self._steps)
         trained = np.where(self._own, flatten(self._model), after)
         if not np.isfinite(trained).all():
             raise ConfigurationError(

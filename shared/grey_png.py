@@ -39,7 +39,8 @@ def grid(images: NDArray[np.float32], columns: int, *, zoom: int = 2) -> NDArray
     placed = images.reshape(count // columns, columns, high, wide).transpose(0, 2, 1, 3)
     whole = placed.reshape(count // columns * high, columns * wide)
     grey = np.clip(np.rint((whole + 1.0) * 127.5), 0, 255).astype(np.uint8)
-    return grey.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    zoomed: NDArray[np.uint8] = grey.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    return zoomed
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

@@ -32,4 +32,4 @@ def own_draws(content: NDArray[np.generic], count: int, *, purpose: int = 0) -> 
     for factor, shift in zip(_FACTORS, _SHIFTS, strict=False):
         mixed = (mixed ^ (mixed >> shift)) * factor
     mixed ^= mixed >> _SHIFTS[-1]
-    return (mixed >> np.uint64(11)) * 2.0**-53
+    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -77,11 +77,13 @@ def _tones(grey: NDArray[np.float32]) -> NDArray[np.int64]:
     """Mean brightness of what is not background; an image without anything is dark."""
     seen = grey > _PIXEL
     sums, counts = (grey * seen).sum((1, 2)), seen.sum((1, 2))
-    return np.digitize(sums / np.maximum(counts, 1), _TONES).astype(np.int64)
+    tones: NDArray[np.int64] = np.digitize(sums / np.maximum(counts, 1), _TONES)
+    return tones
 
 
 def _shapes(grey: NDArray[np.float32]) -> NDArray[np.int64]:
     """Rows against columns that hold any of the piece; an image without anything is compact."""
     high, wide = ((grey > _PIXEL).any(axis).sum(1) for axis in (2, 1))
     ratio = np.maximum(wide, 1) / np.maximum(high, 1)
-    return np.digitize(ratio, _SHAPES).astype(np.int64)
+    shapes: NDArray[np.int64] = np.digitize(ratio, _SHAPES)
+    return shapes

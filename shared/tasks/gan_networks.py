@@ -53,7 +53,8 @@ class Discriminator(nn.Module):
         # An axis of their own: in the batch, two images of one example would pass for two examples.
         features = self.features(torch.stack([self.seen(image) for image in images], dim=1))
         fits = (features * self.kinds(labels).unsqueeze(1)).sum(2) / 2.0
-        return self.real(features).squeeze(2) + fits
+        odds: Tensor = self.real(features).squeeze(2) + fits
+        return odds
 
 
 class Gan(nn.Module):

@@ -23,7 +23,7 @@ _EMBEDDED, _IMAGE, _JOINT = 16, 32, 64
 
 
 class Fusion(nn.Module):
-    """Image and words -> wrong or right: 39,698 parameters."""
+    """Image and words -> wrong or right: 33,842 parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,8 +31,8 @@ class Fusion(nn.Module):
             *list(small_cnn().children())[:-1], nn.Linear(_IMAGE, _JOINT), nn.Tanh()
         )
         self.words = nn.Embedding(len(WORDS), _EMBEDDED)
-        self.read = nn.Sequential(nn.Flatten(), nn.Linear(LENGTH * _EMBEDDED, _JOINT), nn.Tanh())
-        self.head = nn.Sequential(nn.Linear(3 * _JOINT, 32), nn.Tanh(), nn.Linear(32, 2))
+        self.read = nn.Sequential(nn.Flatten(), nn.Linear(LENGTH * _EMBEDDED, _JOINT))
+        self.head = nn.Linear(3 * _JOINT, 2)
 
     def forward(self, images: Tensor, words: Tensor) -> Tensor:
         """Shapes (n, 1, 28, 28) and (n, LENGTH) -> logits (n, 2)."""
