@@ -33,7 +33,7 @@ from shared.tasks.residual import convolved
 from shared.tasks.scenes import CONTENT, composed
 
 _KINDS = 10
-_SHOWN, _COLUMNS, _SURE = 16, 4, 0.3
+_SHOWN, _COLUMNS, _SURE = 16, 4, 0.15
 _BOX_WEIGHT, _SCALE = 5.0, 0.25
 _RARE = -3.0  # log-odds of a piece in a cell, where training begins
 

@@ -20,6 +20,7 @@ from shared.tasks.gan_networks import Gan
 from shared.tasks.image_gan import ImageGan
 from simulations.faults import Fault, ScriptedFaults
 from simulations.federation import simulate
+from simulations.stackable import MAPPED, can_be_mapped
 from tests.shared.tasks.vision_learning import (
     check_plain_training,
     check_private_training,
@@ -68,8 +69,9 @@ def test_one_client_trains_the_discriminator_as_bare_torch_does(task: ImageGan) 
 
 
 def test_it_is_fit_for_both_units(task: ImageGan) -> None:
-    """Its records are clipped by book-keeping, which agrees with Opacus."""
+    """Its records are clipped by book-keeping, as Opacus would; clients are not stacked."""
     assert isinstance(check_private_training(task, some(task, 12)), ByBookKeeping)
+    assert not can_be_mapped(task, MAPPED)
 
 
 def test_an_example_s_noise_is_its_own(task: ImageGan, monkeypatch: pytest.MonkeyPatch) -> None:
