@@ -1,7 +1,8 @@
 """Measures the global model on public data, never on a client's."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,16 +12,24 @@ from shared.device import choose_device
 from shared.normalisation import Normalisation
 from shared.parameters import FlatVector, load
 from shared.task import Task
+from shared.task_options import Pictured, Scored
 
 _CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """Means over the public evaluation examples; `accuracy` is None for tasks without one."""
+    """What the model is worth on public data; `accuracy` is None for tasks without one.
+
+    Attributes:
+        loss: Mean over the public evaluation examples.
+        metrics: Means likewise, and the task's scores.
+        pictures: PNG files by name.
+    """
 
     loss: float
     metrics: dict[str, float]
+    pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def accuracy(self) -> float | None:
@@ -62,9 +71,12 @@ class Evaluator:
             loss += _sum(self._task.losses(outputs, part.targets))
             for name, values in self._task.metrics(outputs, part.targets).items():
                 sums[name] = sums.get(name, 0.0) + _sum(values)
-        count = len(self._examples)
+        count, task = len(self._examples), self._task
+        metrics = {name: value / count for name, value in sums.items()}
         return Measurement(
-            loss=loss / count, metrics={name: value / count for name, value in sums.items()}
+            loss=loss / count,
+            metrics=metrics | dict(task.scores(self._model) if isinstance(task, Scored) else {}),
+            pictures=task.pictures(self._model) if isinstance(task, Pictured) else {},
         )
 
 

@@ -16,6 +16,8 @@ from server.enrolment import Enrolment
 from server.environment import code_digest
 from server.evaluation import Evaluator, Measurement
 from server.optimizer import ServerOptimizer
+from server.own_part import OwnPart
+from server.pictures import kept
 from server.preparation import Prepared
 from server.progress import RoundFinished, RunFinished, tell, told
 from server.queries import PrivateQueries, PrivateScores
@@ -87,15 +89,15 @@ class Federation:
         self.rounds_done = 0
         self.parameters: FlatVector = flatten(prepared.model)
         self._optimizer = ServerOptimizer(config.server, len(self.parameters))
+        self._own_part = OwnPart(prepared.task, config)
         self._clipping_norm = plan.clipping_norm
         self._noise = correlated_noise(plan, len(self.parameters))
         self._quarantine = Quarantine(robust_of(config, plan))
         self._budget = Budget(plan, folder, repeatable=prepared.randomness.seeded)
         self._restore()
         self._evaluator = Evaluator(prepared.task, config)
-        aggregation = plan.aggregation
-        helpers = () if aggregation is None else aggregation.helper_names
-        self._enrolment = Enrolment(grid, config, helpers, keys=aggregation is not None)
+        helpers = () if plan.aggregation is None else plan.aggregation.helper_names
+        self._enrolment = Enrolment(grid, config, helpers, keys=plan.aggregation is not None)
         self._roster: Roster = self._enrolment.begin()
         sums = secure_sums(config, plan, self._roster, grid)
         self._admit = None if sums is None else sums.join
@@ -149,8 +151,7 @@ class Federation:
             self._save()
         measured = self._measure(round_number)
         scores = self._queries.evaluation(round_number, self.parameters, self._normalisation)
-        seconds = time.monotonic() - started
-        self._record(round_number, collected, (measured, scores), seconds)
+        self._record(round_number, collected, (measured, scores), time.monotonic() - started)
 
     def _collected(self, round_number: int) -> _Collected:
         """The round's sum, of the first attempt at it that is not void."""
@@ -197,7 +198,9 @@ class Federation:
         with span("noise"):
             mean = total.mean(noise, self._noise)
         with span("step"):
-            self.parameters = self._optimizer.step(self.parameters, mean)
+            moved = self._optimizer.step(self.parameters, mean)
+            own = self._randomness.stream("own_part", round_number, attempt)
+            self.parameters = self._own_part.stepped(self.parameters, moved, own)
         if self._plan.adaptive:
             count_noise = self._randomness.stream("count_noise", round_number, attempt)
             self._clipping_norm = total.next_clipping_norm(count_noise)
@@ -211,7 +214,7 @@ class Federation:
         if round_number % every and round_number != self._config.rounds:
             return None
         with span("evaluate"):
-            return self._evaluator.measure(self.parameters)
+            return kept(self._folder, round_number, self._evaluator.measure(self.parameters))
 
     def _record(
         self,

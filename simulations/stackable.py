@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from shared.task import Task
+from shared.tasks.residual import Residual
 
 # Batched over clients at no cost, wherever they run.
 SIMPLE: tuple[type[nn.Module], ...] = (
@@ -17,7 +18,7 @@ SIMPLE: tuple[type[nn.Module], ...] = (
 # Slow on a processor, where one client's convolutions fill it; on a GPU they do not.
 MAPPED: tuple[type[nn.Module], ...] = (
     *SIMPLE, nn.Conv1d, nn.Conv2d, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool2d, nn.GroupNorm,
-    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveAvgPool2d, Residual,
 )  # fmt: skip
 
 

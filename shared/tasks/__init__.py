@@ -8,9 +8,12 @@ from shared.errors import ConfigurationError
 from shared.task import Task, TaskSettings
 
 BUILT_IN = {
+    "detection": "shared.tasks.detection:Detection",
     "digits": "shared.tasks.digits:Digits",
     "fashion_mnist": "shared.tasks.fashion_mnist:FashionMnist",
     "hub_images": "shared.tasks.hub_images:HubImages",
+    "image_gan": "shared.tasks.image_gan:ImageGan",
+    "image_text": "shared.tasks.image_text:ImageText",
     "language_id": "shared.tasks.language_id:LanguageId",
     "language_model": "shared.tasks.language_model:LanguageModel",
     "sentences": "shared.tasks.sentences:Sentences",

@@ -18,6 +18,7 @@ from torch import nn
 from shared.errors import ConfigurationError, DataError
 from shared.task import Examples
 from shared.tasks.image_classification import ImageClassification, Pool, cnn, small_cnn
+from shared.tasks.residual import resnet
 
 _SIDE = 28
 _HELD_OUT = 10
@@ -25,7 +26,11 @@ _EVALUATION_SPLITS = ("test", "validation", "valid")
 _IMAGES = ("image", "img")
 _LABELS = ("label", "fine_label", "character")
 _CLASSES = 10
-_MODELS: Mapping[str, Callable[[int], nn.Module]] = {"small_cnn": small_cnn, "cnn": cnn}
+_MODELS: Mapping[str, Callable[[int], nn.Module]] = {
+    "small_cnn": small_cnn,
+    "cnn": cnn,
+    "resnet": resnet,
+}
 
 
 class HubImages(ImageClassification):

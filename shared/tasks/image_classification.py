@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from shared.errors import ConfigurationError
 from shared.partition import PartitionSpec, Parts, partition
 from shared.task import Examples, Site, TaskSettings
+from shared.tasks.residual import resnet
 
 Pool = tuple[Examples, Examples]  # what sites share, what the server may measure on
 
@@ -50,7 +51,11 @@ class ImageClassification:
             task that reads none.
     """
 
-    models: ClassVar[Mapping[str, Callable[[], nn.Module]]] = {"small_cnn": small_cnn, "cnn": cnn}
+    models: ClassVar[Mapping[str, Callable[[], nn.Module]]] = {
+        "small_cnn": small_cnn,
+        "cnn": cnn,
+        "resnet": resnet,
+    }
     reads_folder: ClassVar[bool] = False
 
     def __init__(self, settings: TaskSettings) -> None:

@@ -1,9 +1,11 @@
 """Means over the public examples, however they are cut up; nothing else is touched."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from server import evaluation as module
 from server.evaluation import Evaluator, Measurement
@@ -56,3 +58,23 @@ def test_measuring_moves_neither_gradients_nor_randomness() -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(parameter.grad is None for parameter in evaluator._model.parameters())
     assert torch.is_grad_enabled()
+
+
+class Shown(Toy):
+    """A task with a score of the whole model, and a picture."""
+
+    def scores(self, model: nn.Module) -> Mapping[str, float]:
+        """What the weight is, of a model that is not in training."""
+        assert not model.training
+        return {"weight": float(model.weight)}  # type: ignore[arg-type]
+
+    def pictures(self, model: nn.Module) -> Mapping[str, bytes]:
+        """Of its bias."""
+        return {"bias": str(float(model.bias)).encode()}  # type: ignore[arg-type]
+
+
+def test_scores_and_pictures_of_the_model_go_with_the_means() -> None:
+    """Beside the metrics."""
+    found = measured(vector(2.0, 0.5), Shown)
+    assert found.metrics == {"accuracy": 1.0, "weight": 2.0}
+    assert found.pictures == {"bias": b"0.5"}

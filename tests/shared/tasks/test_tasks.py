@@ -48,6 +48,7 @@ def write_images(folder: Path, labels: list[int]) -> None:
         ("fashion_mnist", "", 26_010),
         ("fashion_mnist", "small_cnn", 26_010),
         ("fashion_mnist", "cnn", 421_642),
+        ("fashion_mnist", "resnet", 31_114),
         ("digits", "mlp", 2_410),
         ("digits", "tiny_cnn", 1_386),
     ],
@@ -212,8 +213,8 @@ def test_a_folder_is_refused_by_a_task_that_reads_none(tmp_path: Path) -> None:
 
 def test_an_unknown_model_is_refused() -> None:
     """With the names there are."""
-    with pytest.raises(ConfigurationError, match="small_cnn, cnn, got 'resnet'"):
-        FashionMnist(TaskSettings(model="resnet"))
+    with pytest.raises(ConfigurationError, match="small_cnn, cnn, resnet, got 'vgg'"):
+        FashionMnist(TaskSettings(model="vgg"))
 
 
 def test_settings_come_from_the_configuration(tmp_path: Path) -> None:
