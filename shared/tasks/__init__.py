@@ -10,7 +10,9 @@ from shared.task import Task, TaskSettings
 BUILT_IN = {
     "fashion_mnist": "shared.tasks.fashion_mnist:FashionMnist",
     "digits": "shared.tasks.digits:Digits",
+    "flights": "shared.tasks.flights:Flights",
     "hub_images": "shared.tasks.hub_images:HubImages",
+    "tabular": "shared.tasks.tabular:Tabular",
 }
 
 
