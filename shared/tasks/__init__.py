@@ -11,6 +11,7 @@ BUILT_IN = {
     "detection": "shared.tasks.detection:Detection",
     "digits": "shared.tasks.digits:Digits",
     "fashion_mnist": "shared.tasks.fashion_mnist:FashionMnist",
+    "flights": "shared.tasks.flights:Flights",
     "hub_images": "shared.tasks.hub_images:HubImages",
     "image_gan": "shared.tasks.image_gan:ImageGan",
     "image_text": "shared.tasks.image_text:ImageText",
@@ -18,6 +19,7 @@ BUILT_IN = {
     "language_model": "shared.tasks.language_model:LanguageModel",
     "sentences": "shared.tasks.sentences:Sentences",
     "speech_commands": "shared.tasks.speech_commands:SpeechCommands",
+    "tabular": "shared.tasks.tabular:Tabular",
     "translation": "shared.tasks.translation:Translation",
 }
 
