@@ -80,6 +80,8 @@ class TrainingConfig:
         sample_rate: Record level: probability q that a record takes part in a step (Poisson).
         proximal_term: FedProx's mu; 0 = FedAvg.
         max_physical_batch: Examples on the device at once; does not change the result.
+        local_layers: Layers that stay at each client, a,b,c, ascending; "" = all are shared.
+        algorithm: fedavg; or scaffold: control variates, which each client keeps, against drift.
     """
 
     steps: int = field(default=1, metadata=non_negative())
@@ -91,6 +93,8 @@ class TrainingConfig:
     momentum: float = field(default=0.0, metadata=within(0.0, 1.0, open_right=True))
     proximal_term: float = field(default=0.0, metadata=non_negative())
     max_physical_batch: int = field(default=512, metadata=positive())
+    local_layers: str = field(default="", metadata=names_or_none(1))
+    algorithm: str = field(default="fedavg", metadata=one_of("fedavg", "scaffold"))
 
     def __post_init__(self) -> None:
         """Refuse a local training of no, or of two, lengths."""
