@@ -143,6 +143,7 @@ def test_the_saved_model_and_the_report_say_what_stays(tmp_path: Path) -> None:
     verify(run)
 
 
+@pytest.mark.slow
 def test_private_scores_are_those_of_the_clients_own_models(tmp_path: Path) -> None:
     """With next to no noise on them: far above what any common model reaches."""
     asked: dict[str, Scalar] = {
