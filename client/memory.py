@@ -1,9 +1,9 @@
 """What a client keeps of a run from round to round; none of it leaves the client.
 
-Local layers and the control variate lie in one file for each client and run, for their owner alone,
-replaced whole or not at all. It holds what was kept before the last round and what after it: a
-round that is asked again begins where it began, whoever broke off, and a run that goes on after a
-crash is the run without it.
+Local layers, the control variate and what compression left out lie in one file for each client and
+run, for their owner alone, replaced whole or not at all. It holds what was kept before the last
+round and what after it: a round that is asked again begins where it began, whoever broke off, and a
+run that goes on after a crash is the run without it.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from shared.errors import ConfigurationError, StateError
 from shared.vectors import FlatVector
 
 _ROUND, _BEFORE, _AFTER = "round", "before/", "after/"
-CONTROL, LOCAL = "control", "local"
+CONTROL, ERROR, LOCAL = "control", "error", "local"
 NOTHING: FlatVector = np.zeros(0, dtype=np.float32)
 Kept = Mapping[str, FlatVector]
 

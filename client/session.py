@@ -17,7 +17,7 @@ from client.computing import Computing
 from client.keeping import Keeping
 from client.ledger import LedgerHead
 from client.site import Node, ThisSite, this_site
-from client.update import answer, leaving
+from client.update import answer, in_form, leaving
 from shared.aggregation_messages import UnmaskMessage
 from shared.config import RunConfig
 from shared.dp.clipping import Vector
@@ -56,7 +56,9 @@ class Session:
     def __init__(self, config: RunConfig, computing: Computing) -> None:
         self._config = config
         self._plan = PrivacyPlan.from_config(config)
-        self._keeping = Keeping(self._plan, config.output.run_id, computing)
+        self._keeping = Keeping(
+            self._plan, config.output.run_id, computing, randomness_for(config.seed)
+        )
         self._digest = self._plan.digest()
         self._randomness = randomness_for(config.seed)
         self._charging = Charging(config, self._plan)
@@ -106,8 +108,8 @@ class Session:
             plan_digest=self._digest,
             ledger_head="" if found.head is None else found.head.hash,
             ledger_signature="" if found.head is None else found.head.signature,
-            update=found.vector,
             masked=found.masked,
+            **in_form(found.vector, self._plan),
         )
 
     def query(

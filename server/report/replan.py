@@ -130,9 +130,18 @@ class Replan:
         """Of the plan, where a client sends and keeps something else than usual."""
         layers = self._config.get("training.local_layers", "")
         algorithm = self._config.get("training.algorithm", "fedavg")
-        if not layers and algorithm == "fedavg":
+        compression = self._config.get("training.compression", "none")
+        if not layers and (algorithm, compression) == ("fedavg", "none"):
             return {}
-        return {"update": {"local_layers": layers, "algorithm": algorithm}}
+        share = self._config["training.kept_share"] if compression == "top_k" else 0.0
+        return {
+            "update": {
+                "local_layers": layers,
+                "algorithm": algorithm,
+                "compression": compression,
+                "kept_share": share,
+            }
+        }
 
     def _mechanism(self) -> Json:
         c = self._config

@@ -128,6 +128,7 @@ def _replayed(config: RunConfig, parameters: FlatVector, examples: Examples) -> 
         "secure_aggregation": "off",
         "training.local_layers": "",
         "training.algorithm": "fedavg",
+        "training.compression": "none",
     }
     config = RunConfig.from_run_config(config.flat() | looked_at)
     plan, recording = PrivacyPlan.from_config(config), _Recording()

@@ -13,6 +13,7 @@ from client.update import leaving
 from shared.config import RunConfig, Scalar
 from shared.dp.clipping import Vector
 from shared.dp.plan import PrivacyPlan
+from shared.dp.randomness import SeededRandomness
 from shared.errors import MessageError
 from shared.messages import TrainInstruction
 from shared.query_messages import QueryInstruction
@@ -50,7 +51,7 @@ class Fixed:
 def played(folder: Path, computing: Fixed, rounds: tuple[int, ...]) -> list[list[float]]:
     """What leaves in these rounds, with two shared parameters."""
     plan = PrivacyPlan.from_config(RunConfig.from_run_config(CLIENT))
-    keeping = Keeping(plan, "run", computing)
+    keeping = Keeping(plan, "run", computing, SeededRandomness(1))
 
     def bounded(moved: FlatVector | Vector) -> FlatVector:
         return leaving(moved.astype(np.float32, copy=False), plan.mechanism)
@@ -102,7 +103,7 @@ def test_questions_are_answered_with_the_site_s_own_layers(tmp_path: Path) -> No
     """The latest; without any, whoever computes begins with the first ones."""
     computing = Fixed(vector(0, 0, 0, 0, 7, 8))
     plan = PrivacyPlan.from_config(RunConfig.from_run_config(CLIENT))
-    keeping = Keeping(plan, "run", computing)
+    keeping = Keeping(plan, "run", computing, SeededRandomness(1))
     question = QueryInstruction(
         kind="evaluate", round_number=1, attempt=1, plan="", plan_digest="",
         parameters=vector(0, 0), normalisation=vector(),

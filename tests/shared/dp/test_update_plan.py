@@ -11,6 +11,7 @@ from shared.dp.mechanisms import ClientPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.errors import ConfigurationError, MessageError
 
+COMPRESSED: dict[str, Scalar] = {"training.compression": "top_k"}
 LOCAL: dict[str, Scalar] = {"training.local_layers": "head,norm"}
 SCAFFOLD: dict[str, Scalar] = {"training.algorithm": "scaffold", "training.steps": 3}
 CLIENT: dict[str, Scalar] = {
@@ -30,7 +31,7 @@ def config(*parts: dict[str, Scalar]) -> RunConfig:
 
 
 @pytest.mark.parametrize("unit", [{}, CLIENT, {"privacy.unit": "none"}])
-@pytest.mark.parametrize("asked", [LOCAL, SCAFFOLD, LOCAL | SCAFFOLD])
+@pytest.mark.parametrize("asked", [LOCAL, SCAFFOLD, LOCAL | SCAFFOLD, COMPRESSED])
 def test_the_plan_says_it_and_is_found_again(
     unit: dict[str, Scalar], asked: dict[str, Scalar]
 ) -> None:
@@ -68,6 +69,10 @@ def test_clients_that_keep_something_are_drawn_independently() -> None:
         (SCAFFOLD | {"server.aggregation": "median"}, "server.aggregation"),
         ({"training.local_layers": "norm,head"}, "training.local_layers"),
         ({"training.algorithm": "fedprox"}, "training.algorithm"),
+        (COMPRESSED | {"secure_aggregation": "on", "privacy.unit": "client"}, "secure_aggregation"),
+        (COMPRESSED | CLIENT | {"privacy.clipping": "adaptive"}, "privacy.clipping"),
+        (COMPRESSED | {"server.norm_bound": 1.0}, "norm_bound"),
+        ({"training.compression": "zip"}, "training.compression"),
     ],
 )
 def test_what_does_not_go_together_is_refused(asked: dict[str, Scalar], why: str) -> None:
