@@ -19,8 +19,13 @@ from shared.vectors import FlatVector
 class Computing(Protocol):
     """Computes on the records of a site, for one run."""
 
-    def update(self, site: ThisSite, instruction: TrainInstruction) -> FlatVector | Vector:
+    def update(
+        self, site: ThisSite, instruction: TrainInstruction, kept: FlatVector
+    ) -> FlatVector | Vector:
         """local - received after one turn of training, not clipped, shape (d,), float32.
+
+        Behind it the local layers, which are to stay at the site; `kept` is what it keeps of the
+        run (`client.beginning`), of length 0 for nothing.
 
         Record level: after noisy steps; with distributed noise, float64, one step without noise.
 
@@ -28,8 +33,10 @@ class Computing(Protocol):
             FederationError: as the task raises it, or it cannot be computed.
         """
 
-    def rows(self, site: ThisSite, instruction: QueryInstruction) -> NDArray[np.float64]:
-        """A row for each record, not bounded, shape (n, width).
+    def rows(
+        self, site: ThisSite, instruction: QueryInstruction, layers: FlatVector
+    ) -> NDArray[np.float64]:
+        """A row for each record, not bounded, shape (n, width); of the model with these layers.
 
         Raises:
             FederationError: likewise.

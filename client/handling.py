@@ -155,6 +155,7 @@ class Handling:
             ledger=str(home.ledger),
             identity=str(home.identity),
             roster=str(home.roster) if home.roster.exists() else "",
+            memory=str(home.memory),
         )
 
 

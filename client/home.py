@@ -4,6 +4,7 @@
     pki/            site.key site.pem ca.pem                        roster.json    all sites' keys
     keys/           node.key (Flower's node authentication), identity.key (secure aggregation)
     ledger/  state/ (runs in flight)  bundles/ (seen, to look at)  logs/  audit.jsonl
+    memory/         what is kept of runs and never sent: local layers
     guard.pid       held by the guard that runs      status.json, metrics.prom  what it says
 
 A file is replaced whole or not at all: what a call wrote is on disk when it returns.
@@ -46,6 +47,7 @@ class SiteHome:
         self.approved = self.root / "approved.json"
         self.ledger = self.root / "ledger"
         self.state = self.root / "state"
+        self.memory = self.root / "memory"
         self.bundles = self.root / "bundles"
         self.logs = self.root / "logs"
         self.audit = self.root / "audit.jsonl"

@@ -11,18 +11,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from client.beginning import initial_layers
+from client.memory import NOTHING
 from client.queries import evaluation_part, evaluation_rows, statistics_answer, training_part
 from client.session import Session
 from client.site import ThisSite
-from client.trainer import LocalTraining, Turn
+from client.trainer import LocalTraining
+from client.turn import Turn
 from shared.config import RunConfig, Scalar
 from shared.device import choose_device
 from shared.dp.clipping import Vector
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import randomness_for
+from shared.local_layers import split
 from shared.messages import TrainInstruction
 from shared.normalisation import Normalisation
-from shared.parameters import FlatVector
+from shared.parameters import FlatVector, fill
 from shared.query_messages import QueryInstruction
 from shared.task import Examples, Task, TaskSettings
 from shared.tasks import load_task, task_settings
@@ -46,11 +50,13 @@ class InProcess:
         self._examples = lru_cache(maxsize=_KEPT)(self._read)
         self._training_examples = lru_cache(maxsize=_KEPT)(self._read_training)
 
-    def update(self, site: ThisSite, instruction: TrainInstruction) -> FlatVector | Vector:
+    def update(
+        self, site: ThisSite, instruction: TrainInstruction, kept: FlatVector = NOTHING
+    ) -> FlatVector | Vector:
         """As `Computing.update`."""
         _, training = self._prepared(site.settings(self._settings))
         examples = self.training_examples(site, instruction)
-        return training.moved(instruction.parameters, examples, self.turn(site, instruction))
+        return training.moved(instruction.parameters, examples, self.turn(site, instruction), kept)
 
     def turn(self, site: ThisSite, instruction: TrainInstruction) -> Turn:
         """What the randomness of an update is labelled with."""
@@ -70,7 +76,9 @@ class InProcess:
         """A task, and training of its own beside all others: for a thread of its own."""
         return self._prepare(self._settings)
 
-    def rows(self, site: ThisSite, instruction: QueryInstruction) -> NDArray[np.float64]:
+    def rows(
+        self, site: ThisSite, instruction: QueryInstruction, layers: FlatVector = NOTHING
+    ) -> NDArray[np.float64]:
         """As `Computing.rows`."""
         examples = self._examples(site)
         if instruction.kind == "statistics":
@@ -83,7 +91,11 @@ class InProcess:
         task, _ = self._prepared(site.settings(self._settings))
         with torch.random.fork_rng(devices=[]):
             model = task.build_model().to(device)
-        return evaluation_rows(task, model, instruction.parameters, part, evaluation.loss_bound)
+        local_layers = self._config.training.local_layers
+        parts = split(model, local_layers)
+        fill(parts.shared, instruction.parameters)
+        fill(parts.local, layers if len(layers) else initial_layers(task.build_model, local_layers))
+        return evaluation_rows(task, model, part, evaluation.loss_bound)
 
     def _device(self) -> torch.device:
         runtime = self._config.runtime

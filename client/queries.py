@@ -10,7 +10,6 @@ from torch import nn
 from shared.config import RunConfig
 from shared.config_sections import EvaluationConfig
 from shared.normalisation import statistics_rows
-from shared.parameters import FlatVector, load
 from shared.task import Examples, Task
 
 _CHUNK = 512
@@ -25,19 +24,17 @@ def statistics_answer(examples: Examples, config: RunConfig) -> NDArray[np.float
 
 @torch.no_grad()
 def evaluation_rows(
-    task: Task, model: nn.Module, parameters: FlatVector, examples: Examples, loss_bound: float
+    task: Task, model: nn.Module, examples: Examples, loss_bound: float
 ) -> NDArray[np.float64]:
     """A row for each example: loss / bound, accuracy, 1; shape (n, 3); not yet bounded.
 
     Args:
         task: Losses and metrics.
-        model: Takes `parameters`; put into evaluation mode.
-        parameters: Global parameters, shape (d,), float32.
+        model: With the parameters to evaluate; put into evaluation mode.
         examples: The site's; on the model's device.
         loss_bound: Public.
     """
     model.eval()
-    load(model, parameters)
     found = [np.zeros((0, 3))]
     for part in examples.chunks(_CHUNK):
         outputs = model(*part.inputs)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from client.memory import NOTHING
 from client.site import ThisSite
 from client.worker_pb2 import RowsRequest, TrainRequest
 from client.worker_pb2 import Site as WhoseRecords
@@ -34,7 +35,9 @@ class Remote:
         # The server waits no longer than this; a later answer would be for nobody.
         self._longest_s = min(longest_s, config.cohort.timeout_s)
 
-    def update(self, site: ThisSite, instruction: TrainInstruction) -> FlatVector | Vector:
+    def update(
+        self, site: ThisSite, instruction: TrainInstruction, kept: FlatVector = NOTHING
+    ) -> FlatVector | Vector:
         """As `Computing.update`."""
         request = TrainRequest(
             config=self._text,
@@ -43,10 +46,13 @@ class Remote:
             attempt=instruction.attempt,
             parameters=_bytes(instruction.parameters),
             normalisation=_bytes(instruction.normalisation),
+            kept=_bytes(kept),
         )
         return self._asked("Train", request)
 
-    def rows(self, site: ThisSite, instruction: QueryInstruction) -> NDArray[np.float64]:
+    def rows(
+        self, site: ThisSite, instruction: QueryInstruction, layers: FlatVector = NOTHING
+    ) -> NDArray[np.float64]:
         """As `Computing.rows`."""
         request = RowsRequest(
             config=self._text,
@@ -56,6 +62,7 @@ class Remote:
             attempt=instruction.attempt,
             parameters=_bytes(instruction.parameters),
             normalisation=_bytes(instruction.normalisation),
+            layers=_bytes(layers),
         )
         return self._asked("Rows", request).astype(np.float64, copy=False)
 

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from client.aggregation import SecureClient
 from client.charging import Charging
 from client.computing import Computing
+from client.keeping import Keeping
 from client.ledger import LedgerHead, SiteLedger
 from client.site import Node, ThisSite, this_site
-from client.update import answer, leaving
+from client.update import answer, in_form, leaving
 from shared.aggregation_messages import UnmaskMessage
 from shared.config import RunConfig
 from shared.dp.clipping import Vector
@@ -60,8 +61,10 @@ class Session:
         ledgers: Callable[[Path], SiteLedger] | None = None,
     ) -> None:
         self._config = config
-        self._computing = computing
         self._plan = PrivacyPlan.from_config(config)
+        self._keeping = Keeping(
+            self._plan, config.output.run_id, computing, randomness_for(config.seed)
+        )
         self._digest = self._plan.digest()
         self._randomness = randomness_for(config.seed)
         self._charging = Charging(config, self._plan, ledgers)
@@ -95,8 +98,11 @@ class Session:
         clipping_norm = self._clipping_norm(instruction)
 
         def update() -> FlatVector | Vector:
-            moved = self._computing.update(site, instruction)
-            return self._bounded(moved, instruction, clipping_norm)
+            return self._keeping.update(
+                site,
+                instruction,
+                lambda moved: self._bounded(moved, instruction, clipping_norm),
+            )
 
         def encoding_of(cohort_size: int) -> Encoding:
             return update_encoding(self._plan, len(instruction.parameters), cohort_size)
@@ -108,8 +114,8 @@ class Session:
             plan_digest=self._digest,
             ledger_head="" if found.head is None else found.head.hash,
             ledger_signature="" if found.head is None else found.head.signature,
-            update=found.vector,
             masked=found.masked,
+            **in_form(found.vector, self._plan),
         )
 
     def query(
@@ -138,7 +144,7 @@ class Session:
         stream = self._randomness.stream(purpose, site.client_id, number, attempt)
 
         def told() -> FlatVector | Vector:
-            rows = _checked_rows(self._computing.rows(site, instruction), query)
+            rows = _checked_rows(self._keeping.rows(site, instruction), query)
             return answer(rows, self._plan, query, stream)
 
         def encoding_of(cohort_size: int) -> Encoding:

@@ -11,6 +11,8 @@ identity, roster              its Ed25519 key (PEM), and all sites' public keys 
                               aggregation (murmura secagg identity); a demonstration may do without
 server                        the name that the ledger gives the server; by default "server"
 virtual-ledgers               a simulation: the folder of all its clients' ledgers
+memory                        a folder, this owner's alone: what the site keeps of a run from round
+                              to round and never sends, such as local layers
 allow-seeded-runs             true: this node may train with noise that the server can predict;
                               for tests and simulation alone
 """
@@ -30,6 +32,7 @@ from shared.task_settings import Site, TaskSettings
 _KEYS = {
     "partition-id", "num-partitions", "name", "data", "allow-seeded-runs",
     "ledger", "insecure-no-ledger", "server", "virtual-ledgers", "identity", "roster",
+    "memory",
 }  # fmt: skip
 
 
@@ -80,6 +83,7 @@ class ThisSite:
         server: Name of the server in the ledger.
         identity: File of the site's identity key; None: it has none.
         roster: File of all sites' public keys; likewise.
+        memory: Folder of what it keeps of a run; None: it has none.
     """
 
     client_id: str
@@ -90,6 +94,7 @@ class ThisSite:
     server: str = "server"
     identity: Path | None = None
     roster: Path | None = None
+    memory: Path | None = None
 
     def settings(self, shared_settings: TaskSettings) -> TaskSettings:
         """The run's task settings with this node's own data folder, if it has one."""
@@ -143,6 +148,7 @@ def _own_data(node_config: Mapping[str, Scalar]) -> ThisSite:
         server=str(node_config.get("server", "server")),
         identity=_path(node_config, "identity"),
         roster=_path(node_config, "roster"),
+        memory=_path(node_config, "memory"),
     )
 
 
@@ -179,4 +185,5 @@ def _demonstration(node_config: Mapping[str, Scalar], config: RunConfig) -> This
         server=str(node_config.get("server", "server")),
         identity=_path(node_config, "identity"),
         roster=_path(node_config, "roster"),
+        memory=_path(node_config, "memory"),
     )

@@ -109,19 +109,23 @@ class SiteSettings:
             for name, table in asdict(self).items()
         )
 
-    def node_config(self, *, ledger: str, identity: str, roster: str) -> dict[str, Scalar]:
+    def node_config(
+        self, *, ledger: str, identity: str, roster: str, memory: str
+    ) -> dict[str, Scalar]:
         """What `client.site` reads of a node, for this site.
 
         Args:
             ledger: Folder of the ledger in the home.
             identity: File of the identity key.
             roster: File of the accepted roster; empty: none is.
+            memory: Folder of what is kept of runs.
         """
         config: dict[str, Scalar] = {
             "ledger": self.site.ledger or ledger,
             "server": self.site.ledger_name,
             "identity": identity,
             "roster": roster,
+            "memory": memory,
             "allow-seeded-runs": self.policy.seeded_runs,
         }
         parts = self.demonstration

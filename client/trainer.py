@@ -8,19 +8,23 @@ Source: McMahan et al. 2017 (FedAvg); Li et al. 2020 (FedProx, arXiv:1812.06127)
 (DP-SGD).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from client.descent import Descent, Pull
+from client.beginning import Beginning, initial_layers
+from client.descent import Pull
 from client.dp_optimizer import RecordOptimizer
 from client.layout import channels_last, convolves
+from client.memory import NOTHING
+from client.optimizers import optimizer as optimizer_of
+from client.optimizers import plain_optimizer
 from client.per_record import PerRecord, chosen
 from client.precision import outputs_of
-from client.update import difference, leaving
+from client.turn import Turn
+from client.update import leaving
 from shared.config import RunConfig
 from shared.config_sections import TrainingConfig
 from shared.dp.clipping import Vector
@@ -28,39 +32,15 @@ from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import Randomness, RandomStream
 from shared.dp.sampling import poisson_sample
-from shared.dp.witness import Place
 from shared.errors import PrivacyError
+from shared.local_layers import split
 from shared.model_check import check_fixed_parts
-from shared.parameters import FlatVector, flatten, load, trainable
+from shared.parameters import FlatVector, trainable
 from shared.spans import span
 from shared.task import Examples, Task
 
 _DRAW = "record_sampling"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One client's turn in one round: what its randomness is labelled with."""
-
-    randomness: Randomness
-    client_id: str
-    round_number: int
-    attempt: int
-
-    def stream(self, purpose: str, *labels: int) -> RandomStream:
-        """The stream of this turn for one purpose."""
-        return self.randomness.stream(
-            purpose, self.client_id, self.round_number, self.attempt, *labels
-        )
-
-    def place(self, step: int) -> Place:
-        """One step of it."""
-        return Place(
-            client_id=self.client_id,
-            round_number=self.round_number,
-            step=step,
-            attempt=self.attempt,
-        )
+_Hooks = Callable[[], None]
 
 
 class LocalTraining:
@@ -81,8 +61,10 @@ class LocalTraining:
         self._half = config.runtime.autocast
         self._task = task
         self._mechanism = plan.mechanism
+        self._update_plan = plan.update
         self._device = device
         check_fixed_parts(task.build_model)
+        self._initial = initial_layers(task.build_model, self._local_layers)
         self._spare: nn.Module | None = self._built()
         self._per_record: PerRecord | None = None  # of the spare model, once it has seen a batch
 
@@ -123,20 +105,24 @@ class LocalTraining:
             return moved
         return leaving(moved.astype(np.float32, copy=False), self._mechanism, clipping_norm)
 
-    def moved(self, parameters: FlatVector, examples: Examples, turn: Turn) -> FlatVector | Vector:
+    def moved(
+        self, parameters: FlatVector, examples: Examples, turn: Turn, kept: FlatVector = NOTHING
+    ) -> FlatVector | Vector:
         """local - received after one turn of training, before any clip of the whole.
 
         Record level: a fixed public number of noisy steps, whatever `examples` holds, even
         nothing. Otherwise plain training; a site without examples does not move.
 
         Args:
-            parameters: Global parameters, shape (d,), float32.
+            parameters: Global parameters, and the control variate if there is one; shape (d,),
+                float32.
             examples: The site's private examples.
             turn: Whose, and where sampling, noise and dropout come from.
+            kept: What the client keeps, as `client.beginning` has it.
 
         Returns:
-            Shape (d,), float32. With distributed noise at record level, float64: the step that
-            the sum of clipped gradients makes, before any noise.
+            Shape (d,), then the local layers, float32. With distributed noise at record level,
+            float64: the step that the sum of clipped gradients makes, before any noise.
 
         Raises:
             MessageError: `parameters` does not fit the model.
@@ -151,13 +137,21 @@ class LocalTraining:
         model = self._built() if self._spare is None else self._spare
         self._spare = None
         with span("parameters"):
-            load(model, parameters)
+            parts = split(model, self._local_layers)
+            beginning = Beginning.of(
+                parameters,
+                kept,
+                self._initial,
+                shared=sum(weight.numel() for weight in parts.shared),
+                controlled=self._update_plan is not None and self._update_plan.controlled,
+            )
+            beginning.load(parts)
         with span("data"):
             local = examples.to(self._device)
             local = channels_last(local) if convolves(model) else local
         with torch.random.fork_rng(devices=_forked(self._device)):
             _seed(self._device, turn.stream("dropout").integer())
-            found = self._trained(model, local, turn, parameters)
+            found = self._trained(model, local, turn, beginning)
         self._spare = model
         return found
 
@@ -165,17 +159,25 @@ class LocalTraining:
     def _one_step(self) -> bool:
         return isinstance(self._mechanism, RecordPrivacy) and self._mechanism.distributed
 
+    @property
+    def _local_layers(self) -> str:
+        return "" if self._update_plan is None else self._update_plan.local_layers
+
     def _trained(
-        self, model: nn.Module, local: Examples, turn: Turn, parameters: FlatVector
+        self, model: nn.Module, local: Examples, turn: Turn, beginning: Beginning
     ) -> FlatVector | Vector:
+        parts = split(model, self._local_layers)
+        private = isinstance(self._mechanism, RecordPrivacy)
+        step_length = self._training.learning_rate * max(1, self._training.steps)
+        hooks = self._hooks(parts.shared, beginning.drift(parts, step_length))
         if isinstance(self._mechanism, RecordPrivacy):
             if self._mechanism.distributed:
                 return self._one_summed_step(model, local, turn, self._mechanism)
-            self._train_privately(model, local, turn, self._mechanism)
+            self._train_privately(model, local, turn, self._mechanism, hooks)
         else:
-            self._train(model, local, turn)
+            self._train(model, local, turn, hooks)
         with span("parameters"):
-            return difference(flatten(model), parameters)
+            return beginning.ended(parts, stepped=private or bool(len(local)))
 
     def _built(self) -> nn.Module:
         with torch.random.fork_rng(devices=_forked(self._device)):
@@ -184,10 +186,10 @@ class LocalTraining:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
 
-    def _train(self, model: nn.Module, examples: Examples, turn: Turn) -> None:
-        weights = trainable(model)
-        optimizer = self._plain_optimizer(weights)
-        pull = self._pull(weights)
+    def _train(
+        self, model: nn.Module, examples: Examples, turn: Turn, hooks: _Hooks | None
+    ) -> None:
+        optimizer = plain_optimizer(self._training, trainable(model))
         images = convolves(model)
         for rows in self._batches(len(examples), turn):
             with span("data"):
@@ -199,29 +201,34 @@ class LocalTraining:
             with span("backward"):
                 loss.backward()
             with span("step"):
-                if pull is not None:
-                    pull()
+                if hooks is not None:
+                    hooks()
                 optimizer.step()
 
     def _train_privately(
-        self, model: nn.Module, examples: Examples, turn: Turn, mechanism: RecordPrivacy
+        self,
+        model: nn.Module,
+        examples: Examples,
+        turn: Turn,
+        mechanism: RecordPrivacy,
+        hooks: _Hooks | None,
     ) -> None:
-        weights = trainable(model)
-        optimizer = RecordOptimizer(self._optimizer(weights), mechanism)
-        pull = self._pull(weights)
+        # Guarantee: local layers are inside the same clip and noise as the shared ones. What is
+        # sent later depends on them; made of noisy steps, they are part of what was accounted.
+        optimizer = RecordOptimizer(optimizer_of(self._training, trainable(model)), mechanism)
         # Guarantee: the number of steps is public; it depends on no record, and neither does
         # whether a step is taken: an empty batch is noise alone.
         for step in range(1, mechanism.steps_per_round + 1):
             self._accumulate(model, examples, optimizer, mechanism, turn.stream(_DRAW, step))
             optimizer.noisy_step(
-                turn.stream("record_noise", step), post_process=pull, place=turn.place(step)
+                turn.stream("record_noise", step), post_process=hooks, place=turn.place(step)
             )
 
     def _one_summed_step(
         self, model: nn.Module, examples: Examples, turn: Turn, mechanism: RecordPrivacy
     ) -> Vector:
         """-η/B · Σ clipped gradients: what a step without noise would add to the parameters."""
-        optimizer = RecordOptimizer(self._optimizer(trainable(model)), mechanism)
+        optimizer = RecordOptimizer(optimizer_of(self._training, trainable(model)), mechanism)
         self._accumulate(model, examples, optimizer, mechanism, turn.stream(_DRAW, 1))
         # Secrecy: no noise has been added; only `Encoding.encode` and a mask may let it out.
         rate = self._training.learning_rate / mechanism.batch_size
@@ -258,20 +265,10 @@ class LocalTraining:
             )
         return losses
 
-    def _optimizer(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
-        rate = self._training.learning_rate
-        if self._training.optimizer == "adam":
-            return torch.optim.Adam(weights, lr=rate)
-        return torch.optim.SGD(weights, lr=rate, momentum=self._training.momentum)
-
-    def _plain_optimizer(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer | Descent:
-        training = self._training
-        if training.optimizer == "sgd" and not training.momentum:
-            return Descent(weights, training.learning_rate)
-        return self._optimizer(weights)
-
-    def _pull(self, weights: list[nn.Parameter]) -> Pull | None:
-        return Pull(weights, self._training.proximal_term) if self._training.proximal_term else None
+    def _hooks(self, shared: list[nn.Parameter], drift: _Hooks | None) -> _Hooks | None:
+        """What changes gradients by what does not depend on the step's records."""
+        term = self._training.proximal_term
+        return Pull(shared, term) if term else drift
 
     def _batches(self, count: int, turn: Turn) -> Iterator[Tensor]:
         """Rows of each batch: `steps` of them, or those of `epochs` passes; none without data."""

@@ -3,9 +3,12 @@
 Nothing here trains or knows a framework: the site's guard applies it to what a worker computed.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.compression import NONE, pack
 from shared.dp.adaptive_clipping import ABOVE, BELOW
 from shared.dp.clipping import Vector, clip
 from shared.dp.mechanisms import CLIENT_LEVEL, ClientPrivacy, Mechanism, RecordPrivacy
@@ -89,3 +92,11 @@ def answer(
     # Secrecy: at client level the server holds this in clear, as it does the clipped update,
     # unless it is masked.
     return mean_row(rows).astype(np.float32)
+
+
+def in_form(update: FlatVector, plan: PrivacyPlan) -> dict[str, Any]:
+    """`update` and `packed` of a reply: the vector as it is, or packed where the plan says so."""
+    kind = NONE if plan.update is None else plan.update.compression
+    if kind == NONE:
+        return {"update": update}
+    return {"update": update[:0], "packed": pack(update, kind)}

@@ -48,7 +48,9 @@ def train(request: TrainRequest, context: grpc.ServicerContext) -> Numbers:
         parameters=_vector(request.parameters),
         normalisation=_vector(request.normalisation),
     )
-    return numbers(computing.update(_site(request.site, config), instruction))
+    return numbers(
+        computing.update(_site(request.site, config), instruction, _vector(request.kept))
+    )
 
 
 def rows(request: RowsRequest, context: grpc.ServicerContext) -> Numbers:
@@ -64,7 +66,7 @@ def rows(request: RowsRequest, context: grpc.ServicerContext) -> Numbers:
         parameters=_vector(request.parameters),
         normalisation=_vector(request.normalisation),
     )
-    found = computing.rows(_site(request.site, config), instruction)
+    found = computing.rows(_site(request.site, config), instruction, _vector(request.layers))
     return numbers(found.astype(np.float64, copy=False))
 
 

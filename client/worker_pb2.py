@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13\x63lient/worker.proto\x12\x0emurmura.worker\":\n\x04Site\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61ta_dir\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x03\"\x94\x01\n\x0cTrainRequest\x12\x0e\n\x06\x63onfig\x18\x01 \x01(\t\x12\"\n\x04site\x18\x02 \x01(\x0b\x32\x14.murmura.worker.Site\x12\x14\n\x0cround_number\x18\x03 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x03\x12\x12\n\nparameters\x18\x05 \x01(\x0c\x12\x15\n\rnormalisation\x18\x06 \x01(\x0c\"\xa1\x01\n\x0bRowsRequest\x12\x0e\n\x06\x63onfig\x18\x01 \x01(\t\x12\"\n\x04site\x18\x02 \x01(\x0b\x32\x14.murmura.worker.Site\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x14\n\x0cround_number\x18\x04 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x03\x12\x12\n\nparameters\x18\x06 \x01(\x0c\x12\x15\n\rnormalisation\x18\x07 \x01(\x0c\"6\n\x07Numbers\x12\x0e\n\x06values\x18\x01 \x01(\x0c\x12\x0c\n\x04wide\x18\x02 \x01(\x08\x12\r\n\x05width\x18\x03 \x01(\x03\"\x07\n\x05Hello\"\x18\n\x05\x41live\x12\x0f\n\x07process\x18\x01 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13\x63lient/worker.proto\x12\x0emurmura.worker\":\n\x04Site\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x10\n\x08\x64\x61ta_dir\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x03\"\xa2\x01\n\x0cTrainRequest\x12\x0e\n\x06\x63onfig\x18\x01 \x01(\t\x12\"\n\x04site\x18\x02 \x01(\x0b\x32\x14.murmura.worker.Site\x12\x14\n\x0cround_number\x18\x03 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x03\x12\x12\n\nparameters\x18\x05 \x01(\x0c\x12\x15\n\rnormalisation\x18\x06 \x01(\x0c\x12\x0c\n\x04kept\x18\x07 \x01(\x0c\"\xb1\x01\n\x0bRowsRequest\x12\x0e\n\x06\x63onfig\x18\x01 \x01(\t\x12\"\n\x04site\x18\x02 \x01(\x0b\x32\x14.murmura.worker.Site\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x14\n\x0cround_number\x18\x04 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x03\x12\x12\n\nparameters\x18\x06 \x01(\x0c\x12\x15\n\rnormalisation\x18\x07 \x01(\x0c\x12\x0e\n\x06layers\x18\x08 \x01(\x0c\"6\n\x07Numbers\x12\x0e\n\x06values\x18\x01 \x01(\x0c\x12\x0c\n\x04wide\x18\x02 \x01(\x08\x12\r\n\x05width\x18\x03 \x01(\x03\"\x07\n\x05Hello\"\x18\n\x05\x41live\x12\x0f\n\x07process\x18\x01 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,13 +34,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SITE']._serialized_start=39
   _globals['_SITE']._serialized_end=97
   _globals['_TRAINREQUEST']._serialized_start=100
-  _globals['_TRAINREQUEST']._serialized_end=248
-  _globals['_ROWSREQUEST']._serialized_start=251
-  _globals['_ROWSREQUEST']._serialized_end=412
-  _globals['_NUMBERS']._serialized_start=414
-  _globals['_NUMBERS']._serialized_end=468
-  _globals['_HELLO']._serialized_start=470
-  _globals['_HELLO']._serialized_end=477
-  _globals['_ALIVE']._serialized_start=479
-  _globals['_ALIVE']._serialized_end=503
+  _globals['_TRAINREQUEST']._serialized_end=262
+  _globals['_ROWSREQUEST']._serialized_start=265
+  _globals['_ROWSREQUEST']._serialized_end=442
+  _globals['_NUMBERS']._serialized_start=444
+  _globals['_NUMBERS']._serialized_end=498
+  _globals['_HELLO']._serialized_start=500
+  _globals['_HELLO']._serialized_end=507
+  _globals['_ALIVE']._serialized_start=509
+  _globals['_ALIVE']._serialized_end=533
 # @@protoc_insertion_point(module_scope)

@@ -16,23 +16,25 @@ class Site(_message.Message):
     def __init__(self, client_id: _Optional[str] = ..., data_dir: _Optional[str] = ..., index: _Optional[int] = ...) -> None: ...
 
 class TrainRequest(_message.Message):
-    __slots__ = ("config", "site", "round_number", "attempt", "parameters", "normalisation")
+    __slots__ = ("config", "site", "round_number", "attempt", "parameters", "normalisation", "kept")
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     SITE_FIELD_NUMBER: _ClassVar[int]
     ROUND_NUMBER_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     NORMALISATION_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
     config: str
     site: Site
     round_number: int
     attempt: int
     parameters: bytes
     normalisation: bytes
-    def __init__(self, config: _Optional[str] = ..., site: _Optional[_Union[Site, _Mapping]] = ..., round_number: _Optional[int] = ..., attempt: _Optional[int] = ..., parameters: _Optional[bytes] = ..., normalisation: _Optional[bytes] = ...) -> None: ...
+    kept: bytes
+    def __init__(self, config: _Optional[str] = ..., site: _Optional[_Union[Site, _Mapping]] = ..., round_number: _Optional[int] = ..., attempt: _Optional[int] = ..., parameters: _Optional[bytes] = ..., normalisation: _Optional[bytes] = ..., kept: _Optional[bytes] = ...) -> None: ...
 
 class RowsRequest(_message.Message):
-    __slots__ = ("config", "site", "kind", "round_number", "attempt", "parameters", "normalisation")
+    __slots__ = ("config", "site", "kind", "round_number", "attempt", "parameters", "normalisation", "layers")
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     SITE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +42,7 @@ class RowsRequest(_message.Message):
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     NORMALISATION_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
     config: str
     site: Site
     kind: str
@@ -47,7 +50,8 @@ class RowsRequest(_message.Message):
     attempt: int
     parameters: bytes
     normalisation: bytes
-    def __init__(self, config: _Optional[str] = ..., site: _Optional[_Union[Site, _Mapping]] = ..., kind: _Optional[str] = ..., round_number: _Optional[int] = ..., attempt: _Optional[int] = ..., parameters: _Optional[bytes] = ..., normalisation: _Optional[bytes] = ...) -> None: ...
+    layers: bytes
+    def __init__(self, config: _Optional[str] = ..., site: _Optional[_Union[Site, _Mapping]] = ..., kind: _Optional[str] = ..., round_number: _Optional[int] = ..., attempt: _Optional[int] = ..., parameters: _Optional[bytes] = ..., normalisation: _Optional[bytes] = ..., layers: _Optional[bytes] = ...) -> None: ...
 
 class Numbers(_message.Message):
     __slots__ = ("values", "wide", "width")

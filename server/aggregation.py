@@ -8,6 +8,7 @@ arrived or are given up; only those that came early are kept.
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.compression import unpack
 from shared.dp.adaptive_clipping import ABOVE, BELOW, adapted
 from shared.dp.clipping import add_clipped
 from shared.dp.correlated import CorrelatedNoise
@@ -172,7 +173,7 @@ class RoundSum:
     def checked(self, reply: TrainReply) -> FlatVector:
         """The update as it came, if it may be counted. Raises ProtocolError as `add` does."""
         self.check(reply)
-        update: FlatVector = reply.update
+        update = self._read(reply)
         if reply.masked:
             raise ProtocolError("expected an update in clear alone, got bytes under masks too")
         if update.shape != self._sum.shape:
@@ -183,6 +184,17 @@ class RoundSum:
         if not (clipped or np.isfinite(update).all()):
             raise ProtocolError("expected a finite update, got NaN or infinity")
         return update
+
+    def _read(self, reply: TrainReply) -> FlatVector:
+        """The update in the one form that the plan says. Raises ProtocolError on another."""
+        plan = self._plan.update
+        if plan is None or not plan.compressed:
+            if reply.packed:
+                raise ProtocolError("expected an update that is not compressed, got one that is")
+            return reply.update
+        if len(reply.update):
+            raise ProtocolError("expected an update compressed alone, got one in full too")
+        return unpack(reply.packed, plan.compression, len(self._sum), plan.kept_share)
 
     def _count(self, update: FlatVector) -> None:
         if not isinstance(self._plan.mechanism, CLIENT_LEVEL):

@@ -107,7 +107,7 @@ class UpdateCollector:
         def upload(client: str, reply: Message) -> bytes:
             answer = decoded(reply)
             total.check(answer)
-            if len(answer.update):
+            if len(answer.update) or answer.packed:
                 raise ProtocolError("expected an update under masks alone, got one in clear too")
             self._keep_head(client, answer)
             return answer.masked

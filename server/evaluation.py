@@ -50,10 +50,16 @@ class Evaluator:
         runtime = config.runtime
         device = choose_device(runtime.device, runtime.gpu_memory_fraction)
         self._task = task
+        self._local_layers = config.training.local_layers
         self._threads = runtime.torch_threads
         self._public = self._examples = task.evaluation_data().to(device)
         with torch.random.fork_rng(devices=[]):
             self._model = task.build_model().to(device).eval()
+
+    @property
+    def whole(self) -> bool:
+        """Whether the server has all of the model; without the local layers it measures nothing."""
+        return not self._local_layers
 
     def normalise(self, normalisation: Normalisation | None) -> None:
         """Measure on inputs as the sites train on them."""
@@ -62,7 +68,12 @@ class Evaluator:
 
     @torch.no_grad()
     def measure(self, parameters: FlatVector) -> Measurement:
-        """Mean loss and metrics of `parameters`, shape (d,), in evaluation mode."""
+        """Mean loss and metrics of `parameters`, shape (d,), in evaluation mode.
+
+        Where layers stay at the clients: no number, since the server knows none of their models.
+        """
+        if not self.whole:
+            return Measurement(loss=math.nan, metrics={})
         torch.set_num_threads(self._threads)
         load(self._model, parameters)
         loss, sums = 0.0, dict[str, float]()

@@ -15,10 +15,10 @@ from server.collection import UpdateCollector
 from server.enrolment import Enrolment
 from server.environment import code_digest
 from server.evaluation import Evaluator, Measurement
-from server.optimizer import ServerOptimizer
+from server.optimizer import server_optimizer
 from server.own_part import OwnPart
 from server.pictures import kept
-from server.preparation import Prepared
+from server.preparation import Prepared, shared_parameters
 from server.progress import RoundFinished, RunFinished, tell, told
 from server.queries import PrivateQueries, PrivateScores
 from server.recording import Recorder
@@ -36,7 +36,7 @@ from shared.dp.plan import PrivacyPlan
 from shared.errors import TooFewSurvivors
 from shared.messages import TrainInstruction
 from shared.normalisation import Normalisation
-from shared.parameters import FlatVector, flatten
+from shared.parameters import FlatVector
 from shared.spans import span
 
 _LOGGER = logging.getLogger("murmura.server")
@@ -87,11 +87,11 @@ class Federation:
         self._last: Measurement | None = None
         self._normalisation: Normalisation | None = None
         self.rounds_done = 0
-        self.parameters: FlatVector = flatten(prepared.model)
-        self._optimizer = ServerOptimizer(config.server, len(self.parameters))
+        self.parameters: FlatVector = shared_parameters(prepared.model, config)
+        self._optimizer = server_optimizer(config, plan, len(self.parameters))
         self._own_part = OwnPart(prepared.task, config)
         self._clipping_norm = plan.clipping_norm
-        self._noise = correlated_noise(plan, len(self.parameters))
+        self._noise = correlated_noise(plan, len(self._optimizer.told(self.parameters)))
         self._quarantine = Quarantine(robust_of(config, plan))
         self._budget = Budget(plan, folder, repeatable=prepared.randomness.seeded)
         self._restore()
@@ -189,7 +189,7 @@ class Federation:
             plan=self._plan.canonical(),
             plan_digest=self._digest,
             clipping_norm=self._clipping_norm,
-            parameters=self.parameters,
+            parameters=self._optimizer.told(self.parameters),
             normalisation=self._normalised(),
         )
 
@@ -211,7 +211,8 @@ class Federation:
 
     def _measure(self, round_number: int) -> Measurement | None:
         every = self._config.runtime.evaluate_every
-        if round_number % every and round_number != self._config.rounds:
+        due = not round_number % every or round_number == self._config.rounds
+        if not (due and self._evaluator.whole):
             return None
         with span("evaluate"):
             return kept(self._folder, round_number, self._evaluator.measure(self.parameters))

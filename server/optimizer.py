@@ -3,9 +3,12 @@
 x ← x + η·m for SGD, x ← x + η·m / (√v + τ) for the adaptive ones, with the mean update Δ as a
 pseudo-gradient. All of it is post-processing of Δ.
 
+With control variates Δ is twice as long: its second half is the mean movement of the clients that
+were asked, and the server's variate moves by q times that, the mean over all N.
+
 Source: Reddi et al. 2021, "Adaptive federated optimization", Algorithm 2 (arXiv:2003.00295), with
 v₀ = τ²; Hsu et al. 2019 (FedAvgM) for SGD with momentum; McMahan et al. 2017: FedAvg is SGD with
-η = 1 and no momentum.
+η = 1 and no momentum; Karimireddy et al. 2020 (SCAFFOLD, arXiv:1910.06378).
 """
 
 from collections.abc import Callable, Mapping
@@ -13,11 +16,14 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.config import RunConfig
 from shared.config_sections import ServerConfig
+from shared.dp.plan import PrivacyPlan
 from shared.errors import ConfigurationError, StateError
 from shared.parameters import FlatVector
 
 Vector = NDArray[np.float64]
+_CONTROL = "control"
 _BLOCK = 1 << 18  # numbers at a time, so that nothing but the result needs memory of its own
 
 
@@ -27,15 +33,29 @@ class ServerOptimizer:
     Args:
         config: Which optimizer, and its constants.
         dimension: Length d of the parameters.
+        control_rate: q, the share of clients that is asked; None: there are no control variates.
     """
 
-    def __init__(self, config: ServerConfig, dimension: int) -> None:
+    def __init__(
+        self, config: ServerConfig, dimension: int, control_rate: float | None = None
+    ) -> None:
         self._config = config
         self._memory: dict[str, Vector] = {}
         if config.optimizer != "sgd" or config.momentum:
             self._memory["first"] = np.zeros(dimension)
         if config.optimizer != "sgd":
             self._memory["second"] = np.full(dimension, config.tau**2)
+        self._control_rate = control_rate
+        if control_rate is not None:
+            self._memory[_CONTROL] = np.zeros(dimension)
+
+    def told(self, parameters: FlatVector) -> FlatVector:
+        """What clients are sent: the parameters, then the control variate, if there is one."""
+        if self._control_rate is None:
+            return parameters
+        control = self._memory[_CONTROL].astype(np.float32)
+        sent: FlatVector = np.concatenate([parameters, control])
+        return sent
 
     def step(self, parameters: FlatVector, update: Vector) -> FlatVector:
         """The next global parameters, shape (d,), float32; computed in double precision.
@@ -43,6 +63,9 @@ class ServerOptimizer:
         Raises:
             ConfigurationError: they would not be finite: the training diverges.
         """
+        if self._control_rate is not None:
+            update, shift = np.split(update, [len(parameters)])
+            self._memory[_CONTROL] += self._control_rate * shift
         moved: FlatVector = np.empty(len(parameters), dtype=np.float32)
         for start in range(0, len(moved), _BLOCK):
             part = slice(start, start + _BLOCK)
@@ -76,7 +99,7 @@ class ServerOptimizer:
     def _direction(self, update: Vector, part: slice) -> Vector:
         if self._config.optimizer != "sgd":
             return self._adaptive(update, part)
-        if not self._memory:
+        if "first" not in self._memory:
             return update
         first = self._memory["first"]
         first[part] = self._config.momentum * first[part] + update
@@ -89,6 +112,13 @@ class ServerOptimizer:
             second[part], np.square(update), self._config.beta2
         )
         return first[part] / (np.sqrt(second[part]) + self._config.tau)
+
+
+def server_optimizer(config: RunConfig, plan: PrivacyPlan, dimension: int) -> ServerOptimizer:
+    """The optimizer of a run; with control variates where its plan has them."""
+    controlled = plan.update is not None and plan.update.controlled
+    rate = plan.cohort_sample_rate if controlled else None
+    return ServerOptimizer(config.server, dimension, rate)
 
 
 def _adam(second: Vector, squared: Vector, beta2: float) -> Vector:

@@ -10,7 +10,9 @@ from shared.config import RunConfig
 from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import Randomness, randomness_for
+from shared.local_layers import split
 from shared.model_check import check_fixed_parts, check_model
+from shared.parameters import FlatVector, flattened
 from shared.task import Task
 from shared.tasks import load_task, task_settings
 
@@ -34,8 +36,8 @@ def prepare(config: RunConfig, plan: PrivacyPlan) -> Prepared:
     """The task and its model, checked on public examples; torch's own generator stays as it was.
 
     Raises:
-        ConfigurationError: no such task or model, the model cannot be trained under `plan`, or the
-            rule of aggregation does not go with it.
+        ConfigurationError: no such task, model or local layer, the model cannot be trained under
+            `plan`, or the rule of aggregation does not go with it.
         DataError: the public examples are missing or corrupt.
     """
     robust_of(config, plan)
@@ -47,4 +49,10 @@ def prepare(config: RunConfig, plan: PrivacyPlan) -> Prepared:
     per_record = isinstance(plan.mechanism, RecordPrivacy)
     check_model(model, task.evaluation_data(), task.losses, per_record=per_record)
     check_fixed_parts(task.build_model)
+    split(model, config.training.local_layers)
     return Prepared(task=task, model=model, randomness=randomness)
+
+
+def shared_parameters(model: nn.Module, config: RunConfig) -> FlatVector:
+    """What of `model` travels, shape (d,), float32."""
+    return flattened(split(model, config.training.local_layers).shared)

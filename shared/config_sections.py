@@ -80,6 +80,11 @@ class TrainingConfig:
         sample_rate: Record level: probability q that a record takes part in a step (Poisson).
         proximal_term: FedProx's mu; 0 = FedAvg.
         max_physical_batch: Examples on the device at once; does not change the result.
+        local_layers: Layers that stay at each client, a,b,c, ascending; "" = all are shared.
+        compression: Of what a client sends: none; quantised: 8 bits a number; top_k: the largest
+            few, and what is left out is sent later.
+        kept_share: Of the numbers, with top_k.
+        algorithm: fedavg; or scaffold: control variates, which each client keeps, against drift.
     """
 
     steps: int = field(default=1, metadata=non_negative())
@@ -91,6 +96,10 @@ class TrainingConfig:
     momentum: float = field(default=0.0, metadata=within(0.0, 1.0, open_right=True))
     proximal_term: float = field(default=0.0, metadata=non_negative())
     max_physical_batch: int = field(default=512, metadata=positive())
+    local_layers: str = field(default="", metadata=names_or_none(1))
+    algorithm: str = field(default="fedavg", metadata=one_of("fedavg", "scaffold"))
+    compression: str = field(default="none", metadata=one_of("none", "quantised", "top_k"))
+    kept_share: float = field(default=0.1, metadata=within(0.0, 0.5, open_left=True))
 
     def __post_init__(self) -> None:
         """Refuse a local training of no, or of two, lengths."""

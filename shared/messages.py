@@ -1,17 +1,18 @@
 """The wire contract: typed messages <-> Flower RecordDict.
 
 Whatever leaves a client is one of the reply classes below, and nothing else: no data set size, no
-loss, no metric. The exchanges of protocol version 5:
+loss, no metric. The exchanges of protocol version 6:
 
 query.enrol  {} -> {protocol_version, client_id, enforced_by, announcement}
 train        {.., round_number, attempt, plan, plan_digest, clipping_norm, parameters,
               normalisation, aggregation}
              -> {.., round_number, attempt, plan_digest, ledger_head, ledger_signature, update,
-              masked}
+              packed, masked}
 evaluate, query.statistics: see shared/query_messages.py
 query.unmask: see shared/aggregation_messages.py
 
-Under secure aggregation `masked` carries what `update` carries otherwise, which is then empty.
+Under secure aggregation `masked` carries what `update` carries otherwise, and `packed` where the
+plan compresses updates; the other two are then empty.
 """
 
 from dataclasses import dataclass, field
@@ -157,7 +158,8 @@ class TrainReply:
         plan_digest: Likewise.
         ledger_head: Hash of the last entry of the site's ledger; "" where it keeps none.
         ledger_signature: The site's signature of it, hexadecimal; "" likewise.
-        update: Shape (d,), float32; of length 0 under secure aggregation.
+        update: Shape (d,), float32; of length 0 where it is masked or packed.
+        packed: The same, compressed (shared/compression.py); empty unless the plan says so.
         masked: An upload of secure aggregation; empty without it.
     """
 
@@ -168,6 +170,7 @@ class TrainReply:
     ledger_signature: str = ""
     # Secrecy: under client-level privacy this is one client's clipped update, before any noise.
     update: FlatVector = field(repr=False)
+    packed: bytes = field(default=b"", repr=False)
     masked: bytes = field(default=b"", repr=False)
 
     def to_record(self) -> RecordDict:
@@ -179,7 +182,8 @@ class TrainReply:
             "ledger_head": self.ledger_head,
             "ledger_signature": self.ledger_signature,
         }
-        return encode(header, {"update": self.update}, contents={"masked": self.masked})
+        contents = {"packed": self.packed, "masked": self.masked}
+        return encode(header, {"update": self.update}, contents=contents)
 
     @classmethod
     def from_record(cls, record: RecordDict) -> "TrainReply":
@@ -187,7 +191,7 @@ class TrainReply:
         header = decode_header(
             record,
             ("round_number", "attempt", "plan_digest", "ledger_head", "ledger_signature"),
-            vectors=("update", "masked"),
+            vectors=("update", "packed", "masked"),
         )
         return cls(
             round_number=whole(header, "round_number"),
@@ -196,6 +200,7 @@ class TrainReply:
             ledger_head=figures_or_none(header, "ledger_head", 64),
             ledger_signature=figures_or_none(header, "ledger_signature", 128),
             update=decode_vector(record, "update"),
+            packed=decode_bytes(record, "packed"),
             masked=decode_bytes(record, "masked"),
         )
 

@@ -4,6 +4,8 @@ Only trainable parameters travel; a model with buffers is refused (`shared.model
 buffer such as a running mean is a statistic of private data that no noise protects.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -11,7 +13,7 @@ from torch import nn
 from shared.errors import MessageError
 from shared.vectors import FlatVector
 
-__all__ = ["FlatVector", "dimension", "flatten", "load", "trainable"]
+__all__ = ["FlatVector", "dimension", "fill", "flatten", "flattened", "load", "trainable"]
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
@@ -24,32 +26,43 @@ def dimension(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in trainable(model))
 
 
-@torch.no_grad()
 def flatten(model: nn.Module) -> FlatVector:
     """A copy of the model's trainable parameters, shape (d,), float32, on the CPU."""
-    parts = [parameter.detach().reshape(-1).float().cpu() for parameter in trainable(model)]
+    return flattened(trainable(model))
+
+
+@torch.no_grad()
+def flattened(parameters: Sequence[nn.Parameter]) -> FlatVector:
+    """A copy of `parameters`, one after the other, shape (d,), float32, on the CPU."""
+    parts = [parameter.detach().reshape(-1).float().cpu() for parameter in parameters]
     if not parts:
         return np.zeros(0, dtype=np.float32)
     flat: FlatVector = torch.cat(parts).numpy()
     return flat
 
 
-@torch.no_grad()
 def load(model: nn.Module, vector: FlatVector) -> None:
-    """Overwrite every trainable parameter of `model` with `vector`.
+    """Overwrite every trainable parameter of `model` with `vector`; see `fill`."""
+    fill(trainable(model), vector)
+
+
+@torch.no_grad()
+def fill(parameters: Sequence[nn.Parameter], vector: FlatVector) -> None:
+    """Overwrite `parameters` with `vector`.
 
     Args:
-        model: Changed in place; dtype and device of each parameter are kept.
+        parameters: Changed in place; dtype and device of each are kept.
         vector: Shape (d,), float32.
 
     Raises:
         MessageError: `vector` does not have d elements.
     """
-    if vector.shape != (dimension(model),):
-        raise MessageError(f"parameters must have shape ({dimension(model)},), got {vector.shape}")
+    expected = sum(parameter.numel() for parameter in parameters)
+    if vector.shape != (expected,):
+        raise MessageError(f"parameters must have shape ({expected},), got {vector.shape}")
     source = torch.from_numpy(np.array(vector, dtype=np.float32))
     offset = 0
-    for parameter in trainable(model):
+    for parameter in parameters:
         chunk = source[offset : offset + parameter.numel()]
         parameter.copy_(chunk.view_as(parameter))
         offset += parameter.numel()

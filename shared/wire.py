@@ -16,7 +16,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from shared.errors import MessageError
 from shared.vectors import FlatVector
 
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 HEADER = "murmura"
 _VECTORS = "murmura.vectors"
 _VERSION = "protocol_version"

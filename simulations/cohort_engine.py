@@ -4,7 +4,7 @@ What clients compute is what their app computes: the same records, draws, ledger
 added up in the same order. By default a seeded run is, bit for bit, what it is over messages
 (`simulations.threads`); one with the operating system's randomness, which nobody can repeat, may
 stack its clients (`simulations.stacked`). A run that needs single messages gets them: secure
-aggregation, correlated noise, an adaptive clip.
+aggregation, correlated noise, an adaptive clip, clients that keep something between rounds.
 """
 
 import logging
@@ -19,7 +19,7 @@ import numpy as np
 from client.in_process import InProcess
 from client.session import Session
 from client.site import ThisSite, demonstration_name
-from client.trainer import Turn
+from client.turn import Turn
 from server.cohort_sum import CohortSum
 from shared.config import RunConfig
 from shared.device import choose_device
@@ -119,7 +119,11 @@ class CohortEngine:
     @property
     def _fit(self) -> bool:
         mechanism, engine = self._plan.mechanism, self._config.runtime.engine
-        if engine == "messages" or self._plan.aggregation is not None:
+        if (
+            engine == "messages"
+            or self._plan.aggregation is not None
+            or self._plan.update is not None
+        ):
             return False
         if isinstance(mechanism, RecordPrivacy):
             return not mechanism.distributed

@@ -33,6 +33,7 @@ from simulations.numbered import MOST, NumberedRoster
 _LOGGER = logging.getLogger("murmura.grid")
 _FIRST_NODE_ID = 1000  # Flower keeps 1 for the SuperLink
 _RUN_ID = 1
+_MEMORY = "clients"  # beside the ledgers: what clients keep of the run
 ClientCallable = Callable[[Message, Context], Message]
 
 
@@ -194,6 +195,7 @@ class InProcessGrid(Grid):
             }
             if self._ledgers is not None:
                 node_config["virtual-ledgers"] = str(self._ledgers)
+                node_config["memory"] = str(self._ledgers.with_name(_MEMORY))
             self._contexts[index] = Context(
                 run_id=_RUN_ID,
                 node_id=_FIRST_NODE_ID + index,

@@ -87,7 +87,13 @@ def _check(config: RunConfig) -> None:
         raise ConfigurationError(
             "runtime.engine = 'ray' needs Flower's simulation runtime: install murmura[ray]"
         )
-    if PrivacyPlan.from_config(config).aggregation is not None:
+    plan = PrivacyPlan.from_config(config)
+    if plan.update is not None:
+        raise ConfigurationError(
+            "runtime.engine = 'ray' has no place for what clients keep between rounds "
+            "(training.local_layers, training.algorithm)"
+        )
+    if plan.aggregation is not None:
         raise ConfigurationError(
             "runtime.engine = 'ray' needs secure_aggregation = 'off': a client's keys would have "
             "to move between processes, got it on"

@@ -83,7 +83,9 @@ class Replan:
 
     @property
     def cap(self) -> int:
-        """Largest cohort of a Poisson draw."""
+        """Largest cohort of a Poisson draw; everybody, where clients keep something."""
+        if self._update:
+            return int(self._config["population.size"])
         count, rate = self._config["population.size"], self._config["cohort.sample_rate"]
         mean = count * rate
         return int(min(count, math.ceil(mean + 6.0 * math.sqrt(mean * (1.0 - rate)))))
@@ -111,7 +113,7 @@ class Replan:
         rate = c["cohort.sample_rate"]
         if self.correlated:
             rate = 1.0 / c["privacy.min_separation"]
-        return {
+        return self._update | {
             "rounds": c["rounds"],
             "mechanism": self._mechanism(),
             "population": c["population.size"],
@@ -121,6 +123,24 @@ class Replan:
             "evaluation": self.queries.get("evaluate"),
             "statistics": self.queries.get("statistics"),
             "aggregation": aggregation(c),
+        }
+
+    @property
+    def _update(self) -> Json:
+        """Of the plan, where a client sends and keeps something else than usual."""
+        layers = self._config.get("training.local_layers", "")
+        algorithm = self._config.get("training.algorithm", "fedavg")
+        compression = self._config.get("training.compression", "none")
+        if not layers and (algorithm, compression) == ("fedavg", "none"):
+            return {}
+        share = self._config["training.kept_share"] if compression == "top_k" else 0.0
+        return {
+            "update": {
+                "local_layers": layers,
+                "algorithm": algorithm,
+                "compression": compression,
+                "kept_share": share,
+            }
         }
 
     def _mechanism(self) -> Json:

@@ -13,7 +13,8 @@ from torch import nn
 from server.report.build import Outcome
 from server.report.verify import report_digest
 from server.run_folder import SUMMARY, RunFolder
-from shared.parameters import FlatVector, load
+from shared.local_layers import named_shared, split
+from shared.parameters import FlatVector, fill
 
 __all__ = ["MODEL", "REPORT", "SUMMARY", "build_summary", "model_bytes", "write_results"]
 MODEL = "model.safetensors"
@@ -25,12 +26,10 @@ def model_bytes(model: nn.Module, parameters: FlatVector, outcome: Outcome) -> b
 
     Holds nothing of the run's time or name, so a seeded run gives the same bytes twice.
     """
-    load(model, parameters)
-    tensors = {
-        name: parameter.detach().cpu().contiguous().clone()
-        for name, parameter in model.named_parameters()
-    }
     plan, config = outcome.plan, outcome.config
+    local_layers = config.training.local_layers
+    fill(split(model, local_layers).shared, parameters)
+    tensors = named_shared(model, local_layers)
     metadata = {
         "task": config.task,
         "model": config.model,
@@ -44,6 +43,9 @@ def model_bytes(model: nn.Module, parameters: FlatVector, outcome: Outcome) -> b
             {claim.adversary: claim.to_json()["epsilon"] for claim in outcome.claims}
         ),
     }
+    if local_layers:
+        # Whoever uses the model must train these for himself: the file does not hold them.
+        metadata["local_layers"] = local_layers
     if outcome.normalisation is not None:
         # Whoever uses the model must normalise its inputs as the sites did.
         metadata["normalisation"] = json.dumps(asdict(outcome.normalisation))

@@ -10,6 +10,7 @@ from shared.dp.mechanisms import (
     RecordPrivacy,
 )
 from shared.dp.sampling import cohort_cap
+from shared.dp.update_plan import update_plan_of
 from shared.errors import ConfigurationError
 
 
@@ -34,6 +35,9 @@ def mechanism_of(config: RunConfig) -> Mechanism:
     if privacy.unit == "client":
         rate, population = config.cohort.sample_rate, config.population.size
         adaptive = privacy.clipping == "adaptive"
+        # Guarantee: clients that keep something between rounds are drawn independently of each
+        # other (shared/dp/update_plan.py); a cap would tie them.
+        cap = cohort_cap(population, rate) if update_plan_of(config) is None else population
         # Public: of the expected cohort, not of who was drawn. At z it leaves the updates 1.15·z.
         count_noise = privacy.count_noise_multiplier or max(
             rate * population / 20.0, privacy.noise_multiplier
@@ -43,7 +47,7 @@ def mechanism_of(config: RunConfig) -> Mechanism:
             noise_multiplier=privacy.noise_multiplier,
             sample_rate=rate,
             population=population,
-            cap=cohort_cap(population, rate),
+            cap=cap,
             count_noise_multiplier=count_noise if adaptive else 0.0,
             clipping_quantile=privacy.clipping_quantile,
             clipping_learning_rate=privacy.clipping_learning_rate,

@@ -166,7 +166,7 @@ def _claim(plan: PrivacyPlan, name: str, adversary: str, numbers: _Numbers) -> C
         unit_detail=UNIT_DETAIL[plan.mechanism.unit],
         adjacency=plan.mechanism.adjacency.value,
         covers=_covers(plan),
-        not_covered=_NOT_COVERED,
+        not_covered=_not_covered(plan),
         epsilon=epsilon,
         delta=plan.delta,
         delta_rationale=_delta_rationale(plan),
@@ -196,9 +196,18 @@ def _statement(plan: PrivacyPlan, adversary: str, epsilon: float, bare: float) -
         f"({UNIT_DETAIL[mechanism.unit]}) took part changes the chance of any outcome by at "
         f"most a factor e^{_exactly(epsilon)} plus {plan.delta!r}. Adjacency: "
         f"{mechanism.adjacency.value.replace('_', ' ')}. Covers {', '.join(_covers(plan))}; does "
-        f"not cover {', '.join(_NOT_COVERED)}. Rests on: {rests_on(plan)}. "
+        f"not cover {', '.join(_not_covered(plan))}. Rests on: {rests_on(plan)}. "
         f"Without relying on secret sampling: epsilon {_exactly(bare)}."
     )
+
+
+def _not_covered(plan: PrivacyPlan) -> tuple[str, ...]:
+    if plan.update is None or not plan.update.local_layers:
+        return _NOT_COVERED
+    if isinstance(plan.mechanism, CLIENT_LEVEL):
+        # Secrecy: nothing has put noise on them.
+        return (*_NOT_COVERED, "the local layers of a client, which stay there without noise")
+    return (*_NOT_COVERED, "whom a client gives its own noisy local layers, which stay there")
 
 
 def _covers(plan: PrivacyPlan) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from shared.dp.mechanisms import (
 )
 from shared.dp.queries import SumQuery
 from shared.dp.sampling import cohort_cap
+from shared.dp.update_plan import UpdatePlan, update_plan_of
 from shared.errors import ConfigurationError, MessageError
 from shared.secagg.plan import AggregationPlan
 
@@ -33,6 +34,7 @@ _PARTS: dict[str, type[Any]] = {
     "evaluation": SumQuery,
     "statistics": SumQuery,
     "aggregation": AggregationPlan,
+    "update": UpdatePlan,
 }
 EVALUATION_WIDTH = 3  # loss, accuracy, and one for each unit
 
@@ -51,6 +53,7 @@ class PrivacyPlan:
         evaluation: What sites tell of the model's quality on their own data; None: nothing.
         statistics: What they tell of their inputs before the first round; None: nothing.
         aggregation: How updates are summed under masks; None: they are not.
+        update: What of its training a client sends and keeps; None: the movement of the model.
     """
 
     rounds: int = field(metadata=positive())
@@ -62,6 +65,7 @@ class PrivacyPlan:
     evaluation: SumQuery | None = None
     statistics: SumQuery | None = None
     aggregation: AggregationPlan | None = None
+    update: UpdatePlan | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan whose event is not of the sampling that it describes.
@@ -189,6 +193,8 @@ class PrivacyPlan:
         content = asdict(self) | {
             "mechanism": {"kind": self.mechanism.kind, **asdict(self.mechanism)}
         }
+        if self.update is None:
+            del content["update"]
         return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     def digest(self) -> str:
@@ -207,6 +213,8 @@ class PrivacyPlan:
             content = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise MessageError("a privacy plan must be JSON") from error
+        if isinstance(content, dict):
+            content = {"update": None, **content}
         mechanism = _checked(content, cls)["mechanism"]
         tag = mechanism.get("kind") if isinstance(mechanism, dict) else None
         if not isinstance(tag, str) or tag not in MECHANISMS:
@@ -240,6 +248,7 @@ class PrivacyPlan:
             evaluation=_evaluation(config),
             statistics=_statistics(config),
             aggregation=aggregation_of(config),
+            update=update_plan_of(config),
         )
 
 

@@ -123,7 +123,14 @@ def neighbours(examples: Examples) -> dict[str, Examples]:
 
 def _replayed(config: RunConfig, parameters: FlatVector, examples: Examples) -> _Replay:
     # Before any mask: the update is what is looked at.
-    config = RunConfig.from_run_config(config.flat() | {"secure_aggregation": "off"})
+    # The step is over all layers alike, whichever of them are sent.
+    looked_at = {
+        "secure_aggregation": "off",
+        "training.local_layers": "",
+        "training.algorithm": "fedavg",
+        "training.compression": "none",
+    }
+    config = RunConfig.from_run_config(config.flat() | looked_at)
     plan, recording = PrivacyPlan.from_config(config), _Recording()
     instruction = TrainInstruction(
         round_number=1,

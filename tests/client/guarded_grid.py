@@ -33,6 +33,7 @@ from shared.app_signatures import fingerprint
 from shared.config import RunConfig, Scalar
 from shared.messages import TrainInstruction
 from shared.query_messages import QueryInstruction
+from shared.vectors import FlatVector
 from simulations.grid import InProcessGrid
 from tests.client.authorities import TestAuthority
 from tests.client.made_sites import made_bundle, made_home, roster_of, settings_of, signature
@@ -132,17 +133,17 @@ class Watched:
         self._inner = inner
         self._script = script
 
-    def update(self, site: ThisSite, instruction: TrainInstruction) -> Any:
+    def update(self, site: ThisSite, instruction: TrainInstruction, kept: FlatVector) -> Any:
         """The inner one's."""
         self._script("reserved")
-        found = self._inner.update(site, instruction)
+        found = self._inner.update(site, instruction, kept)
         self._script("computed")
         return found
 
-    def rows(self, site: ThisSite, instruction: QueryInstruction) -> Any:
+    def rows(self, site: ThisSite, instruction: QueryInstruction, layers: FlatVector) -> Any:
         """The inner one's."""
         self._script("reserved")
-        found = self._inner.rows(site, instruction)
+        found = self._inner.rows(site, instruction, layers)
         self._script("computed")
         return found
 

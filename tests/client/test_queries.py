@@ -16,6 +16,7 @@ from shared.config_sections import EvaluationConfig
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import SeededRandomness
 from shared.errors import PrivacyError
+from shared.parameters import load
 from shared.query_messages import QueryInstruction
 from shared.task import Examples
 from tests.client.test_session import fresh
@@ -63,7 +64,8 @@ def test_a_row_holds_loss_accuracy_and_one() -> None:
     """As the task computes them, in evaluation mode."""
     data, task = examples(700), Scored()
     model = nn.Sequential(task.build_model(), nn.Dropout(0.9))
-    rows = evaluation_rows(task, model, start(), data, 5.0)
+    load(model, start())
+    rows = evaluation_rows(task, model, data, 5.0)
     with torch.no_grad():
         outputs = model(*data.inputs)
         expected = task.losses(outputs, data.targets).double() / 5.0
@@ -78,8 +80,8 @@ def test_a_row_holds_loss_accuracy_and_one() -> None:
 def test_without_an_accuracy_its_place_is_zero() -> None:
     """And without examples there are no rows."""
     task = Unscored()
-    assert (evaluation_rows(task, task.build_model(), start(), examples(9), 5.0)[:, 1] == 0).all()
-    assert evaluation_rows(task, task.build_model(), start(), examples(0), 5.0).shape == (0, 3)
+    assert (evaluation_rows(task, task.build_model(), examples(9), 5.0)[:, 1] == 0).all()
+    assert evaluation_rows(task, task.build_model(), examples(0), 5.0).shape == (0, 3)
 
 
 def test_held_out_records_are_not_trained_on_and_none_is_lost() -> None:

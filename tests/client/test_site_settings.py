@@ -92,6 +92,8 @@ def test_the_node_is_configured_by_the_site(
     """As `client.site` reads it."""
     whose = WhoseSite(name="a", server="fl:1", authority="00", app_key="11", **site)
     settings = SiteSettings(site=whose, demonstration=part)
-    found = settings.node_config(ledger="/h/ledger", identity="/h/key", roster="")
+    found = settings.node_config(
+        ledger="/h/ledger", identity="/h/key", roster="", memory="/h/memory"
+    )
     assert expected.items() <= found.items()
     assert found["allow-seeded-runs"] is False

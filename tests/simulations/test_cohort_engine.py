@@ -9,7 +9,7 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
-from client.trainer import Turn
+from client.turn import Turn
 from shared.config import RunConfig, Scalar
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import SeededRandomness

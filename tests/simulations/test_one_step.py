@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from client.trainer import LocalTraining, Turn
+from client.trainer import LocalTraining
+from client.turn import Turn
 from client.update import leaving
 from shared.config import RunConfig, Scalar
 from shared.dp.clipping import Vector, clip
