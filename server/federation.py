@@ -52,7 +52,7 @@ class _Collected:
 
 
 class Federation:
-    """The state of one run between two rounds.
+    """One run between two rounds.
 
     Args:
         config: The run's configuration.
@@ -82,8 +82,7 @@ class Federation:
         self._randomness = prepared.randomness
         self._model = prepared.model
         self._code = code_digest()
-        self._lost = 0
-        self._seconds = 0.0
+        self._lost, self._seconds = 0, 0.0
         self._last: Measurement | None = None
         self._normalisation: Normalisation | None = None
         self.rounds_done = 0
@@ -206,8 +205,8 @@ class Federation:
             self._clipping_norm = total.next_clipping_norm(count_noise)
 
     def _normalised(self) -> FlatVector:
-        none = np.zeros(0, dtype=np.float32)
-        return none if self._normalisation is None else self._normalisation.vector()
+        found = self._normalisation
+        return np.zeros(0, dtype=np.float32) if found is None else found.vector()
 
     def _measure(self, round_number: int) -> Measurement | None:
         every = self._config.runtime.evaluate_every

@@ -25,13 +25,18 @@ class OwnPart:
         config: Device and threads.
 
     Raises:
-        ConfigurationError: no parameter is of the part, or all are.
+        ConfigurationError: no parameter is of the part, or all are; or some stay at clients.
     """
 
     def __init__(self, task: Task, config: RunConfig) -> None:
         self._task = task if isinstance(task, TrainsAtServer) else None
         if self._task is None:
             return
+        if config.training.local_layers:
+            raise ConfigurationError(
+                "training.local_layers must be empty where the server trains a part of the model, "
+                f"got {config.training.local_layers!r}"
+            )
         runtime = config.runtime
         self._threads = runtime.torch_threads
         self._steps = max(1, config.training.steps)

@@ -12,6 +12,7 @@ from server.evaluation import Measurement
 from server.own_part import OwnPart
 from server.pictures import kept
 from server.run_folder import RunFolder
+from shared.config import RunConfig
 from shared.dp.randomness import SeededRandomness
 from shared.errors import ConfigurationError
 from shared.parameters import FlatVector
@@ -76,6 +77,13 @@ def test_a_part_that_is_nothing_or_everything_is_refused(
     monkeypatch.setattr(Biased, "server_part", name)
     with pytest.raises(ConfigurationError, match=f"got {count} of 2"):
         OwnPart(Biased(TaskSettings()), config(Path()))
+
+
+def test_layers_that_stay_at_clients_are_refused_beside_it() -> None:
+    """The server would have no whole model to train."""
+    flat = config(Path()).flat() | {"training.local_layers": "bias"}
+    with pytest.raises(ConfigurationError, match="local_layers must be empty"):
+        OwnPart(Biased(TaskSettings()), RunConfig.from_run_config(flat))
 
 
 def test_pictures_lie_in_the_run_folder(tmp_path: Path) -> None:
