@@ -22,6 +22,8 @@ from murmura.doctor import doctor
 from murmura.epsilon import epsilon
 from murmura.evaluate import evaluate
 from murmura.exit_codes import ExitCode, Interrupted, failure_of
+from murmura.explain import explain
+from murmura.export import export
 from murmura.holdings import holdings
 from murmura.ledger import app as ledger_app
 from murmura.plan import plan
@@ -58,6 +60,8 @@ app.add_typer(secagg_app, name="secagg")
 app.add_typer(server_app, name="server")
 app.command()(audit)
 app.command()(evaluate)
+app.command()(explain)
+app.command()(export)
 app.command()(predict)
 app.add_typer(audit_log_app, name="audit-log")
 app.command()(doctor)
