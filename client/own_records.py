@@ -46,7 +46,13 @@ def own_inputs(task: Task, path: Path) -> tuple[Tensor, ...]:
     if path.suffix == ".npy":
         return (_shaped(task, _array(path), path),)
     if isinstance(task, ReadsInputs):
-        return task.read_inputs([path])
+        found = task.read_inputs([path])
+        if len(found) != len(task.evaluation_data().inputs):
+            raise ConfigurationError(
+                f"task {type(task).__name__} has a model of {len(task.evaluation_data().inputs)} "
+                f"inputs, but reads {len(found)} from a file"
+            )
+        return found
     if path.suffix == ".csv":
         return (_shaped(task, _table(path), path),)
     raise ConfigurationError(

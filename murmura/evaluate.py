@@ -46,6 +46,9 @@ def evaluate(
     saved = opened(run, task, data)
     examples = records(saved, data)
     found = measure(saved.task, saved.network.to(place), examples.to(place))
+    # Some tasks have scores that are no means; they are of public data.
+    scores = getattr(saved.task, "scores", None) if data is None else None
+    metrics = found.metrics | dict(scores(saved.network) if scores else {})
     warn(data)
     if machine:
         content = about(saved) | {
@@ -53,7 +56,7 @@ def evaluate(
             "private": data is not None,
             "warning": warning(data),
             "loss": found.loss,
-            "metrics": found.metrics,
+            "metrics": metrics,
         }
         typer.echo(json_line(content))
         return
@@ -63,6 +66,6 @@ def evaluate(
     of = "the public evaluation data" if data is None else f"own records in {data}"
     table.add_row("examples", f"{len(examples):,} of {of}")
     table.add_row("loss", loss_text(found.loss))
-    for name, value in found.metrics.items():
+    for name, value in metrics.items():
         table.add_row(name, score_text(value) if name == "accuracy" else f"{value:.4g}")
     console.print(table)

@@ -37,7 +37,7 @@ def page(explained: "Explained", about: Mapping[str, Any], warning: str) -> str:
 
     Args:
         explained: What it shows.
-        about: Of the model: task, model, unit, epsilon by observer, delta.
+        about: Of the model: task, model, unit, epsilon by observer, delta, seeded.
         warning: Why it must not leave this site; "" where it may.
     """
     title = f"What the model looks at: {about['task']}"
@@ -63,7 +63,8 @@ def page(explained: "Explained", about: Mapping[str, Any], warning: str) -> str:
 def _promise(about: Mapping[str, Any]) -> str:
     epsilon = epsilon_text(about["epsilon"].get("released_model"))
     model = about["model"] or "default model"
-    return f"{model}; epsilon {epsilon} at delta {about['delta']:g} for {UNITS[about['unit']]}"
+    promise = f"{model}; epsilon {epsilon} at delta {about['delta']:g} for {UNITS[about['unit']]}"
+    return promise + "; seeded: no guarantee" * about["seeded"]
 
 
 def _label(warning: str) -> str:

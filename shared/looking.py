@@ -72,15 +72,15 @@ def tells_classes(examples: Examples, outputs: Tensor) -> bool:
 
 
 def class_names(task: Task, count: int) -> list[str]:
-    """`count` names; the class's number where the task names none or fewer."""
+    """`count` names; numbers unless the task names exactly as many."""
     named = list(task.class_names()) if isinstance(task, NamesClasses) else []
-    return [named[index] if index < len(named) else str(index) for index in range(count)]
+    return named if len(named) == count else [str(index) for index in range(count)]
 
 
 def feature_names(task: Task, count: int) -> list[str]:
-    """`count` names; the column's number where the task names none or fewer."""
+    """`count` names; numbers unless the task names exactly as many."""
     named = list(task.feature_names()) if isinstance(task, NamesFeatures) else []
-    return [named[index] if index < len(named) else f"column {index + 1}" for index in range(count)]
+    return named if len(named) == count else [f"column {index + 1}" for index in range(count)]
 
 
 def token_texts(task: Task, tokens: Tensor) -> list[str]:

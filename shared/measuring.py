@@ -1,6 +1,8 @@
-"""Mean loss and metrics of a model over examples; whose they are is the caller's matter."""
+"""Mean loss and metrics of a model over examples; whose they are is the caller's matter.
 
-import math
+The same numbers as the server's measurement during a run, from the same examples.
+"""
+
 from dataclasses import dataclass
 
 import torch
@@ -12,22 +14,16 @@ from shared.task import Examples, Task
 _CHUNK = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
-    """Means over examples; `accuracy` is None for tasks without one."""
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Of losses and of each metric over examples."""
 
     loss: float
     metrics: dict[str, float]
 
-    @property
-    def accuracy(self) -> float | None:
-        """The metric of that name, if it is a number."""
-        value = self.metrics.get("accuracy", math.nan)
-        return value if math.isfinite(value) else None
-
 
 @torch.no_grad()
-def measure(task: Task, model: nn.Module, examples: Examples) -> Measurement:
+def measure(task: Task, model: nn.Module, examples: Examples) -> Means:
     """Means over all examples, whatever chunks they are computed in.
 
     Args:
@@ -47,9 +43,7 @@ def measure(task: Task, model: nn.Module, examples: Examples) -> Measurement:
         for name, values in task.metrics(outputs, part.targets).items():
             sums[name] = sums.get(name, 0.0) + _sum(values)
     count = len(examples)
-    return Measurement(
-        loss=loss / count, metrics={name: value / count for name, value in sums.items()}
-    )
+    return Means(loss / count, {name: value / count for name, value in sums.items()})
 
 
 @torch.no_grad()

@@ -87,8 +87,8 @@ class Pictures(Planted):
         return model
 
     def class_names(self) -> Sequence[str]:
-        """The first has one that must be escaped."""
-        return ["<plain> & dull"]
+        """One must be escaped."""
+        return ["<plain> & dull", "with $patch$"]
 
 
 class Table(Planted):
@@ -118,8 +118,8 @@ class Table(Planted):
         return model
 
     def feature_names(self) -> Sequence[str]:
-        """All but the last."""
-        return ["a", "b", "c", "planted"]
+        """One that matplotlib would set as a formula."""
+        return ["a", "$b$", "c", "planted", "e"]
 
 
 class Texts(Planted):

@@ -77,3 +77,7 @@ def test_a_file_of_one_input_does_not_fit_a_model_of_two(
     np.save(tmp_path / "x.npy", np.zeros((1, 8, 8)))
     with pytest.raises(FederationError, match="the model takes 2"):
         own_inputs(Pictures(TaskSettings()), tmp_path / "x.npy")
+    read = lambda *_: (torch.zeros(1, 1, 8, 8),)  # noqa: E731 - a method of the test's own
+    monkeypatch.setattr(Pictures, "read_inputs", read, raising=False)
+    with pytest.raises(FederationError, match="a model of 2 inputs, but reads 1"):
+        own_inputs(Pictures(TaskSettings()), tmp_path / "x.png")

@@ -28,9 +28,13 @@ def test_the_public_numbers_are_those_of_the_run(
 
 
 def test_own_records_are_warned_about(
-    murmura: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    murmura: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """On stderr and in the JSON; only with --data."""
+    """On stderr and in the JSON, only with --data; a task's scores are of public data alone."""
+    monkeypatch.setattr(Table, "scores", lambda *_: {"overlap": 0.25}, raising=False)
     run = saved(tmp_path / "run", Table)
     assert murmura("evaluate", run, "--task", task_of(Table), "--data", tmp_path, "--json") == 0
     told = capsys.readouterr()
@@ -45,6 +49,7 @@ def test_own_records_are_warned_about(
     assert "6 of the public evaluation data" in told.out
     assert "accuracy  100.0 %" in told.out
     assert "2.50 at" in told.out
+    assert "overlap" in told.out
 
 
 @pytest.mark.parametrize(

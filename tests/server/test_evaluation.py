@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from server import evaluation as module
 from server.evaluation import Evaluator, Measurement
-from shared import measuring as module
 from shared.parameters import FlatVector
 from shared.task import TaskSettings
 from tests.server.fake_grid import vector

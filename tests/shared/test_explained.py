@@ -28,10 +28,11 @@ def test_the_strongest_part_is_named(
     found = explained(tmp_path, kind, [row], "integrated_gradients")
     (told,) = found.to_json()
     assert told["strongest"]["integrated_gradients"][0]["part"] == part
-    assert (told["record"], told["class"], told["label"]) == (row, "1", "1")
+    name = "with $patch$" if kind is Pictures else "1"
+    assert (told["record"], told["class"], told["label"]) == (row, name, name)
     assert 0.5 < told["probability"] <= 1.0
-    assert found.title(0).startswith(f"record {row}: 1 (")
-    assert found.title(0).endswith("; labelled 1")
+    assert found.title(0).startswith(f"record {row}: {name} (")
+    assert found.title(0).endswith(f"; labelled {name}")
 
 
 def test_all_methods_that_apply_are_the_default(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ from shared.task import Examples, TaskSettings
 from tests.looking_tasks import Pictures, Table, Texts
 
 
-def test_names_end_where_the_task_s_end() -> None:
-    """Fewer names than outputs leave numbers."""
+def test_names_are_the_task_s_where_it_names_as_many() -> None:
+    """Names of other outputs than these, say of a task that inherits them, are not used."""
     pictures, table, texts = (kind(TaskSettings()) for kind in (Pictures, Table, Texts))
-    assert class_names(pictures, 2) == ["<plain> & dull", "1"]
+    assert class_names(pictures, 2) == ["<plain> & dull", "with $patch$"]
+    assert class_names(pictures, 3) == ["0", "1", "2"]
     assert class_names(table, 2) == ["0", "1"]
-    assert feature_names(table, 5) == ["a", "b", "c", "planted", "column 5"]
+    assert feature_names(table, 5) == ["a", "$b$", "c", "planted", "e"]
     assert feature_names(pictures, 1) == ["column 1"]
     assert token_texts(texts, torch.tensor([0, 7])) == ["", "g"]
     assert token_texts(table, torch.tensor([0, 7])) == ["0", "7"]
