@@ -9,7 +9,7 @@ from murmura.explain_picture import NAMES, picture
 from murmura.wording import UNITS, epsilon_text
 from server.report.charts import number_text
 from server.report.style import STYLE
-from server.report.tables import Markup, pairs, section, table
+from server.report.tables import pairs, section, table
 
 if TYPE_CHECKING:
     from shared.explained import Explained
@@ -80,7 +80,7 @@ def _label(warning: str) -> str:
 
 
 def _record(explained: "Explained", place: int) -> str:
-    from shared.attribution import Kind  # noqa: PLC0415 - slow, and needed by no help
+    from shared.question import Kind  # noqa: PLC0415 - slow, and needed by no help
 
     heading = f"<h3>{escape(explained.title(place))}</h3>"
     shown = "" if explained.kind is Kind.TEXT else _image(explained, place)
@@ -135,10 +135,11 @@ def _numbers(explained: "Explained", place: int) -> str:
 
 
 def _gap(explained: "Explained", place: int) -> str:
-    found = next((a.gap for a in explained.attributions if a.gap is not None), None)
-    if found is None:
+    found = next((a for a in explained.attributions if a.gap is not None), None)
+    if found is None or found.gap is None:
         return ""
-    return Markup(
-        '<p class="described">Integrated gradients add up to the change of the score within '
-        f"{abs(float(found[place])):.2g}.</p>"
+    total = float(found.scores[place].sum())
+    return (
+        f'<p class="described">Integrated gradients add up to {total:.4g}; the score changed by '
+        f"{total - float(found.gap[place]):.4g}.</p>"
     )

@@ -29,7 +29,7 @@ def picture(explained: "Explained", places: Sequence[int], *, titled: bool = Tru
         places: Which of its records.
         titled: Whether a record's title stands above its row.
     """
-    from shared.attribution import Kind  # noqa: PLC0415 - slow, and needed by no help
+    from shared.question import Kind  # noqa: PLC0415 - slow, and needed by no help
 
     draw = _maps if explained.kind is Kind.PICTURE else _bars
     return draw(explained, places, titled=titled)

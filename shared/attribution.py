@@ -11,28 +11,19 @@ Source: Sundararajan et al. 2017 (integrated gradients, arXiv:1703.01365); Simon
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from shared.errors import ConfigurationError
-from shared.task import Examples
+from shared.question import Kind, Question
 
 _STEPS = 64  # of an integral
 _PERTURBED = 300  # copies of an input for LIME and KernelSHAP
 _AT_ONCE = 100
 _CELLS = 7  # a picture is perturbed in at most so many cells a side
 _SEED = 0
-
-
-class Kind(StrEnum):
-    """What an input is: numbers on a grid, a row of numbers, or tokens."""
-
-    PICTURE = "picture"
-    TABLE = "table"
-    TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,90 +40,6 @@ class Attribution:
     method: str
     scores: Tensor
     gap: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What is asked of a model.
-
-    Attributes:
-        scores: The model, one row of scores for each input.
-        inputs: Of the records, normalised; the first is explained, others are held as they are.
-        baseline: What stands for "nothing there": the first input's, one row.
-        classes: Whose score is explained, for each record.
-    """
-
-    scores: nn.Module
-    inputs: tuple[Tensor, ...]
-    baseline: Tensor
-    classes: Tensor
-
-    @property
-    def kind(self) -> Kind:
-        """Of the first input."""
-        return kind_of(self.inputs[0])
-
-    @property
-    def rest(self) -> tuple[Tensor, ...] | None:
-        """The other inputs, as captum wants them."""
-        return self.inputs[1:] or None
-
-
-class _Scores(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """A row of scores for each input."""
-        found: Tensor = self.network(*inputs)
-        found = found[:, None] if found.ndim == 1 else found
-        if found.ndim != 2:
-            raise ConfigurationError(
-                f"explain needs a model with one row of scores for each input, got outputs of "
-                f"shape {tuple(found.shape[1:])}"
-            )
-        return found
-
-
-def kind_of(inputs: Tensor) -> Kind:
-    """What `inputs`, shape (n, ...), are. Raises ConfigurationError where no method applies."""
-    if inputs.is_floating_point() and inputs.ndim in (2, 3, 4):
-        return Kind.TABLE if inputs.ndim == 2 else Kind.PICTURE
-    if inputs.dtype == torch.int64 and inputs.ndim == 2:
-        return Kind.TEXT
-    raise ConfigurationError(
-        f"explain knows pictures, rows of numbers and rows of tokens, got inputs of shape "
-        f"{tuple(inputs.shape[1:])} and type {inputs.dtype}"
-    )
-
-
-def ask(network: nn.Module, records: Examples, public: Examples, chosen: int | None) -> Question:
-    """The question why `network` gives each record the class it gives it, or `chosen`.
-
-    Args:
-        network: In evaluation mode, on the CPU.
-        records: Normalised.
-        public: Public examples, normalised: where the baseline comes from, never from `records`.
-        chosen: A class; None: each record's likeliest.
-
-    Raises:
-        ConfigurationError: no method knows such inputs or outputs; there is no such class.
-    """
-    scores = _Scores(network).eval()
-    with torch.no_grad():
-        found = scores(*records.inputs)
-    if chosen is not None and not 0 <= chosen < found.shape[1]:
-        raise ConfigurationError(f"class must be from 0 to {found.shape[1] - 1}, got {chosen}")
-    classes = found.argmax(1) if chosen is None else torch.full((len(found),), chosen)
-    first = public.inputs[0]
-    baselines: Mapping[Kind, Callable[[], Tensor]] = {
-        Kind.PICTURE: lambda: torch.full_like(first[:1], float(first.min())),  # black
-        Kind.TABLE: lambda: first.mean(0, keepdim=True),
-        Kind.TEXT: lambda: torch.zeros_like(first[:1]),  # padding
-    }
-    baseline = baselines[kind_of(records.inputs[0])]()
-    return Question(scores=scores, inputs=records.inputs, baseline=baseline, classes=classes)
 
 
 def applicable(question: Question) -> list[str]:
@@ -180,9 +87,10 @@ def _integrated_gradients(q: Question) -> Attribution:
         additional_forward_args=q.rest, n_steps=_STEPS, internal_batch_size=512,
     ).detach()  # fmt: skip
     with torch.no_grad():
-        here = q.scores(*q.inputs)
-        there = q.scores(q.baseline.expand_as(first), *q.inputs[1:])
-        moved = (here - there).gather(1, q.classes[:, None])[:, 0]
+        nothing = q.baseline.expand_as(first)
+        # A model may see from the tokens how long a text is: only their vectors are moved.
+        there = _scored(q, _embedding(q)(nothing)) if text else q.scores(nothing, *q.inputs[1:])
+        moved = (q.scores(*q.inputs) - there).gather(1, q.classes[:, None])[:, 0]
     return Attribution(
         method="integrated_gradients",
         scores=_laid_out(q, found),
@@ -202,18 +110,19 @@ def _saliency(q: Question) -> Attribution:
 
 def _token_gradients(q: Question) -> Tensor:
     """Gradient of each record's score by the vectors of its tokens, shape (n, t, width)."""
-    caught: list[Tensor] = []
+    vectors = _embedding(q)(q.inputs[0]).detach().requires_grad_()
+    chosen = _scored(q, vectors).gather(1, q.classes[:, None])
+    found: Tensor = torch.autograd.grad(chosen.sum(), vectors)[0]
+    return found
 
-    def catch(_: nn.Module, __: Any, output: Tensor) -> Tensor:
-        caught.append(output.detach().requires_grad_())
-        return caught[-1]
 
-    handle = _embedding(q).register_forward_hook(catch)
+def _scored(q: Question, vectors: Tensor) -> Tensor:
+    """Scores of the records with `vectors` in the place of their tokens' own."""
+    handle = _embedding(q).register_forward_hook(lambda *_: vectors)
     try:
-        chosen = q.scores(*q.inputs).gather(1, q.classes[:, None])
+        found: Tensor = q.scores(*q.inputs)
     finally:
         handle.remove()
-    found: Tensor = torch.autograd.grad(chosen.sum(), caught[0])[0]
     return found
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shared.attribution import Attribution, Kind, applicable, ask, attribute
+from shared.attribution import Attribution, applicable, attribute
 from shared.errors import ConfigurationError
 from shared.looking import class_names, feature_names, tells_classes, token_texts
+from shared.question import Kind, ask
 from shared.saved_model import SavedModel
 from shared.task import Examples
 

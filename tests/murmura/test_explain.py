@@ -91,7 +91,9 @@ def test_the_text_form_names_files_and_records(
     out = capsys.readouterr().out
     assert "record 1: 0 (" in out
     assert f"page: {run / 'explained' / 'explained.html'}" in out
-    assert "Integrated gradients add up" not in (run / "explained" / "explained.html").read_text()
+    assert (
+        "Integrated gradients add up to" not in (run / "explained" / "explained.html").read_text()
+    )
 
 
 def test_private_records_are_explained_at_the_site_and_warned_about(

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from shared.attribution import METHODS, Kind, applicable, ask, attribute, kind_of
+from shared.attribution import METHODS, applicable, attribute
 from shared.errors import ConfigurationError
+from shared.question import Kind, Question, ask, kind_of
 from shared.task import Examples, TaskSettings
 from tests.looking_tasks import COLUMN, PATCH, Pictures, Planted, Table, Texts
 
@@ -69,6 +70,30 @@ def test_what_looks_elsewhere_is_not_found_there() -> None:
         assert (of_the_plant(Table, found.scores) < 0.5).all()
 
 
+class Masked(nn.Module):
+    """Leaves padding out, which it knows by the tokens themselves, as models of texts do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(10, 3)
+        self.rest = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Of the mean vector of what is no padding."""
+        real = (tokens != 0).float()[:, :, None]
+        found: Tensor = self.rest((self.embedding(tokens) * real).sum(1) / real.sum(1).clamp_min(1))
+        return found
+
+
+def without(model: nn.Module, question: Question) -> Tensor:
+    """Scores of the baseline; for texts of padding's vectors in as long a text."""
+    first = question.inputs[0]
+    if isinstance(model, Masked):
+        found: Tensor = model.rest(model.embedding.weight[:1]).expand(len(first), -1)
+        return found
+    return torch.as_tensor(model(question.baseline.expand_as(first)))
+
+
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**31), kind=st.sampled_from([Pictures, Table, Texts]))
 def test_integrated_gradients_add_up(seed: int, kind: type[Planted]) -> None:
@@ -80,18 +105,17 @@ def test_integrated_gradients_add_up(seed: int, kind: type[Planted]) -> None:
             nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(72, 3)
         ),
         Table: lambda: nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)),
-        Texts: lambda: nn.Sequential(
-            nn.Embedding(10, 3), nn.Flatten(), nn.Linear(18, 4), nn.Tanh(), nn.Linear(4, 3)
-        ),
+        Texts: Masked,
     }[kind]()
     with torch.no_grad():
         for parameter in smooth.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.4)
     question = ask(smooth.eval(), public, public, None)
     (found,) = attribute(question, ["integrated_gradients"])
-    baseline = question.baseline.expand_as(question.inputs[0])
     with torch.no_grad():
-        moved = (smooth(*public.inputs) - smooth(baseline)).gather(1, question.classes[:, None])
+        moved = (smooth(*public.inputs) - without(smooth, question)).gather(
+            1, question.classes[:, None]
+        )
     sums = found.scores.reshape(len(public), -1).sum(1)
     assert torch.allclose(sums, moved[:, 0], atol=1e-3)
     assert found.gap is not None
