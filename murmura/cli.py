@@ -20,10 +20,14 @@ from murmura.audit_log import app as audit_log_app
 from murmura.client import app as client_app
 from murmura.doctor import doctor
 from murmura.epsilon import epsilon
+from murmura.evaluate import evaluate
 from murmura.exit_codes import ExitCode, Interrupted, failure_of
+from murmura.explain import explain
+from murmura.export import export
 from murmura.holdings import holdings
 from murmura.ledger import app as ledger_app
 from murmura.plan import plan
+from murmura.predict import predict
 from murmura.report import app as report_app
 from murmura.run import HELP as RUN_HELP
 from murmura.run import run
@@ -55,6 +59,10 @@ app.add_typer(report_app, name="report")
 app.add_typer(secagg_app, name="secagg")
 app.add_typer(server_app, name="server")
 app.command()(audit)
+app.command()(evaluate)
+app.command()(explain)
+app.command()(export)
+app.command()(predict)
 app.add_typer(audit_log_app, name="audit-log")
 app.command()(doctor)
 

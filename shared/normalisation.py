@@ -33,12 +33,16 @@ class Normalisation:
 
     def apply(self, examples: Examples) -> Examples:
         """The same examples with the first input normalised."""
-        inputs = examples.inputs[0]
+        first, *rest = examples.inputs
+        return Examples((self.shifted(first), *rest), examples.targets)
+
+    def shifted(self, inputs: Tensor) -> Tensor:
+        """The first input, shape (n, ...), normalised."""
         check_channels(inputs, len(self.mean))
         shape = (1, -1, *[1] * (inputs.ndim - 2)) if len(self.mean) > 1 else [1] * inputs.ndim
         mean = torch.tensor(self.mean, dtype=inputs.dtype, device=inputs.device).view(*shape)
         stddev = torch.tensor(self.stddev, dtype=inputs.dtype, device=inputs.device).view(*shape)
-        return Examples(((inputs - mean) / stddev, *examples.inputs[1:]), examples.targets)
+        return (inputs - mean) / stddev
 
     def vector(self) -> FlatVector:
         """Means, then standard deviations: shape (2 · channels,), float32."""

@@ -5,6 +5,7 @@ Three places are searched: `data.dir` (alone, if given), where Debian's package
 Murmura ships. Pixels are scaled by public constants, never by statistics of anybody's data.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,10 @@ _FILES = {
 }
 _SUFFIXES = ("", ".gz", ".xz")
 _CLASSES = 10
+_NAMES = (
+    "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
+    "ankle boot",
+)  # fmt: skip
 
 
 class FashionMnist(ImageClassification):
@@ -36,6 +41,10 @@ class FashionMnist(ImageClassification):
     def pool(self) -> Pool:
         """All images of the first place that holds them; read once in a process."""
         return _read_pool(find_images(self.settings.data_dir))
+
+    def class_names(self) -> Sequence[str]:
+        """As the set's authors call them."""
+        return _NAMES
 
 
 def embedded() -> Path | None:

@@ -6,8 +6,9 @@ Source: Papernot et al. 2020, "Tempered sigmoid activations" (arXiv:2007.14191),
 `small_cnn`; McMahan et al. 2017 for the shape of `cnn`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from shared.errors import ConfigurationError
 from shared.partition import PartitionSpec, Parts, partition
 from shared.task import Examples, Site, TaskSettings
+from shared.tasks.image_files import read_images
 from shared.tasks.residual import resnet
 
 Pool = tuple[Examples, Examples]  # what sites share, what the server may measure on
@@ -111,6 +113,10 @@ class ImageClassification:
     def metrics(self, outputs: Tensor, targets: Tensor) -> Mapping[str, Tensor]:
         """Whether each example's largest output is its label, 0 or 1, shape (n,)."""
         return {"accuracy": (outputs.argmax(1) == targets).float()}
+
+    def read_inputs(self, paths: Sequence[Path]) -> tuple[Tensor, ...]:
+        """Pictures in files, scaled to the size of the task's."""
+        return (read_images(paths, self.evaluation_data().inputs[0].shape[1:]),)
 
     def evaluation_data(self) -> Examples:
         """The public test images."""

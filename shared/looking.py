@@ -1,0 +1,90 @@
+"""What a task may say, beyond `Task`, of its inputs and outputs, for people who look at a model.
+
+Every method is optional: without it numbers stand where names would.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from shared.task import Examples, Task
+
+__all__ = [
+    "DescribesOutputs",
+    "NamesClasses",
+    "NamesFeatures",
+    "ReadsInputs",
+    "SpellsTokens",
+    "class_names",
+    "feature_names",
+    "tells_classes",
+    "token_texts",
+]  # fmt: skip
+
+
+@runtime_checkable
+class ReadsInputs(Protocol):
+    """A task whose inputs can be read from files of its own kinds: images, tables, texts."""
+
+    def read_inputs(self, paths: Sequence[Path]) -> tuple[Tensor, ...]:
+        """Inputs of the model, a row for each record of the files. Raises DataError."""
+
+
+@runtime_checkable
+class NamesClasses(Protocol):
+    """A task whose classes have public names."""
+
+    def class_names(self) -> Sequence[str]:
+        """A name for each output."""
+
+
+@runtime_checkable
+class NamesFeatures(Protocol):
+    """A task of tables, whose columns have public names."""
+
+    def feature_names(self) -> Sequence[str]:
+        """A name for each column of the first input."""
+
+
+@runtime_checkable
+class SpellsTokens(Protocol):
+    """A task of texts, whose tokens have a spelling."""
+
+    def token_texts(self, tokens: Tensor) -> Sequence[str]:
+        """How each of `tokens`, shape (t,), is written; "" for padding."""
+
+
+@runtime_checkable
+class DescribesOutputs(Protocol):
+    """A task whose outputs are neither classes nor numbers that a person reads."""
+
+    def describe(self, outputs: Tensor) -> Sequence[str]:
+        """One line for each row of `outputs`."""
+
+
+def tells_classes(examples: Examples, outputs: Tensor) -> bool:
+    """Whether outputs are one score for each class: targets are whole numbers, one an example."""
+    targets = examples.targets
+    whole = not targets.is_floating_point() and targets.ndim == 1
+    return whole and outputs.ndim == 2 and outputs.shape[1] > 1
+
+
+def class_names(task: Task, count: int) -> list[str]:
+    """`count` names; numbers unless the task names exactly as many."""
+    named = list(task.class_names()) if isinstance(task, NamesClasses) else []
+    return named if len(named) == count else [str(index) for index in range(count)]
+
+
+def feature_names(task: Task, count: int) -> list[str]:
+    """`count` names; numbers unless the task names exactly as many."""
+    named = list(task.feature_names()) if isinstance(task, NamesFeatures) else []
+    return named if len(named) == count else [f"column {index + 1}" for index in range(count)]
+
+
+def token_texts(task: Task, tokens: Tensor) -> list[str]:
+    """How each token of one text, shape (t,), is written; its number where the task tells not."""
+    if isinstance(task, SpellsTokens):
+        return list(task.token_texts(tokens))
+    return [str(int(token)) for token in tokens]
