@@ -31,6 +31,7 @@ from murmura.runs import app as runs_app
 from murmura.secagg import app as secagg_app
 from murmura.server import app as server_app
 from murmura.simulate import HELP, simulate
+from murmura.watch import watch
 from shared.errors import FederationError
 
 _LIBRARIES = ("flwr", "torch", "opacus", "dp-accounting", "numpy")
@@ -57,6 +58,7 @@ app.add_typer(server_app, name="server")
 app.command()(audit)
 app.add_typer(audit_log_app, name="audit-log")
 app.command()(doctor)
+app.command()(watch)
 
 
 @app.callback(invoke_without_command=True)
