@@ -18,6 +18,7 @@ import typer
 from murmura.audit import audit
 from murmura.audit_log import app as audit_log_app
 from murmura.client import app as client_app
+from murmura.compare import compare
 from murmura.doctor import doctor
 from murmura.epsilon import epsilon
 from murmura.exit_codes import ExitCode, Interrupted, failure_of
@@ -59,6 +60,7 @@ app.command()(audit)
 app.add_typer(audit_log_app, name="audit-log")
 app.command()(doctor)
 app.command()(watch)
+app.command()(compare)
 
 
 @app.callback(invoke_without_command=True)

@@ -41,6 +41,7 @@ PAGE_STYLE = (
 .line.dashed{stroke-dasharray:9 5}.key.dashed{border-top-style:dashed}
 .place{fill:transparent}.place:hover{fill:var(--quiet);fill-opacity:.16}
 header h1{overflow-wrap:anywhere}
+.plots{margin-top:1.6rem}
 .facts dd{font-size:1.15rem}.said{min-height:1.5rem;color:var(--warn);margin:.4rem 0 1rem}
 .notes{padding-left:1.2rem}.notes li{margin:.3rem 0}
 """
