@@ -20,6 +20,10 @@ class ClaimLike(Protocol):
         """Against whom it holds."""
 
     @property
+    def adjacency(self) -> str:
+        """The neighbouring relation."""
+
+    @property
     def epsilon(self) -> float:
         """Bound on the privacy loss; may be infinite."""
 

@@ -18,6 +18,7 @@ import typer
 from murmura.audit import audit
 from murmura.audit_log import app as audit_log_app
 from murmura.client import app as client_app
+from murmura.compare import compare
 from murmura.doctor import doctor
 from murmura.epsilon import epsilon
 from murmura.evaluate import evaluate
@@ -35,6 +36,7 @@ from murmura.runs import app as runs_app
 from murmura.secagg import app as secagg_app
 from murmura.server import app as server_app
 from murmura.simulate import HELP, simulate
+from murmura.watch import watch
 from shared.errors import FederationError
 
 _LIBRARIES = ("flwr", "torch", "opacus", "dp-accounting", "numpy")
@@ -65,6 +67,8 @@ app.command()(export)
 app.command()(predict)
 app.add_typer(audit_log_app, name="audit-log")
 app.command()(doctor)
+app.command()(watch)
+app.command()(compare)
 
 
 @app.callback(invoke_without_command=True)

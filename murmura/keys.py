@@ -86,6 +86,8 @@ MEANINGS = {
     "output.run_id": 'name of the run folder; "" makes one',
     "output.resume": "continue the run folder of that name; use --resume",
     "output.tensorboard": "write TensorBoard's files as well",
+    "output.mlflow": 'MLflow\'s SQLite file, in output.dir or by a whole path; "": none',
+    "output.wandb": "Weights & Biases: off, offline (files in the run folder), online",
     "output.origins": "where each value came from; written by murmura",
     "output.bundle_signature": "the server's signature of the app bundle; written by murmura",
 }

@@ -22,7 +22,7 @@ budget       what was charged; refuses the round that would overspend
 checkpoint   server state <-> disk
 evaluation   measures the model on public data
 run_folder   where results go, written whole or not at all
-recording    metrics, TensorBoard, log
+recording    metrics, log; sinks: TensorBoard, MLflow, Weights & Biases
 progress     what a run tells while it goes
 environment  what it ran on
 report       report.json and its forms, model metadata, summary; verification

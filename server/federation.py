@@ -112,9 +112,7 @@ class Federation:
             quarantine=self._quarantine,
         )
         # Last, since it is the one that must be closed.
-        self.recorder = Recorder(
-            folder, first_round=self.rounds_done + 1, tensorboard=config.output.tensorboard
-        )
+        self.recorder = Recorder(folder, first_round=self.rounds_done + 1, config=config)
 
     def _restore(self) -> None:
         checkpoint = restore(self._folder, self._config, self._code)

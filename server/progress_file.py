@@ -180,7 +180,7 @@ class ProgressReader:
     """
 
     def __init__(self, folder: Path, *, whole: bool = False) -> None:
-        self._path = folder / PROGRESS
+        self._folder, self._path = folder, folder / PROGRESS
         self._at = 0
         if not whole and self._path.exists():
             # Only whole lines: the next start takes a torn one off.
@@ -204,4 +204,7 @@ class ProgressReader:
                 raise StateError(f"{self._path} must hold one JSON object a line") from error
             if not isinstance(content, dict):
                 raise StateError(f"{self._path} must hold one JSON object a line")
+            if "folder" in content:
+                # A run that was moved, or copied, tells where it was.
+                content["folder"] = str(self._folder)
             yield event_of(content)

@@ -1,20 +1,19 @@
-"""What is kept of every round: metrics.jsonl, TensorBoard events, log.txt."""
+"""What is kept of every round: metrics.jsonl, log.txt, and whatever sinks are asked for."""
 
 import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from server.progress import RoundFinished
 from server.run_folder import RunFolder
+from server.sinks.figures import figures
+from server.sinks.opening import open_sinks
+from shared.config import RunConfig
 from shared.errors import StateError
 
 METRICS = "metrics.jsonl"
-_SHOWN = (
-    "loss", "accuracy", "private_loss", "private_accuracy", "epsilon", "seconds", "answered",
-)  # fmt: skip
 
 
 class Recorder:
@@ -23,13 +22,14 @@ class Recorder:
     Args:
         folder: Where to.
         first_round: The round that comes next.
-        tensorboard: Whether to write TensorBoard events too.
+        config: The run's, which says where else figures go.
 
     Raises:
-        StateError: what is there cannot be read, or the folder cannot be written.
+        StateError: what is there cannot be read, or the folder or a sink cannot be written.
+        ConfigurationError: a sink needs an extra that is not installed.
     """
 
-    def __init__(self, folder: RunFolder, *, first_round: int, tensorboard: bool) -> None:
+    def __init__(self, folder: RunFolder, *, first_round: int, config: RunConfig) -> None:
         self._folder = folder
         try:
             before = folder.read_lines(METRICS)
@@ -37,19 +37,12 @@ class Recorder:
             self.accuracy_by_round: list[tuple[int, float]] = [
                 (line["round"], line["accuracy"]) for line in kept if line["accuracy"] is not None
             ]
-        except (KeyError, TypeError) as error:
+            told = [(int(line["round"]), figures(line)) for line in kept]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StateError(f"{folder.file(METRICS)} holds a line of another form") from error
         folder.rewrite_lines(METRICS, kept)
-        self._writer: Any = None
-        if tensorboard:
-            # Slow to import, and not needed on a node.
-            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
-
-            path = folder.file("tensorboard")
-            try:
-                self._writer = SummaryWriter(str(path), purge_step=first_round if before else None)
-            except OSError as error:
-                raise StateError(f"{path} cannot be written: {error}") from error
+        again = first_round if before else None
+        self._sinks = open_sinks(config, folder, told, purge_from=again)
 
     def record(self, event: RoundFinished) -> None:
         """Keep one round's numbers; what is not finite is the text "inf" or "nan"."""
@@ -71,18 +64,11 @@ class Recorder:
         self._folder.append_line(METRICS, line, durable=False)
         if event.accuracy is not None:
             self.accuracy_by_round.append((event.round_number, event.accuracy))
-        if self._writer is not None:
-            for name in _SHOWN:
-                if isinstance(line[name], int | float):
-                    self._writer.add_scalar(name, line[name], event.round_number)
-            for name, value in event.metrics.items():
-                if name not in _SHOWN and math.isfinite(value):
-                    self._writer.add_scalar(f"metrics/{name}", value, event.round_number)
+        self._sinks.write(event.round_number, figures(line))
 
     def close(self) -> None:
-        """Flush TensorBoard's events."""
-        if self._writer is not None:
-            self._writer.close()
+        """Let the sinks finish."""
+        self._sinks.close()
 
 
 def _writable(value: float | None) -> float | str | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from shared.domains import fraction, one_of, positive, within
+from shared.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,8 @@ class RuntimeConfig:
 class OutputConfig:
     """Where results go. `run_id`: "" makes one; `resume`: continue the run folder of that id.
 
+    `mlflow`: a SQLite file, beside the run folders unless its path is whole; "" = none. `wandb`:
+    off, offline (files in the run folder) or online.
     `origins` is a JSON object key -> where its value came from, written by the command line.
     `bundle_signature`: the server's app key's, of the bundle that a guard asks for.
     """
@@ -51,5 +54,16 @@ class OutputConfig:
     run_id: str = ""
     resume: bool = False
     tensorboard: bool = True
+    mlflow: str = ""
+    wandb: str = field(default="off", metadata=one_of("off", "offline", "online"))
     origins: str = "{}"
     bundle_signature: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a store of another party."""
+        # Guarantee: figures that no claim covers stay on this machine.
+        if "://" in self.mlflow or self.mlflow.startswith(("databricks", "file:")):
+            raise ConfigurationError(
+                "output.mlflow must be the path of a SQLite file on this machine, got "
+                f"{self.mlflow!r}"
+            )

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 Points = Sequence[tuple[float, float]]
 WIDTH = 480.0
@@ -64,12 +65,25 @@ class Axis:
         return [step * place for place in range(lowest, highest + 1)]
 
 
-def line_chart(title: str, described: str, lines: Sequence[Line], x: Axis, y: Axis) -> str:
-    """A figure with curves and a legend; nothing where there is no point."""
+def line_chart(
+    title: str,
+    described: str,
+    lines: Sequence[Line],
+    x: Axis,
+    y: Axis,
+    *,
+    hover: bool = False,
+) -> str:
+    """A figure with curves and a legend; nothing where there is no point.
+
+    With `hover` whoever points at a place reads its numbers, without any script.
+    """
     drawn = [line for line in lines if line.points]
     if not drawn:
         return ""
     parts = [_frame(x, y), *[_curve(line, x, y) for line in drawn]]
+    if hover:
+        parts.append(_places(drawn, x))
     legend = "".join(
         f'<li><span class="key {line.style}"></span>{escape(line.name)}</li>' for line in drawn
     )
@@ -113,6 +127,22 @@ def _curve(line: Line, x: Axis, y: Axis) -> str:
             for across, down in places
         )
     return drawn
+
+
+def _places(drawn: Sequence[Line], x: Axis) -> str:
+    """A column around each place, which a browser shows the numbers of."""
+    rows = _joined(drawn)
+    at = [_x(x, place) for place in sorted({p for line in drawn for p, _ in line.points})]
+    ends = [_LEFT, *[(a + b) / 2 for a, b in pairwise(at)], WIDTH - _RIGHT]
+    parts = []
+    for (left, right), (place, *values) in zip(pairwise(ends), rows, strict=True):
+        told = [f"{line.name}: {v}" for line, v in zip(drawn, values, strict=True) if v]
+        text = escape("\n".join([f"{x.label} {place}", *told]))
+        parts.append(
+            f'<rect class="place" x="{left:.1f}" y="{_TOP}" width="{right - left:.1f}" '
+            f'height="{_HEIGHT - _BOTTOM - _TOP}"><title>{text}</title></rect>'
+        )
+    return "".join(parts)
 
 
 def _frame(x: Axis, y: Axis, *, x_ticks: bool = True) -> str:

@@ -1,6 +1,7 @@
 """One app, two transports: in this process, and on a real SuperLink with real SuperNodes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,19 @@ SEEDED: dict[str, Scalar] = {
 }
 
 
-def both_ways(config: dict[str, Scalar], folder: Path) -> tuple[Path, Path]:
-    """The run in this process and over SuperNodes, which gave the same model bytes."""
+def both_ways(
+    config: dict[str, Scalar], folder: Path, module: Path | None = None
+) -> tuple[Path, Path]:
+    """The run in this process and over SuperNodes, which gave the same model bytes.
+
+    `module` travels with the app, as docs/own-task.md says.
+    """
     simulated = simulate(config | {"output.dir": str(folder / "simulated")})
     deployed = folder / "deployed" / "two-transports"
     nodes = demonstration(int(config["population.size"]))
     with deployment(ROOT, folder, nodes) as federation:
+        if module is not None:
+            add_to_bundle(federation.app, module)
         overrides = config | {"output.dir": str(folder / "deployed")}
         status = federation.run(overrides, timeout_s=600)
         logs = "\n".join(log.read_text()[-3000:] for log in sorted(folder.glob("*.log")))
@@ -36,6 +44,16 @@ def both_ways(config: dict[str, Scalar], folder: Path) -> tuple[Path, Path]:
     model = "model.safetensors"
     assert (deployed / model).read_bytes() == (simulated / model).read_bytes()
     return simulated, deployed
+
+
+def add_to_bundle(app: Path, module: Path) -> None:
+    """A file of one's own beside the app's, named to Flower."""
+    shutil.copy(module, app)
+    project = app / "pyproject.toml"
+    before = project.read_text()
+    after = before.replace("fab-include = [", f'fab-include = ["/{module.name}", ', 1)
+    assert after != before
+    project.write_text(after)
 
 
 @pytest.mark.integration

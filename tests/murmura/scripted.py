@@ -21,6 +21,7 @@ class PlannedClaim:
     delta: float = 1e-5
     unit: str = "record"
     adversary: str = "released_model"
+    adjacency: str = "add_or_remove_one"
 
 
 NO_CLAIM = PlannedClaim(epsilon=math.inf)

@@ -103,6 +103,17 @@ def test_a_reader_sees_what_comes_after_it_and_no_torn_line(folder: RunFolder) -
     assert stat.S_IMODE(torn.stat().st_mode) & 0o077 == 0
 
 
+def test_a_folder_that_was_moved_is_the_one_that_is_read(folder: RunFolder) -> None:
+    """A run tells where it was; its summary lies where its file lies."""
+    with progress_file(folder, "1"):
+        for event in events(folder.path / "before"):
+            tell("", event)
+    told = list(ProgressReader(folder.path, whole=True).new())[1:]
+    assert told[-1] == events(folder.path)[-1]
+    assert isinstance(told[0], RunStarted)
+    assert told[0].folder == folder.path
+
+
 def test_what_ends_a_run_is_its_last_line_and_still_raised(folder: RunFolder) -> None:
     """Afterwards nobody listens."""
     before = list(LOGGER.handlers)

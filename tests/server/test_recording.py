@@ -4,6 +4,7 @@ import json
 import logging
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -11,21 +12,23 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from server.progress import RoundFinished
 from server.recording import METRICS, Recorder, log_file
 from server.run_folder import RunFolder
+from shared.config import RunConfig
 from shared.errors import StateError
 
 
-def event(round_number: int, **changes: float | dict[str, float] | None) -> RoundFinished:
+def event(round_number: int, **changes: Any) -> RoundFinished:
     """One round."""
     numbers = {"loss": 0.5, "accuracy": 0.25 * round_number, "epsilon": 1.5, **changes}
     return RoundFinished(
         round_number=round_number, rounds=9, asked=3, answered=2, lost=1, epsilon_budget=8.0,
-        seconds=0.25, **numbers,  # type: ignore[arg-type]
+        seconds=0.25, **numbers,
     )  # fmt: skip
 
 
 def recorder(folder: Path, first_round: int = 1, *, tensorboard: bool = False) -> Recorder:
     """A recorder that starts at `first_round`."""
-    return Recorder(RunFolder(folder), first_round=first_round, tensorboard=tensorboard)
+    config = RunConfig.from_run_config({"output.tensorboard": tensorboard})
+    return Recorder(RunFolder(folder), first_round=first_round, config=config)
 
 
 def lines(folder: Path) -> list[dict[str, object]]:
@@ -78,12 +81,13 @@ def test_a_resumed_run_drops_rounds_that_were_not_finished(tmp_path: Path) -> No
     assert recorder(tmp_path, first_round=3).accuracy_by_round == [(1, 0.25)]
 
 
-def test_metrics_of_another_form_are_a_state_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ['{"something": 1}', '{"round":1,"accuracy":0.5,"metrics":[]}'])
+def test_metrics_of_another_form_are_a_state_error(tmp_path: Path, line: str) -> None:
     """The file is left as it is."""
-    (tmp_path / METRICS).write_text('{"something": 1}\n')
+    (tmp_path / METRICS).write_text(f"{line}\n")
     with pytest.raises(StateError, match="another form"):
-        recorder(tmp_path)
-    assert lines(tmp_path) == [{"something": 1}]
+        recorder(tmp_path, first_round=2)
+    assert lines(tmp_path) == [json.loads(line)]
 
 
 def scalars(folder: Path, name: str) -> list[tuple[int, float]]:

@@ -164,3 +164,17 @@ def test_utility_stands_against_what_it_cost() -> None:
     assert "score 3 at epsilon 2.5" in drawn
     content["claims"] = [claim | {"epsilon": "inf"} for claim in content["claims"]]
     assert plots(content).count("<figure>") == 1
+
+
+def test_numbers_can_be_pointed_at_where_that_is_wanted() -> None:
+    """A column around each place, all of them side by side, texts escaped."""
+    axis = Axis(label="round", low=0.0, high=10.0)
+    lines = [line((1.0, 2.25), (4.0, 0.5)), Line(name="<b>", points=[(4.0, 7.0)], style="second")]
+    assert "<rect" not in line_chart("t", "d", lines, axis, axis)
+    drawn = line_chart("t", "d", lines, axis, axis, hover=True)
+    titles = re.findall(r"<rect[^>]*><title>([^<]*)</title>", drawn)
+    assert titles == ["round 1\ncurve: 2.25", "round 4\ncurve: 0.5\n&lt;b&gt;: 7"]
+    ends = [
+        tuple(map(float, p)) for p in re.findall(r'x="([\d.]+)" y="30.0" width="(\d+\.\d)', drawn)
+    ]
+    assert ends[0][0] + ends[0][1] == pytest.approx(ends[1][0], abs=0.2)
