@@ -142,7 +142,7 @@ def test_of_two_that_make_them_at_once_one_wins(
     [
         ("echo no such voice >&2; exit 1", r"must speak 'yes' as en-gb\+f1, got: no such voice"),
         ("exit 0", "must speak 'yes' as"),
-        ("sleep 5", "must speak 'yes', got"),
+        ("exec sleep 5", "must speak 'yes', got"),
     ],
 )
 def test_a_program_that_fails_leaves_nothing(
