@@ -35,7 +35,7 @@ def an_espeak(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Non
     program.parent.mkdir(exist_ok=True)
     program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(spoken.shutil, "which", lambda _name: str(program))
+    monkeypatch.setattr("shutil.which", lambda _name: str(program))
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def _few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(spoken, "ACCENTS", ("en-gb", "en-us"))
     monkeypatch.setattr(spoken, "VARIANTS", ("f1", "f2", "m1", "m2"))
     monkeypatch.setattr(spoken, "SPEEDS", (150,))
-    monkeypatch.setattr(spoken.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
 
 def test_a_folder_s_words_are_its_labels_and_speakers_its_sites(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_words_are_spoken_once_and_kept(tmp_path: Path, monkeypatch: pytest.Monk
     said = (tmp_path / "said").read_text().splitlines()
     assert len(set(said)) == len(said) == 80
     assert "en-us+f2 150 left" in said
-    monkeypatch.setattr(spoken.shutil, "which", lambda _name: None)
+    monkeypatch.setattr("shutil.which", lambda _name: None)
     folder = spoken_words()
     assert len([*folder.rglob("*.wav")]) == 80
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == [folder, tmp_path / "bin"]
@@ -142,7 +142,7 @@ def test_of_two_that_make_them_at_once_one_wins(
     [
         ("echo no such voice >&2; exit 1", r"must speak 'yes' as en-gb\+f1, got: no such voice"),
         ("exit 0", "must speak 'yes' as"),
-        ("sleep 5", "must speak 'yes', got"),
+        ("exec sleep 5", "must speak 'yes', got"),
     ],
 )
 def test_a_program_that_fails_leaves_nothing(
@@ -159,7 +159,7 @@ def test_a_program_that_fails_leaves_nothing(
 @pytest.mark.usefixtures("_few")
 def test_without_espeak_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or which folder to name."""
-    monkeypatch.setattr(spoken.shutil, "which", lambda _name: None)
+    monkeypatch.setattr("shutil.which", lambda _name: None)
     with pytest.raises(
         ConfigurationError, match=r"espeak-ng, which must be installed, or data\.dir"
     ):

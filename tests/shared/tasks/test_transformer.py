@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from client.book_keeping import BookKeeping
+from client.per_record import ByBookKeeping, chosen
 from shared.errors import ConfigurationError
 from shared.model_check import check_model
 from shared.task import Examples
@@ -95,11 +95,16 @@ def test_an_examples_gradient_is_its_own_and_torchs(per_record: bool) -> None:
     check_model(both(), pairs, token_losses, per_record=per_record)
 
 
-def test_book_keeping_knows_the_layers() -> None:
-    """So clipped gradients need no gradient of every parameter for every record."""
-    assert BookKeeping.known(decoder())
-    assert BookKeeping.known(both())
-    assert not [*decoder().buffers(), *both().buffers()]
+def test_clipped_gradients_need_no_gradient_of_every_parameter_for_every_record() -> None:
+    """Book-keeping knows the layers, and agrees with Opacus on made-up records."""
+
+    def losses(model: nn.Module, batch: Examples) -> Tensor:
+        return token_losses(model(*batch.inputs), batch.targets)
+
+    for model, inputs in ((decoder(), (tokens(4),)), (both(), (tokens(4, 7), tokens(4)))):
+        assert not [*model.buffers()]
+        batch = Examples(inputs, padded(tokens(4, seed=2)))
+        assert isinstance(chosen(model, losses, batch, 1.0), ByBookKeeping)
 
 
 def test_every_trainable_tensor_has_a_gradient() -> None:
