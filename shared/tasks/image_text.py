@@ -20,24 +20,25 @@ from shared.tasks.fashion_mnist import FashionMnist
 from shared.tasks.image_classification import Pool, small_cnn
 
 _EMBEDDED, _IMAGE, _JOINT = 16, 32, 64
+_GAIN = 4.0  # makes products of numbers below one as large as their factors
 
 
 class Fusion(nn.Module):
-    """Image and words -> wrong or right: 33,842 parameters."""
+    """Image and words -> wrong or right: 33,584 parameters."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen = nn.Sequential(
-            *list(small_cnn().children())[:-1], nn.Linear(_IMAGE, _JOINT), nn.Tanh()
-        )
+        self.seen = nn.Sequential(*list(small_cnn().children())[:-1], nn.Linear(_IMAGE, _JOINT))
         self.words = nn.Embedding(len(WORDS), _EMBEDDED)
         self.read = nn.Sequential(nn.Flatten(), nn.Linear(LENGTH * _EMBEDDED, _JOINT))
-        self.head = nn.Linear(3 * _JOINT, 2)
+        self.head = nn.Linear(_JOINT, 2, bias=False)
 
     def forward(self, images: Tensor, words: Tensor) -> Tensor:
         """Shapes (n, 1, 28, 28) and (n, LENGTH) -> logits (n, 2)."""
         seen, read = self.seen(images), self.read(self.words(words))
-        logits: Tensor = self.head(torch.cat([seen, read, seen * read], dim=1))
+        # The product alone: what either shows by itself tells next to nothing, and its gradients
+        # would take up most of what the clip leaves.
+        logits: Tensor = self.head(_GAIN * seen * read)
         return logits
 
 

@@ -47,6 +47,7 @@ def some(task: Detection, count: int) -> Examples:
     return task.pool()[0].select(torch.arange(count))
 
 
+@pytest.mark.slow
 def test_one_client_trains_as_bare_torch_does(task: Detection) -> None:
     """And every tensor is another after one step."""
     check_plain_training(task, some(task, 8))
@@ -98,6 +99,7 @@ def test_it_finds_clothes(tmp_path: Path) -> None:
         assert picture.size == (1024, 1024)
 
 
+@pytest.mark.slow
 def test_a_model_that_knows_nothing_scores_nothing(task: Detection) -> None:
     """And its picture is of scenes alone."""
     with torch.random.fork_rng(devices=[]):

@@ -41,6 +41,7 @@ def some(task: FashionMnist, count: int) -> Examples:
     return task.pool()[0].select(torch.arange(count))
 
 
+@pytest.mark.slow
 def test_one_client_trains_as_bare_torch_does(task: FashionMnist) -> None:
     """And every tensor is another after one step."""
     check_plain_training(task, some(task, 16))

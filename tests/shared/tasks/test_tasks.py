@@ -155,6 +155,20 @@ def test_a_corrupt_file_is_named(tmp_path: Path, name: str, content: bytes, mess
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["detection", "image_gan", "image_text"])
+def test_what_is_made_of_the_images_needs_images_that_can_be_read(
+    tmp_path: Path, name: str
+) -> None:
+    """At a real site too: a folder of the four files, all of whose images are the site's."""
+    task = load_task(name, TaskSettings(data_dir=tmp_path))
+    write_images(tmp_path, [0, 1, 2, 3, 9, 9])
+    assert len(task.site_data(WHOLE)) == (2 if name == "detection" else 6)
+    fashion_mnist._read_pool.cache_clear()
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(np.array([0])))
+    with pytest.raises(DataError, match="6 labels"):
+        load_task(name, TaskSettings(data_dir=tmp_path)).site_data(WHOLE)
+
+
 @pytest.mark.parametrize("suffix", [".gz", ".xz"])
 def test_a_compressed_file_that_is_cut_short_is_named(tmp_path: Path, suffix: str) -> None:
     """Half a download."""
