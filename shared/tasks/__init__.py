@@ -12,6 +12,7 @@ BUILT_IN = {
     "digits": "shared.tasks.digits:Digits",
     "flights": "shared.tasks.flights:Flights",
     "hub_images": "shared.tasks.hub_images:HubImages",
+    "recommendation": "shared.tasks.recommendation:Recommendation",
     "tabular": "shared.tasks.tabular:Tabular",
 }
 
