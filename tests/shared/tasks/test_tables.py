@@ -11,6 +11,7 @@ import torch
 
 from shared.errors import ConfigurationError, DataError
 from shared.model_check import check_model
+from shared.normalisation import Normalisation, statistics_rows
 from shared.parameters import dimension
 from shared.partition import PartitionSpec
 from shared.task import Examples, Site, TaskSettings
@@ -101,6 +102,15 @@ def test_the_models_can_be_trained_at_record_level(model: str) -> None:
     """One gradient for each row, independent of the others."""
     task = load_task("tabular", TaskSettings(model=model))
     check_model(task.build_model(), task.evaluation_data(), task.losses, per_record=True)
+
+
+def test_the_charged_statistics_query_fits_the_inputs() -> None:
+    """A channel for each input, in [-1, 1]; without noise: mean 0, standard deviation 1."""
+    data = load_task("tabular", TaskSettings()).site_data(WHOLE)
+    sums = statistics_rows(data.inputs[0], 30, -1.0, 1.0).sum(axis=0)
+    inputs = Normalisation.from_sums(sums, -1.0, 1.0).apply(data).inputs[0]
+    torch.testing.assert_close(inputs.mean(0), torch.zeros(30), atol=1e-4, rtol=0.0)
+    torch.testing.assert_close(inputs.std(0, correction=0), torch.ones(30), atol=1e-3, rtol=0.0)
 
 
 def test_a_folder_is_prepared_by_its_pipeline(
