@@ -17,7 +17,7 @@ from shared.parameters import fill, flatten, trainable
 from shared.vectors import FlatVector
 from tests.client.toy import cross_entropy, examples, mlp, start, training
 
-RECORDS, RATE = 23, 0.5
+COUNTS, RATE = (23, 0), 0.5
 KEYS: dict[str, Scalar] = {
     "training.steps": 4, "training.batch_size": 10, "training.sample_rate": 0.5,
     "training.learning_rate": RATE, "training.max_physical_batch": 3,
@@ -29,24 +29,25 @@ MECHANISM = RecordPrivacy(
 TURN = Turn(randomness=SeededRandomness(7), client_id="a", round_number=1, attempt=1)
 
 
-def part(rank: int, size: int, count: int, folder: str) -> None:
-    """One process: trains, and writes where it came to."""
+def part(rank: int, size: int, folder: str) -> None:
+    """One process: trains with records and without any, and writes where it came to."""
     torch.set_num_threads(1)
     group.init_process_group(
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size
     )
     try:
-        model = mlp()
-        fill(trainable(model), start())
-        several = SeveralDevices(
-            model,
-            lambda made, batch: cross_entropy(made(*batch.inputs), batch.targets),
-            MECHANISM,
-            torch.optim.SGD(trainable(model), lr=RATE),
-            max_physical_batch=3,
-        )
-        several.steps(examples(count), TURN if rank == 0 else None)
-        np.save(f"{folder}/{rank}.npy", flatten(model))
+        for count in COUNTS:
+            model = mlp()
+            fill(trainable(model), start())
+            several = SeveralDevices(
+                model,
+                lambda made, batch: cross_entropy(made(*batch.inputs), batch.targets),
+                MECHANISM,
+                torch.optim.SGD(trainable(model), lr=RATE),
+                max_physical_batch=3,
+            )
+            several.steps(examples(count), TURN if rank == 0 else None)
+            np.save(f"{folder}/{count}-{rank}.npy", flatten(model))
     finally:
         group.destroy_process_group()
 
@@ -57,18 +58,23 @@ def alone(count: int) -> FlatVector:
     return start() + moved
 
 
+def check(folder: Path, size: int) -> None:
+    """All processes came to where one does; noise moved everything, without records too."""
+    for count in COUNTS:
+        found = [np.load(folder / f"{count}-{rank}.npy") for rank in range(size)]
+        assert {part.tobytes() for part in found} == {found[0].tobytes()}
+        assert np.abs(found[0] - start()).min() > 0.0
+        assert np.allclose(found[0], alone(count), atol=2e-6)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [RECORDS, 0])
-def test_two_processes_come_to_where_one_does(tmp_path: Path, count: int) -> None:
-    """Both of them; also without a record, where noise alone moves them."""
-    processes.spawn(part, args=(2, count, str(tmp_path)), nprocs=2)
-    found = [np.load(tmp_path / f"{rank}.npy") for rank in range(2)]
-    assert found[0].tobytes() == found[1].tobytes()
-    assert np.abs(found[0] - start()).min() > 0.0
-    assert np.allclose(found[0], alone(count), atol=2e-6)
+def test_two_processes_come_to_where_one_does(tmp_path: Path) -> None:
+    """Each record is clipped once, in one of them; noise is added once."""
+    processes.spawn(part, args=(2, str(tmp_path)), nprocs=2)
+    check(tmp_path, 2)
 
 
 def test_one_process_is_the_ordinary_trainer(tmp_path: Path) -> None:
     """The same draws, the same noise."""
-    part(0, 1, RECORDS, str(tmp_path))
-    assert np.allclose(np.load(tmp_path / "0.npy"), alone(RECORDS), atol=2e-6)
+    part(0, 1, str(tmp_path))
+    check(tmp_path, 1)
