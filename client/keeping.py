@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from client.computing import Computing
 from client.memory import CONTROL, ERROR, LOCAL, NOTHING, Kept, Memory
 from client.site import ThisSite
-from shared.compression import QUANTISED, largest_few, quantised, snapped
+from shared.compression import largest_few, quantised, snapped
 from shared.dp.clipping import Vector
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import Randomness, RandomStream
-from shared.dp.update_plan import UpdatePlan
+from shared.dp.update_plan import QUANTISED, UpdatePlan
 from shared.errors import MessageError
 from shared.messages import TrainInstruction
 from shared.query_messages import QueryInstruction

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.compression import NONE, pack
+from shared.compression import pack
 from shared.dp.adaptive_clipping import ABOVE, BELOW
 from shared.dp.clipping import Vector, clip
 from shared.dp.mechanisms import CLIENT_LEVEL, ClientPrivacy, Mechanism, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.queries import SumQuery, bounded, mean_row, noisy_sum
 from shared.dp.randomness import RandomStream
+from shared.dp.update_plan import NONE
 from shared.errors import ProtocolError
 from shared.vectors import FlatVector
 

@@ -16,11 +16,10 @@ import math
 import numpy as np
 
 from shared.dp.randomness import RandomStream
+from shared.dp.update_plan import TOP_K
 from shared.errors import MessageError
 from shared.vectors import FlatVector
 
-NONE, QUANTISED, TOP_K = "none", "quantised", "top_k"
-KINDS = (NONE, QUANTISED, TOP_K)
 _LEVELS = 127
 _SMALLEST = 1e-30  # below, a level would not be a normal number
 
@@ -59,11 +58,12 @@ def pack(vector: FlatVector, kind: str) -> bytes:
     """What `unpack` reads; `vector` as `quantised` or `largest_few` made it."""
     if kind == TOP_K:
         kept = vector != 0.0
-        return np.packbits(kept).tobytes() + vector[kept].astype("<f4").tobytes()
+        return bytes(np.packbits(kept)) + vector[kept].astype("<f4").tobytes()
     largest, levels = _largest(vector), np.zeros(len(vector))
     if largest > 0.0:
         levels = vector.astype(np.float64) * (_LEVELS / largest)
-    return np.float32(largest).astype("<f4").tobytes() + np.rint(levels).astype(np.int8).tobytes()
+    head: bytes = np.array([largest], dtype="<f4").tobytes()
+    return head + np.rint(levels).astype(np.int8).tobytes()
 
 
 def snapped(vector: FlatVector, kind: str) -> FlatVector:

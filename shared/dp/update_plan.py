@@ -14,13 +14,13 @@ Source: Zhu, Dong & Wang 2022, theorem 10 (arXiv:2106.08567), for composition of
 
 from dataclasses import asdict, dataclass, field
 
-from shared.compression import KINDS, NONE, TOP_K
 from shared.config import RunConfig
 from shared.domains import check_domains, names_or_none, one_of, within
 from shared.dp.chosen_aggregation import is_distributed, is_secure
 from shared.errors import ConfigurationError
 
 _FEDAVG = "fedavg"
+NONE, QUANTISED, TOP_K = "none", "quantised", "top_k"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class UpdatePlan:
 
     local_layers: str = field(metadata=names_or_none(1))
     algorithm: str = field(metadata=one_of(_FEDAVG, "scaffold"))
-    compression: str = field(metadata=one_of(*KINDS))
+    compression: str = field(metadata=one_of(NONE, QUANTISED, TOP_K))
     kept_share: float = field(metadata=within(0.0, 0.5))
 
     def __post_init__(self) -> None:

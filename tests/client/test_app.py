@@ -49,8 +49,8 @@ def test_a_train_instruction_is_answered_by_an_update_and_nothing_else() -> None
     assert dict(content.config_records["murmura"]) == dict(
         reply.to_record().config_records["murmura"]
     )
-    assert list(content.array_records["murmura.vectors"]) == ["update", "masked"]
-    assert reply.masked == b""
+    assert list(content.array_records["murmura.vectors"]) == ["update", "packed", "masked"]
+    assert (reply.packed, reply.masked) == (b"", b"")
 
 
 @pytest.mark.parametrize("kind", ["train", "query.enrol"])

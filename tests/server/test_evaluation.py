@@ -1,5 +1,6 @@
 """Means over the public examples, however they are cut up; nothing else is touched."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def test_a_task_without_accuracy_has_none() -> None:
     """The loss is measured all the same."""
     found = measured(vector(2.0, 0.0), Unmeasured)
     assert (found.loss, found.metrics, found.accuracy) == (0.0, {}, None)
+
+
+def test_a_model_whose_layers_stay_at_clients_is_not_measured() -> None:
+    """The server has no model of anybody's."""
+    known = config(Path(), {"training.local_layers": "bias"})
+    evaluator = Evaluator(Toy(TaskSettings()), known)
+    found = evaluator.measure(vector(2.0))
+    assert (evaluator.whole, math.isnan(found.loss), found.metrics) == (False, True, {})
 
 
 def test_an_accuracy_that_is_no_number_is_none() -> None:

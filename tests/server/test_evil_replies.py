@@ -69,7 +69,7 @@ def refusal(collected: RoundSum, content: RecordDict) -> str | None:
 
 
 @THOUSANDS
-@given(spoiling(FIELDS, ("update", "masked")))
+@given(spoiling(FIELDS, ("update", "packed", "masked")))
 def test_a_spoilt_update_is_refused_by_a_typed_error(evil: Evil) -> None:
     """Or it is what an honest client could have sent, and then it is counted as it is."""
     content = spoilt(evil, reply().to_record())
@@ -82,7 +82,7 @@ def test_a_spoilt_update_is_refused_by_a_typed_error(evil: Evil) -> None:
         assert len(said) < 1200
         return
     found = TrainReply.from_record(content)
-    assert (found.update.shape, found.masked) == ((2,), b"")
+    assert (found.update.shape, found.packed, found.masked) == ((2,), b"", b"")
     assert np.isfinite(found.update).all()
 
 
@@ -111,7 +111,7 @@ def test_no_other_message_is_decoded_with_another_error(
 
 
 @THOUSANDS
-@given(spoiling(FIELDS, ("update", "masked")))
+@given(spoiling(FIELDS, ("update", "packed", "masked")))
 def test_the_honest_round_finishes(evil: Evil) -> None:
     """One of three is spoilt; the other two are summed, whatever it sent."""
 

@@ -107,3 +107,16 @@ def test_a_long_step_is_that_of_its_parts(name: str) -> None:
     for part in (slice(0, 9), slice(2**18 - 2, 2**18 + 5)):
         alone = ServerOptimizer(server(optimizer=name), len(start[part]))
         assert alone.step(start[part], update[part]).tobytes() == whole[part].tobytes()
+
+
+def test_a_control_variate_moves_by_its_share_of_all_clients() -> None:
+    """q times the mean over those asked; it is sent behind the parameters, and kept."""
+    optimizer = ServerOptimizer(server(momentum=0.0), 2, control_rate=0.5)
+    assert optimizer.told(START).tolist() == [1.0, -1.0, 0.0, 0.0]
+    after = optimizer.step(START, np.array([0.5, -0.25, 4.0, -2.0]))
+    assert optimizer.told(after).tolist() == [1.5, -1.25, 2.0, -1.0]
+    again = ServerOptimizer(server(momentum=0.0), 2, control_rate=0.5)
+    again.restore(optimizer.state())
+    assert again.told(after).tobytes() == optimizer.told(after).tobytes()
+    usual = ServerOptimizer(server(), 2)
+    assert usual.told(START) is START

@@ -6,8 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.compression import (
-    QUANTISED,
-    TOP_K,
     count_of,
     largest_few,
     pack,
@@ -16,6 +14,7 @@ from shared.compression import (
     unpack,
 )
 from shared.dp.randomness import RandomStream, SeededRandomness
+from shared.dp.update_plan import QUANTISED, TOP_K
 from shared.errors import MessageError
 from shared.vectors import FlatVector
 from tests.significance import has_rate

@@ -8,7 +8,7 @@ from shared.errors import ConfigurationError
 from shared.local_layers import is_local, named_shared, split
 
 
-def model() -> nn.Module:
+def model() -> nn.Sequential:
     """Three layers, of which the middle one is frozen."""
     made = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 3), nn.Linear(3, 1))
     made[1].requires_grad_(requires_grad=False)

@@ -76,7 +76,7 @@ def test_a_training_reply_carries_the_update_and_to_what_it_answers() -> None:
         "ledger_head",
         "ledger_signature",
     }
-    assert set(record.array_records["murmura.vectors"]) == {"update", "masked"}
+    assert set(record.array_records["murmura.vectors"]) == {"update", "packed", "masked"}
 
 
 @pytest.mark.parametrize("value", [1, "0.5", -0.5, float("nan"), float("inf")])
@@ -137,8 +137,8 @@ def test_a_field_of_the_wrong_type_or_range_is_refused(field: str, value: str | 
 def test_a_vector_of_another_form_is_refused(array: Array) -> None:
     """Only flat float32 arrays in NumPy's format are read; a pickled one never is."""
     record = reply(np.zeros(1, np.float32)).to_record()
-    masked = Array(np.zeros(0, np.uint8))
-    record["murmura.vectors"] = ArrayRecord({"update": array, "masked": masked})
+    empty = Array(np.zeros(0, np.uint8))
+    record["murmura.vectors"] = ArrayRecord({"update": array, "packed": empty, "masked": empty})
     with pytest.raises(MessageError, match=r"'update' flat"):
         TrainReply.from_record(record)
 

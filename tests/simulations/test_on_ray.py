@@ -45,6 +45,8 @@ def test_what_ray_cannot_do_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     ray = RUN | {"runtime.engine": "ray", "output.dir": str(tmp_path)}
     with pytest.raises(ConfigurationError, match="secure_aggregation"):
         simulate(ray | {"secure_aggregation": "on", "population.size": 60})
+    with pytest.raises(ConfigurationError, match="keep between rounds"):
+        simulate(ray | {"training.local_layers": "3"})
     with pytest.raises(ConfigurationError, match="another engine"):
         simulate(ray, arrivals={0: 1})
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)

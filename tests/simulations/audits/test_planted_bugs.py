@@ -10,7 +10,7 @@ import client.dp_optimizer
 import client.trainer
 from client.dp_optimizer import RecordOptimizer
 from server.aggregation import RoundSum
-from shared.config import RunConfig
+from shared.config import RunConfig, Scalar
 from shared.dp.noise import gaussian_noise
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import SeededRandomness
@@ -18,7 +18,7 @@ from shared.messages import TrainReply
 from shared.parameters import FlatVector, flatten
 from shared.task import Examples
 from shared.tasks.digits import mlp
-from simulations.audits.mechanism_audit import audit_mechanism
+from simulations.audits.mechanism_audit import audit_mechanism, releases
 from simulations.audits.record_and_replay import replay_clients, replay_records
 
 CONFIG = RunConfig.from_run_config(
@@ -52,6 +52,18 @@ def test_the_sound_code_passes() -> None:
     assert replay_clients(CLIENTS) == ()
     for plan in (SAMPLED, CLIENTS):
         assert all(audit["passed"] for audit in audited(plan).values())
+
+
+def test_what_stays_or_is_compressed_is_audited_as_the_same_step() -> None:
+    """Local layers are part of the noisy step; a compressed vector is a vector."""
+    asked: dict[str, Scalar] = {"training.local_layers": "3", "training.compression": "top_k"}
+    config = RunConfig.from_run_config(CONFIG.flat() | asked)
+    data = Examples((torch.ones(2, 1, 8, 8),), torch.arange(2))
+    assert replay_records(config, flatten(mlp()), data) == ()
+    flat = {"privacy.unit": "client", "population.size": 3} | asked
+    plan = PrivacyPlan.from_config(RunConfig.from_run_config(flat))
+    assert replay_clients(plan) == ()
+    assert releases(plan, 3, with_unit=True, randomness=SeededRandomness(1)).shape == (3, 3)
 
 
 def test_half_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
