@@ -37,7 +37,9 @@ def picture(explained: "Explained", places: Sequence[int], *, titled: bool = Tru
 
 def _maps(explained: "Explained", places: Sequence[int], *, titled: bool) -> bytes:
     columns = 1 + len(explained.attributions)
-    figure, grid = _figure(len(places), columns, (_SIDE * columns, _SIDE + 0.35))
+    down, across = explained.inputs.shape[1:]
+    high = _SIDE * min(2.0, max(0.25, down / across))
+    figure, grid = _figure(len(places), columns, (_SIDE * columns, high + 0.45))
     for line, place in enumerate(places):
         axes = grid[line]
         axes[0].imshow(explained.inputs[place].numpy(), cmap="gray", interpolation="nearest")
@@ -53,7 +55,7 @@ def _maps(explained: "Explained", places: Sequence[int], *, titled: bool) -> byt
             elif titled:
                 axis.set_xlabel(name, fontsize=7)
         if titled:
-            axes[0].set_title(explained.title(place), fontsize=9, loc="left")
+            axes[0].set_title(_plain(explained.title(place)), fontsize=9, loc="left")
     return _png(figure)
 
 
@@ -77,20 +79,28 @@ def _bars(explained: "Explained", places: Sequence[int], *, titled: bool) -> byt
             values = [float(scores[part]) for part in best]
             spots = range(len(best))
             axis.barh(spots, values, color=[_FOR if v >= 0 else _AGAINST for v in values])
-            # A name is text: matplotlib would set what stands between dollars as a formula.
-            names = [
-                explained.parts[place][part].replace("$", r"\$") or "(padding)" for part in best
-            ]
+            names = [_part(explained, place, part) for part in best]
             axis.set_yticks(spots, names, fontsize=7)
             axis.invert_yaxis()
             axis.axvline(0.0, color="#4a5564", linewidth=0.8)
             axis.tick_params(axis="x", labelsize=7)
             axis.set_xlabel(_name(found), fontsize=8)
         if titled:
-            grid[line][0].set_title(
-                explained.title(place).replace("$", r"\$"), fontsize=9, loc="left"
-            )
+            grid[line][0].set_title(_plain(explained.title(place)), fontsize=9, loc="left")
     return _png(figure)
+
+
+def _part(explained: "Explained", place: int, part: int) -> str:
+    """A column's name, or a token with its place in the text."""
+    from shared.question import Kind  # noqa: PLC0415 - slow, and needed by no help
+
+    name = _plain(explained.parts[place][part]) or "(padding)"
+    return f"{name}  {part}" if explained.kind is Kind.TEXT else name
+
+
+def _plain(name: str) -> str:
+    """`name` as it is: matplotlib would set what stands between dollars as a formula."""
+    return name.replace("$", r"\$")
 
 
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:

@@ -104,6 +104,8 @@ def _json(path: Path) -> dict[str, Any]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Libraries' warnings go where their log lines go: nowhere, unless somebody listens."""
+    import torch  # noqa: F401, PLC0415 - slow; sets its loggers' levels when it is imported
+
     root, exporter = logging.getLogger(), logging.getLogger("torch.onnx")
     nobody, level = logging.NullHandler(), exporter.level
     root.addHandler(nobody)

@@ -12,5 +12,7 @@ partition   who holds what in a demonstration: IID, Dirichlet, shards, quantity 
 secagg      secure aggregation: masks, shares, keys, graph, quantisation (likewise pure)
 dp          clipping, noise, sampling, plan, accounting (no flwr, no torch)
 app_signatures  what a server signs: app bundles, rosters
+saved_model a run's model, opened again; looking: names for people; measuring, exporting
+question    why a model says what it says; attribution: by which parts; explained: to be shown
 tasks       built-in tasks, one file each
 """

@@ -74,6 +74,11 @@ def open_model(
             f"{path} is of task {name!r}, which is not built in: give --task {name} to have that "
             "module run; got no --task"
         )
+    if local := metadata.get("local_layers"):
+        raise StateError(
+            f"expected a whole model in {path}, got the part that its clients share: each keeps "
+            f"{local} to itself"
+        )
     settings = _settings(folder, metadata)
     if data_dir is not None:
         settings = replace(settings, data_dir=data_dir)

@@ -97,6 +97,13 @@ def test_a_damaged_normalisation_is_refused(tmp_path: Path, content: str) -> Non
         open_model(folder, task_name=task_of(Table))
 
 
+def test_a_shared_part_is_no_model(tmp_path: Path) -> None:
+    """Layers that stayed with the clients are in no file; none are made up."""
+    folder = saved(tmp_path / "run", Table, local_layers="2")
+    with pytest.raises(StateError, match="each keeps 2 to itself"):
+        open_model(folder, task_name=task_of(Table))
+
+
 def test_another_task_or_dimension_is_refused(tmp_path: Path) -> None:
     """By name; by the tensors' names and shapes; and numbers that are none."""
     folder = saved(tmp_path / "run", Table)
