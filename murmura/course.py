@@ -36,18 +36,27 @@ class Course:
         self._reader = ProgressReader(folder, whole=True)
         self._rounds: dict[int, RoundFinished] = {}
         self._last: Told | None = None
+        self._damage = ""
 
     def look(self) -> "Course":
-        """Take up what is new. Raises StateError on a file of another form."""
-        for event in self._reader.new():
-            self._last = event
-            if isinstance(event, RunStarted):
-                self.started = event
-                kept = {n: e for n, e in self._rounds.items() if n < event.first_round}
-                self._rounds = kept
-            elif isinstance(event, RoundFinished):
-                self._rounds[event.round_number] = event
+        """Take up what is new. Raises StateError on a file of another form, then and ever after."""
+        if self._damage:
+            raise StateError(self._damage)
+        try:
+            for event in self._reader.new():
+                self._take(event)
+        except StateError as error:
+            self._damage = str(error)
+            raise
         return self
+
+    def _take(self, event: Told) -> None:
+        self._last = event
+        if isinstance(event, RunStarted):
+            self.started = event
+            self._rounds = {n: e for n, e in self._rounds.items() if n < event.first_round}
+        elif isinstance(event, RoundFinished):
+            self._rounds[event.round_number] = event
 
     @property
     def name(self) -> str:

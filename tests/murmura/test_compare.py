@@ -16,7 +16,7 @@ from tests.murmura.conftest import Command
 from tests.murmura.test_watch_page import Tags
 from tests.murmura.watched import EVIL, claims_of, events, finished, put
 
-AT_SITES = {"accuracy": None, "private_accuracy": 0.5, "metrics": {}}
+AT_SITES: dict[str, Any] = {"accuracy": None, "private_accuracy": 0.5, "metrics": {}}
 SERVER, MODELS, FINAL = "server_each_update", "every_global_model", "released_model"
 
 

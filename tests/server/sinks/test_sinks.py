@@ -76,9 +76,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
-    for run in client.search_runs([client.get_experiment_by_name("digits").experiment_id]):
+    for run in client.search_runs([experiment(client)]):
         client.delete_run(run.info.run_id)
     return folder / "mlflow.db"
+
+
+def experiment(client: Any) -> str:
+    """Where the runs of the task are."""
+    return str(client.get_experiment_by_name("digits").experiment_id)
 
 
 def recorder(folder: Path, first_round: int = 1, **output: Any) -> Recorder:
@@ -104,7 +109,7 @@ def of_mlflow(folder: Path) -> tuple[list[Any], Scalars]:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
-    runs = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    runs = client.search_runs([experiment(client)])
     [only] = runs
     return runs, {
         name: [(m.step, m.value) for m in client.get_metric_history(only.info.run_id, name)]
@@ -127,7 +132,7 @@ def test_all_sinks_have_the_same_figures_also_after_a_resume(
 ) -> None:
     """Those of rounds that count, each once; of whatever is finite."""
     shutil.copy(store, tmp_path)
-    wanted = {"tensorboard": True, "mlflow": "mlflow.db", "wandb": "offline"}
+    wanted: dict[str, Any] = {"tensorboard": True, "mlflow": "mlflow.db", "wandb": "offline"}
     first = recorder(tmp_path, **wanted)
     for number in (1, 2, 3):
         first.record(event(number, metrics={"recall": 0.5 * number, "rmse": float("inf")}))
@@ -179,7 +184,7 @@ def test_a_run_that_is_no_resume_hides_no_other(tmp_path: Path, store: Path) -> 
     for place in ("a", "b"):
         recorder(tmp_path / place, mlflow=str(store)).close()
     client = MlflowClient(tracking_uri=f"sqlite:///{store}")
-    runs = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    runs = client.search_runs([experiment(client)])
     assert [run.info.run_name for run in runs] == ["run", "run"]
 
 
@@ -264,5 +269,5 @@ def test_without_its_extra_a_sink_says_which_to_install(
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     with pytest.raises(ConfigurationError, match=rf"pip install 'murmura\[{sink}\]'"):
-        recorder(tmp_path, **{sink: value})
+        recorder(tmp_path, 1, **dict[str, Any]({sink: value}))
     recorder(tmp_path).close()
