@@ -3,6 +3,7 @@
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from flwr.serverapp import Grid
@@ -196,7 +197,7 @@ class Federation:
             mean = total.mean(noise, self._noise)
         with span("step"):
             moved = self._optimizer.step(self.parameters, mean)
-            own = self._randomness.stream("own_part", round_number, attempt)
+            own = partial(self._randomness.stream, "own_part", round_number, attempt)
             self.parameters = self._own_part.stepped(self.parameters, moved, own)
         if self._plan.adaptive:
             count_noise = self._randomness.stream("count_noise", round_number, attempt)
@@ -223,8 +224,7 @@ class Federation:
     ) -> None:
         measured, scores = found
         lost = collected.asked - collected.total.survivors
-        self._last = measured
-        self._lost += lost
+        self._last, self._lost = measured, self._lost + lost
         self._seconds += seconds
         with span("accounting"):
             epsilon = self._budget.epsilon()

@@ -4,6 +4,8 @@ Source: Augenstein et al. 2020, "Generative models for effective ML on private, 
 datasets" (arXiv:1911.06679), Algorithm 1: discriminators at the clients, the generator here.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -56,13 +58,15 @@ class OwnPart:
                 f"others for the clients, got {int(self._own.sum())} of {len(self._own)}"
             )
 
-    def stepped(self, before: FlatVector, after: FlatVector, stream: RandomStream) -> FlatVector:
+    def stepped(
+        self, before: FlatVector, after: FlatVector, stream: Callable[[], RandomStream]
+    ) -> FlatVector:
         """`after`, and the server's part trained from where it was in `before`.
 
         Args:
             before: Parameters that the round began with, shape (d,).
             after: Those of the optimizer's step.
-            stream: Where the part's training gets random numbers from.
+            stream: Makes the stream that the part's training gets random numbers from.
 
         Raises:
             ConfigurationError: the part is not finite any more.
@@ -73,7 +77,7 @@ class OwnPart:
         # Guarantee: what clients sent for this part, noise at most, moves nothing.
         moved = np.where(self._own, before, after)
         load(self._model, moved)
-        generator = torch.Generator().manual_seed(stream.integer())
+        generator = torch.Generator().manual_seed(stream().integer())
         # Guarantee: post-processing; the task sees parameters that are noised already. What else
         # it may have changed in the model is not taken over.
         self._task.after_step(self._model, generator, steps=self._steps)

@@ -45,7 +45,7 @@ class Endless(Biased):
 def stepped(kind: type[Toy], before: FlatVector, after: FlatVector, seed: int = 1) -> FlatVector:
     """Of weight and bias."""
     part = OwnPart(kind(TaskSettings()), config(Path()))
-    return part.stepped(before, after, SeededRandomness(seed).stream("own_part", 1, 1))
+    return part.stepped(before, after, lambda: SeededRandomness(seed).stream("own_part", 1, 1))
 
 
 def test_without_such_a_part_the_step_is_the_clients() -> None:
