@@ -54,7 +54,7 @@ def read_table(path: Path, missing: frozenset[str]) -> Table:
         DataError: missing or damaged; names the file and the line, and no cell.
         ConfigurationError: Parquet, and the extra that reads it is not installed.
     """
-    columns = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+    columns: Mapping[str, Cells] = _parquet(path) if path.suffix == ".parquet" else _csv(path)
     return Table({name: [_known(cell, missing) for cell in columns[name]] for name in columns})
 
 

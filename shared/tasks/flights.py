@@ -63,7 +63,10 @@ class Flights(TableClassification):
     def column(self) -> NDArray[np.generic] | None:
         """Values of `population.column` for the sites' flights, as text."""
         name = self.settings.data_column
-        return _landed()[name].astype(str).to_numpy()[~_public()] if name else None
+        if not name:
+            return None
+        values: NDArray[np.generic] = _landed()[name].astype(str).to_numpy()
+        return values[~_public()]
 
 
 @lru_cache(maxsize=1)

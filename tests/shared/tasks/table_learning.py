@@ -1,5 +1,7 @@
 """Training of a whole pool by one client, by the trainer of the deployed app and by bare torch."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
@@ -20,9 +22,9 @@ def started(task: Task) -> FlatVector:
         return flatten(task.build_model())
 
 
-def federated(task: Task, data: Examples, keys: dict[str, Scalar], rounds: int) -> FlatVector:
+def federated(task: Task, data: Examples, keys: Mapping[str, Scalar], rounds: int) -> FlatVector:
     """Global parameters after rounds in which one client holds all data, without privacy."""
-    config = RunConfig.from_run_config({"privacy.unit": "none"} | keys)
+    config = RunConfig.from_run_config({"privacy.unit": "none", **keys})
     trainer = LocalTraining(config, task, PrivacyPlan.from_config(config), CPU)
     found = started(task)
     for number in range(1, rounds + 1):

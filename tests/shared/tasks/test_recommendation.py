@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from shared.config import Scalar
 from shared.errors import ConfigurationError, DataError
 from shared.model_check import check_fixed_parts, check_model
 from shared.parameters import dimension
@@ -70,7 +71,7 @@ def test_it_learns_and_beats_the_items_means(model: str, folder: Path) -> None:
     """Tastes that cancel in an item's mean are found: less than six tenths of its error."""
     task = Recommendation(TaskSettings(model=model, data_dir=folder))
     data = task.site_data(WHOLE)
-    keys = {
+    keys: dict[str, Scalar] = {
         "training.steps": 80,
         "training.batch_size": 40,
         "training.optimizer": "adam",
