@@ -58,12 +58,15 @@ def pack(vector: FlatVector, kind: str) -> bytes:
     """What `unpack` reads; `vector` as `quantised` or `largest_few` made it."""
     if kind == TOP_K:
         kept = vector != 0.0
-        return bytes(np.packbits(kept)) + vector[kept].astype("<f4").tobytes()
+        places: bytes = np.packbits(kept).tobytes()
+        numbers: bytes = vector[kept].astype("<f4").tobytes()
+        return places + numbers
     largest, levels = _largest(vector), np.zeros(len(vector))
     if largest > 0.0:
         levels = vector.astype(np.float64) * (_LEVELS / largest)
     head: bytes = np.array([largest], dtype="<f4").tobytes()
-    return head + np.rint(levels).astype(np.int8).tobytes()
+    rest: bytes = np.rint(levels).astype(np.int8).tobytes()
+    return head + rest
 
 
 def snapped(vector: FlatVector, kind: str) -> FlatVector:

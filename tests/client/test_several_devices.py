@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as group
-import torch.multiprocessing as processes
+from torch.multiprocessing.spawn import spawn
 
 from client.several_devices import SeveralDevices
 from client.turn import Turn
@@ -70,7 +70,7 @@ def check(folder: Path, size: int) -> None:
 @pytest.mark.slow
 def test_two_processes_come_to_where_one_does(tmp_path: Path) -> None:
     """Each record is clipped once, in one of them; noise is added once."""
-    processes.spawn(part, args=(2, str(tmp_path)), nprocs=2)
+    spawn(part, args=(2, str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
     check(tmp_path, 2)
 
 

@@ -53,8 +53,10 @@ class Wire:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", [{}, CLIENT])
-def test_an_update_is_a_third_or_a_fifth_as_long(tmp_path: Path, unit: dict[str, Scalar]) -> None:
-    """Of all bytes that leave a client in a round, headers included."""
+def test_an_update_has_a_quarter_or_an_eighth_of_the_bytes(
+    tmp_path: Path, unit: dict[str, Scalar]
+) -> None:
+    """Of all that leaves a client in a round, but for some 2,000 bytes of headers."""
     sizes = {}
     for kind in ("none", "quantised", "top_k"):
         wire = Wire()
@@ -62,8 +64,8 @@ def test_an_update_is_a_third_or_a_fifth_as_long(tmp_path: Path, unit: dict[str,
         verify(simulate(config | {"output.dir": str(tmp_path)}, clients=wire))
         sizes[kind] = max(wire.bytes)
     assert sizes["none"] > 4 * NUMBERS
-    assert sizes["quantised"] < 0.35 * sizes["none"]
-    assert sizes["top_k"] < 0.22 * sizes["none"]
+    assert sizes["quantised"] < NUMBERS + 2200
+    assert sizes["top_k"] < 0.525 * NUMBERS + 2200
 
 
 @pytest.mark.parametrize("kind", ["quantised", "top_k"])
