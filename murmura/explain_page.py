@@ -64,7 +64,7 @@ def _promise(about: Mapping[str, Any]) -> str:
     epsilon = epsilon_text(about["epsilon"].get("released_model"))
     model = about["model"] or "default model"
     promise = f"{model}; epsilon {epsilon} at delta {about['delta']:g} for {UNITS[about['unit']]}"
-    return promise + "; seeded: no guarantee" * about["seeded"]
+    return f"{promise}; seeded: no guarantee" if about["seeded"] else promise
 
 
 def _label(warning: str) -> str:
