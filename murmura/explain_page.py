@@ -100,7 +100,8 @@ def _image(explained: "Explained", place: int) -> str:
     widest = 13 * (1 + len(explained.attributions))  # rem: few maps need no wide page
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(described)}">'
-        f'<img class="strip" style="max-width:{widest}rem" alt="{escape(described)}" src="data:image/png;base64,{content}"></div>'
+        f'<img class="strip" style="max-width:{widest}rem" alt="{escape(described)}" '
+        f'src="data:image/png;base64,{content}"></div>'
     )
 
 
