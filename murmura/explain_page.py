@@ -24,7 +24,7 @@ _MEANING = {
 }
 _MORE = """
 .strip{width:100%;height:auto;display:block;background:#fff;border:1px solid var(--rule);
-border-radius:.3rem}.narrow{max-width:46rem}
+border-radius:.3rem}
 .words{line-height:2.1;overflow-wrap:anywhere}
 .words span{padding:.1em .25em;border-radius:.25em;margin-right:.15em}
 .for{border-bottom:3px solid var(--first)}.against{border-bottom:3px dashed var(--warn)}
@@ -64,7 +64,7 @@ def _promise(about: Mapping[str, Any]) -> str:
     epsilon = epsilon_text(about["epsilon"].get("released_model"))
     model = about["model"] or "default model"
     promise = f"{model}; epsilon {epsilon} at delta {about['delta']:g} for {UNITS[about['unit']]}"
-    return promise + "; seeded: no guarantee" * about["seeded"]
+    return f"{promise}; seeded: no guarantee" if about["seeded"] else promise
 
 
 def _label(warning: str) -> str:
@@ -97,9 +97,11 @@ def _image(explained: "Explained", place: int) -> str:
     methods = ", ".join(NAMES[a.method] for a in explained.attributions)
     described = f"Record {explained.rows[place]} and its attributions by {methods}"
     content = b64encode(picture(explained, [place], titled=False)).decode()
+    widest = 13 * (1 + len(explained.attributions))  # rem: few maps need no wide page
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(described)}">'
-        f'<img class="strip" alt="{escape(described)}" src="data:image/png;base64,{content}"></div>'
+        f'<img class="strip" style="max-width:{widest}rem" alt="{escape(described)}" '
+        f'src="data:image/png;base64,{content}"></div>'
     )
 
 

@@ -50,10 +50,10 @@ def _maps(explained: "Explained", places: Sequence[int], *, titled: bool) -> byt
         ):
             axis.set_xticks([])
             axis.set_yticks([])
-            if not line and not titled:
-                axis.set_title(name, fontsize=8)
-            elif titled:
+            if titled:
                 axis.set_xlabel(name, fontsize=7)
+            else:
+                axis.set_title(name, fontsize=8)
         if titled:
             axes[0].set_title(_plain(explained.title(place)), fontsize=9, loc="left")
     return _png(figure)

@@ -108,7 +108,7 @@ def explain(
     with torch.no_grad():
         outputs = question.scores(*question.inputs)
     names, first, count = class_names(saved.task, outputs.shape[1]), picked.inputs[0], len(rows)
-    told = tells_classes(picked, outputs)
+    told = tells_classes(public, outputs)
     sure: list[float | None] = [None] * count
     labels: list[str | None] = [None] * count
     if told:

@@ -65,10 +65,14 @@ class DescribesOutputs(Protocol):
 
 
 def tells_classes(examples: Examples, outputs: Tensor) -> bool:
-    """Whether outputs are one score for each class: targets are whole numbers, one an example."""
+    """Whether outputs are one score for each class of public `examples`.
+
+    Their targets must be whole numbers, one an example, and each of them the place of an output.
+    """
     targets = examples.targets
-    whole = not targets.is_floating_point() and targets.ndim == 1
-    return whole and outputs.ndim == 2 and outputs.shape[1] > 1
+    if targets.is_floating_point() or targets.ndim != 1 or outputs.ndim != 2:
+        return False
+    return bool(len(targets)) and int(targets.max()) < outputs.shape[1] > 1
 
 
 def class_names(task: Task, count: int) -> list[str]:

@@ -37,6 +37,10 @@ class Planted:
         """Class of each input."""
         raise NotImplementedError
 
+    def build_model(self) -> nn.Module:
+        """With its planted numbers."""
+        raise NotImplementedError
+
     def site_data(self, site: Site) -> Examples:
         """The first two public examples; none in a folder called `empty`."""
         folder = self.settings.data_dir

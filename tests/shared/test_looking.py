@@ -25,13 +25,15 @@ def test_names_are_the_task_s_where_it_names_as_many() -> None:
     [
         (torch.zeros(2).long(), torch.zeros(2, 3), True),
         (torch.zeros(2).long(), torch.zeros(2, 1), False),
+        (torch.zeros(0).long(), torch.zeros(2, 3), False),
         (torch.zeros(2).long(), torch.zeros(2, 3, 4), False),
         (torch.zeros(2, 4).long(), torch.zeros(2, 3), False),
         (torch.zeros(2), torch.zeros(2, 3), False),
+        (torch.tensor([0, 3]), torch.zeros(2, 3), False),
     ],
 )
 def test_classes_are_told_by_whole_targets(
     targets: torch.Tensor, outputs: torch.Tensor, expected: bool
 ) -> None:
     """One whole number an example, and a score for each class."""
-    assert tells_classes(Examples((torch.zeros(2, 1),), targets), outputs) is expected
+    assert tells_classes(Examples((torch.zeros(len(targets), 1),), targets), outputs) is expected
