@@ -45,8 +45,8 @@ def small_bert(folder: Path, *, prefix: str = "bert.") -> TextConfig:
     save_file(weights | {"cls.predictions.bias": torch.zeros(3)}, folder / FILES[1])
     config.to_json_file(str(folder / FILES[0]))
     tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token=WORDS[1]))
-    tokenizer.pre_tokenizer = Whitespace()  # type: ignore[assignment]
-    tokenizer.post_processor = TemplateProcessing(  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     tokenizer.save(str(folder / FILES[2]))

@@ -1,6 +1,7 @@
 """A BERT from a folder: the named one or none, and the same outputs as transformers gives."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +33,8 @@ def small(tmp_path: Path) -> Encoder:
 
 def by_transformers(which: Encoder, numbers: torch.Tensor) -> torch.Tensor:
     """The mean of the last states that transformers' own loading and forward give."""
-    model = BertModel.from_pretrained(which.folder, add_pooling_layer=False).eval()
+    model: Any = BertModel.from_pretrained(which.folder, add_pooling_layer=False)
+    model.eval()
     there = (numbers != 0).long()
     with torch.no_grad():
         states = model(input_ids=numbers, attention_mask=there).last_hidden_state

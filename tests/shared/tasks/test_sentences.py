@@ -95,24 +95,25 @@ def test_the_families_are_those_of_the_languages() -> None:
     assert set(by_language.demonstration()[0].columns["language"]) == {"de", "fr"}
 
 
-class Table(dict[str, np.ndarray]):  # type: ignore[type-arg]
+class Table(dict[str, np.ndarray]):
     """As much of a data frame as is needed."""
 
     def __getitem__(self, key: object) -> object:  # type: ignore[override]
         """A column, or the rows of a mask."""
         if isinstance(key, str):
             return Column(super().__getitem__(key))
-        return Table({name: values[key] for name, values in self.items()})  # type: ignore[index]
+        mask = np.asarray(key)
+        return Table({name: values[mask] for name, values in self.items()})
 
 
-class Column(np.ndarray):  # type: ignore[type-arg]
+class Column(np.ndarray):
     """A column that can be asked for values."""
 
-    def __new__(cls, values: np.ndarray) -> "Column":  # type: ignore[type-arg]
+    def __new__(cls, values: np.ndarray) -> "Column":
         """A view of `values`."""
         return np.asarray(values).view(cls)
 
-    def isin(self, values: list[str]) -> np.ndarray:  # type: ignore[type-arg]
+    def isin(self, values: list[str]) -> np.ndarray:
         """Where they are."""
         return np.isin(np.asarray(self), values)
 
