@@ -39,7 +39,7 @@ class Factorisation(nn.Module):
         ridge = rows.new_full((_FACTORS + 1,), _RIDGE)
         ridge[0] = _RIDGE_OF_BIAS
         # Secrecy: the user's vector; it is no parameter, so nothing that is sent holds it.
-        user = torch.linalg.solve(rows.mT @ rows + torch.diag(ridge), rows.mT @ left)
+        user: Tensor = torch.linalg.solve(rows.mT @ rows + torch.diag(ridge), rows.mT @ left)
         return wanted_bias + (_with_one(wanted) @ user).squeeze(2)
 
 
