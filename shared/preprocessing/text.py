@@ -96,6 +96,16 @@ class Characters:
         first = 1 + len(self.alphabet)
         return [self._numbers.get(c, first + ord(c) // _BLOCK % self.blocks) for c in text]
 
+    def spelt(self, number: int) -> str:
+        """The character of a token, a box for a block, nothing for padding.
+
+        >>> [Characters("ab").spelt(number) for number in (0, 1, 2, 3)]
+        ['', 'a', 'b', '▯']
+        """
+        if number == PADDING:
+            return ""
+        return self.alphabet[number - 1] if number <= len(self.alphabet) else "▯"
+
 
 @dataclass(frozen=True, slots=True)
 class HashedWords:

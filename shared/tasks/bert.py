@@ -81,6 +81,14 @@ def tokens(texts: Sequence[str], which: Encoder, length: int) -> Tensor:
     return torch.tensor([row.ids for row in encoded], dtype=torch.int64).view(-1, length)
 
 
+def spelt(numbers: Tensor, which: Encoder, length: int) -> list[str]:
+    """How the vocabulary writes each token of one text; nothing for padding."""
+    tokenizer = _tokenizer(which, length)
+    return [
+        tokenizer.id_to_token(number) if number != _PADDING else "" for number in numbers.tolist()
+    ]
+
+
 @torch.no_grad()
 def embeddings(texts: Sequence[str], which: Encoder, length: int) -> Tensor:
     """What the frozen encoder makes of each text, unit length, shape (n, width).

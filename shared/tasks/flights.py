@@ -6,6 +6,7 @@
 are left out. Inputs are scaled by public constants.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -51,6 +52,14 @@ class Flights(TableClassification):
     def shape(self) -> tuple[int, int]:
         """Four numbers and the airport of departure; two classes."""
         return len(_NUMBERS) + len(_ORIGINS), 2
+
+    def class_names(self) -> Sequence[str]:
+        """Of landing."""
+        return ("in time", "late")
+
+    def feature_names(self) -> Sequence[str]:
+        """Of the inputs, in their order."""
+        return (*_NUMBERS, *_ORIGINS)
 
     def training(self) -> Examples:
         """Nine flights in ten."""

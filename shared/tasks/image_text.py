@@ -8,6 +8,7 @@ Source: Kim et al. 2017, "Hadamard product for low-rank bilinear pooling" (arXiv
 the fusion.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import ClassVar
 
@@ -54,6 +55,10 @@ class ImageText(FashionMnist):
     def pool(self) -> Pool:
         """Images with captions, and whether each is right."""
         return self._pool()
+
+    def class_names(self) -> Sequence[str]:
+        """Of captions."""
+        return ("wrong", "right")
 
     def training_labels(self) -> Tensor:
         """Kind of each image, shape (n,), int64: by it the images are shared out."""

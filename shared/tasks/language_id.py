@@ -24,7 +24,8 @@ ALPHABET = "".join(
     for first, last in ((0x20, 0x7E), (0xA0, 0x17F), (0x384, 0x3CE), (0x400, 0x45F))
     for point in range(first, last + 1)
 )
-CHARACTERS = TextPipeline(Characters(ALPHABET), length=32)
+_SPELLED = Characters(ALPHABET)
+CHARACTERS = TextPipeline(_SPELLED, length=32)
 WORDS = TextPipeline(HashedWords(buckets=4096), length=16)
 
 
@@ -79,3 +80,9 @@ class LanguageId(TextClassification):
         """Token numbers, shape (n, length)."""
         pipeline = WORDS if self.model == "word_gru" else CHARACTERS
         return (pipeline.encode(texts),)
+
+    def token_texts(self, tokens: Tensor) -> Sequence[str]:
+        """Characters, a space as an open box; of hashed words the numbers."""
+        if self.model == "word_gru":
+            return [str(number) if number else "" for number in tokens.tolist()]
+        return [_SPELLED.spelt(number).replace(" ", "␣") for number in tokens.tolist()]

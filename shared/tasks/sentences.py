@@ -22,7 +22,15 @@ from torch import Tensor, nn
 from shared.errors import ConfigurationError
 from shared.preprocessing.text import clean
 from shared.task import TaskSettings
-from shared.tasks.bert import embeddings, encoder, tokens, trained_whole, width, with_adapters
+from shared.tasks.bert import (
+    embeddings,
+    encoder,
+    spelt,
+    tokens,
+    trained_whole,
+    width,
+    with_adapters,
+)
 from shared.tasks.catalogues import by_language
 from shared.tasks.text_classification import TextClassification
 from shared.tasks.text_tables import LabelledTexts
@@ -80,6 +88,10 @@ class Sentences(TextClassification):
         if self.model == "head":
             return (embeddings(texts, self._encoder, _LENGTH),)
         return (tokens(texts, self._encoder, _LENGTH),)
+
+    def token_texts(self, numbers: Tensor) -> Sequence[str]:
+        """Pieces of words, as the encoder's public vocabulary writes them."""
+        return spelt(numbers, self._encoder, _LENGTH)
 
 
 def _families() -> tuple[LabelledTexts, LabelledTexts]:

@@ -8,7 +8,7 @@ order of names, is held out for evaluation: voices that no site holds.
 `population.column`: `speaker`, the name up to the first `_`, or `accent`, that up to the first `+`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
@@ -49,6 +49,10 @@ class SpeechCommands(SharedOut):
     def pool(self) -> Pool:
         """All recordings of the folder, or all that espeak-ng speaks; read once in a process."""
         return _read_pool(self.settings.data_dir or spoken_words())
+
+    def class_names(self) -> Sequence[str]:
+        """The words."""
+        return WORDS
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross entropy of each recording, shape (n,)."""

@@ -4,6 +4,7 @@ Without a folder: scikit-learn's breast cancer, 569 rows, of which every fifth i
 constants that the file declares; [statistics] may find means and spreads of them, charged.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from shared.errors import ConfigurationError
+from shared.preprocessing.inputs import Category
 from shared.preprocessing.pipeline import Encoding, Pipeline, told
 from shared.preprocessing.site_key import SiteKey
 from shared.preprocessing.table import Table
@@ -28,6 +30,18 @@ class Tabular(TableClassification):
     def shape(self) -> tuple[int, int]:
         """Of the pipeline; no table is read."""
         return self._pipeline.width, self._pipeline.classes
+
+    def class_names(self) -> Sequence[str]:
+        """The classes that the pipeline lists."""
+        return self._pipeline.target.values
+
+    def feature_names(self) -> Sequence[str]:
+        """Columns, and each value of those that have a list of them."""
+        return [
+            f"{one.column}: {value}" if value else one.column
+            for one in self._pipeline.inputs
+            for value in (one.values if isinstance(one, Category) else ("",))
+        ]
 
     def training(self) -> Examples:
         """The rows of the private table that no rule leaves out."""

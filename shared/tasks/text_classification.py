@@ -6,6 +6,7 @@ are public and the same on every node, and the model's outputs never come from w
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from shared.errors import ConfigurationError
 from shared.partition import PartitionSpec, Parts, partition
 from shared.task import Examples, Site, TaskSettings
-from shared.tasks.text_tables import EVALUATION, TRAINING, LabelledTexts, read_folder
+from shared.tasks.text_tables import EVALUATION, TRAINING, LabelledTexts, read_folder, read_lines
 
 
 class TextClassification:
@@ -63,6 +64,14 @@ class TextClassification:
     def build_model(self) -> nn.Module:
         """A fresh model; its initial numbers come from torch's global generator."""
         raise NotImplementedError
+
+    def class_names(self) -> Sequence[str]:
+        """The labels."""
+        return self.labels
+
+    def read_inputs(self, paths: Sequence[Path]) -> tuple[Tensor, ...]:
+        """One text a line of files in UTF-8, encoded; empty lines are left out."""
+        return self.encode([line for path in paths for line in read_lines(path)])
 
     def site_data(self, site: Site) -> Examples:
         """The site's part of the texts, encoded; all of them where it owns them."""

@@ -47,6 +47,15 @@ class LabelledTexts:
         return LabelledTexts(tuple(self.texts[row] for row in rows), self.labels[rows], columns)
 
 
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text that are not empty. Raises DataError if it cannot be read as UTF-8."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"expected texts in UTF-8, one a line, in {path}, got none") from error
+    return [line for line in lines if line.strip()]
+
+
 def read_folder(folder: Path, name: str, labels: Sequence[str]) -> LabelledTexts:
     """The texts of the file `name` in `folder`, cleaned, then masked as the folder asks for.
 
