@@ -70,7 +70,7 @@ def check(folder: Path, size: int) -> None:
 @pytest.mark.slow
 def test_two_processes_come_to_where_one_does(tmp_path: Path) -> None:
     """Each record is clipped once, in one of them; noise is added once."""
-    spawn(part, args=(2, str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
+    spawn(part, args=(2, str(tmp_path)), nprocs=2)
     check(tmp_path, 2)
 
 
