@@ -3,11 +3,12 @@
 Part of the plan: it says what leaves a client, and that clients keep something between rounds.
 
 Clients that keep something. In a round a client then sends what depends on whether it was drawn
-before. That costs nothing: the draw of a round is independent of all earlier ones, so what the
-round releases is, given everything seen so far, a mixture over the earlier draws of mechanisms
-each of which is bounded by the plan's event, and a divergence of that kind is jointly convex. A cap
-on the cohort would tie the draw of one client to the others', whose earlier draws are not known
-either: so these runs have none.
+before. That costs nothing. Fix the draws of all others over the whole run: they depend on nobody's
+data. What a round releases is then, given everything seen so far, a mixture over this client's own
+earlier draws of mechanisms each of which is bounded by the plan's event; a divergence of that kind
+is jointly convex, so the mixture is bounded by it, and so, at the end, is the mixture over the
+others' draws. A cap on the cohort would tie the draw of one client to the others': so these runs
+have none.
 
 Source: Zhu, Dong & Wang 2022, theorem 10 (arXiv:2106.08567), for composition of dominating pairs.
 """
