@@ -1,0 +1,35 @@
+"""The settings under examples/tasks can be run: known keys, a plan within its budget."""
+
+from pathlib import Path
+
+import pytest
+
+from murmura.settings import read_file
+from shared.config import RunConfig
+from shared.dp.claims import check_budget
+from shared.dp.mechanisms import NoPrivacy
+from shared.dp.plan import PrivacyPlan
+from shared.tasks import BUILT_IN
+
+FOLDER = Path(__file__).parents[1] / "examples" / "tasks"
+FILES = sorted(FOLDER.glob("*.toml"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_an_example_is_a_run_within_its_budget(path: Path) -> None:
+    """Of a task that is built in; -plain is without privacy, and no other is."""
+    config = RunConfig.from_run_config(read_file(path))
+    plan = PrivacyPlan.from_config(config)
+    assert config.task in BUILT_IN
+    assert isinstance(plan.mechanism, NoPrivacy) == path.stem.endswith("-plain")
+    check_budget(plan)
+
+
+def test_every_task_has_an_example_or_is_the_quick_start_s() -> None:
+    """Private and plain."""
+    of_task = {read_file(path)["task"] for path in FILES}
+    assert set(BUILT_IN) - of_task <= {"fashion_mnist", "digits", "hub_images"}
+    plain = {path.stem.removesuffix("-plain") for path in FILES if path.stem.endswith("-plain")}
+    private = {path.stem for path in FILES if not path.stem.endswith("-plain")}
+    assert plain <= private
