@@ -21,12 +21,13 @@ from flwr.app import Message, RecordDict
 from client.back_off import BackOff
 from client.fleet import RunOrder
 from client.fleet_errors import FleetRefused, FleetUnavailable, RequestRefused, RunOver
+from client.given_up import GivenUp, Stopped, TooLate
 from client.handling import Handling, SiteRun, reasons, refusal
 from client.in_flight import Answered, InFlight, Settlement, settled
 from client.letters import Letter, Received
 from client.recorder import Recorder
 from client.site import Commitment
-from shared.errors import FederationError, MessageError, PrivacyError, ProtocolError
+from shared.errors import FederationError, MessageError, PrivacyError
 from shared.wire import HEADER
 
 _LOGGER = logging.getLogger("murmura.guard")
@@ -34,6 +35,7 @@ POLL_S = 0.2
 _MOST_TRIES = 3  # of one message that ends the process each time
 _MOST_RUNS = 8
 _CLOCKS_DIFFER_S = 60.0
+_SWEEP_S = 60.0  # between two looks at whether runs have ended
 
 
 class Server(Protocol):
@@ -59,18 +61,6 @@ class Server(Protocol):
 
     def send(self, letter: Letter) -> None:
         """An answer."""
-
-
-class GivenUp(ProtocolError):  # noqa: N818 - what happened
-    """A message that ended the guard's process several times is not tried again."""
-
-
-class TooLate(ProtocolError):  # noqa: N818 - what happened
-    """The server's deadline for an answer has passed; nothing is charged for it."""
-
-
-class Stopped(FederationError):  # noqa: N818 - what happened
-    """The guard is to stop; what it had begun waits for its next start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +103,7 @@ class Guard:
         self._events = events
         self._stop = stop
         self._runs: dict[int, SiteRun] = {}
+        self._swept = time.monotonic()
 
     def serve(self, known: int | None, connected: Callable[[int], None]) -> None:
         """Until `stop` is set, whatever becomes of the connection.
@@ -145,14 +136,13 @@ class Guard:
         """What a crash or a lost connection left."""
         for received, tries in list(self._in_flight.waiting()):
             self._handle(received, tries)
-        for run_id in self._in_flight.runs():
-            if run_id not in self._runs:
-                self._forget_if_over(run_id)
+        self._forget_what_is_over(lambda run_id: run_id not in self._runs)
 
     def _take_in(self) -> None:
         while not self._stop.is_set():
             received = self._server.receive()
             if received is None:
+                self._sweep_now_and_then()
                 self._stop.wait(POLL_S)
                 continue
             try:
@@ -283,11 +273,20 @@ class Guard:
                 del self._runs[old]
         return self._runs[run_id]
 
-    def _forget_if_over(self, run_id: int) -> None:
-        try:
-            self._server.order(run_id)
-        except RunOver:
-            self._forget(run_id)
+    def _sweep_now_and_then(self) -> None:
+        """Forget the runs that have ended since the last time, a minute ago or more."""
+        now = time.monotonic()
+        if now - self._swept < _SWEEP_S:
+            return
+        self._swept = now
+        self._forget_what_is_over(lambda _: True)
+
+    def _forget_what_is_over(self, looked_at: Callable[[int], bool]) -> None:
+        for run_id in filter(looked_at, self._in_flight.runs()):
+            try:
+                self._server.order(run_id)
+            except RunOver:
+                self._forget(run_id)
 
     def _forget(self, run_id: int) -> None:
         self._runs.pop(run_id, None)

@@ -222,6 +222,18 @@ def test_what_is_of_a_run_that_is_over_is_forgotten(tmp_path: Path) -> None:
     assert list(site.home.state.iterdir()) == []
 
 
+def test_a_run_that_ends_is_forgotten_while_the_connection_stands(tmp_path: Path) -> None:
+    """Within a minute of nothing to do, keys and all; not before, and no run that goes on."""
+    site = made(tmp_path)
+    site.answer(training(site))
+    for seconds, over, kept in ((50.0, True, 1), (70.0, False, 1), (70.0, True, 0)):
+        site.guard._swept = time.monotonic() - seconds
+        site.server.over = over
+        site.guard._sweep_now_and_then()
+        assert len(list(site.home.state.glob("run-*"))) == kept
+    assert site.guard._runs == {}
+
+
 def test_a_server_that_is_away_gets_the_same_letter_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
