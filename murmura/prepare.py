@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table as Printed
 
 from shared.durable import create_durably
-from shared.preprocessing.pipeline import Pipeline
 from shared.preprocessing.site_key import SiteKey
 from shared.preprocessing.table import Table
 
@@ -32,6 +31,9 @@ def prepare(
 
     [green]murmura prepare /data/people[/green]
     """
+    # With numpy: what only asks for help shall not wait for it.
+    from shared.preprocessing.pipeline import Pipeline  # noqa: PLC0415
+
     key = SiteKey(folder)
     if make_key:
         key.make()

@@ -53,7 +53,7 @@ def _solved(
     vanished = np.flatnonzero((upper[1:] >= delta) & (lower[1:] == 0.0))
     if len(vanished):
         return float(losses[vanished[0]])
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         # Where the first k losses are above epsilon, delta is upper[k] - e^epsilon * lower[k].
         solutions = np.log((upper - delta) / lower)
     within = (upper > delta) & (lower > 0.0) & (solutions >= np.append(losses, -math.inf))
