@@ -114,5 +114,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    del sys.argv
+    del sys.argv[1:]  # Flower and Ray read it
     main()
