@@ -5,16 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from shared.config import RunConfig
 from shared.device import choose_device
+from shared.measuring import measure
 from shared.normalisation import Normalisation
 from shared.parameters import FlatVector, load
 from shared.task import Task
 from shared.task_options import Pictured, Scored
-
-_CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,21 +74,10 @@ class Evaluator:
             return Measurement(loss=math.nan, metrics={})
         torch.set_num_threads(self._threads)
         load(self._model, parameters)
-        loss, sums = 0.0, dict[str, float]()
-        for part in self._examples.chunks(_CHUNK):
-            outputs = self._model(*part.inputs)
-            loss += _sum(self._task.losses(outputs, part.targets))
-            for name, values in self._task.metrics(outputs, part.targets).items():
-                sums[name] = sums.get(name, 0.0) + _sum(values)
-        count, task = len(self._examples), self._task
-        metrics = {name: value / count for name, value in sums.items()}
+        task, means = self._task, measure(self._task, self._model, self._examples)
+        scores = task.scores(self._model) if isinstance(task, Scored) else {}
         return Measurement(
-            loss=loss / count,
-            metrics=metrics | dict(task.scores(self._model) if isinstance(task, Scored) else {}),
+            loss=means.loss,
+            metrics=means.metrics | dict(scores),
             pictures=task.pictures(self._model) if isinstance(task, Pictured) else {},
         )
-
-
-def _sum(values: Tensor) -> float:
-    # On the CPU: not every device has double precision.
-    return float(values.detach().cpu().double().sum())

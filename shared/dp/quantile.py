@@ -36,10 +36,8 @@ def _one_direction(pmf: object, delta: float) -> float:
         return math.inf
     first, masses = dense._lower_loss, np.asarray(dense._probs)  # noqa: SLF001 - no public reader
     # From the largest loss down to zero: below it no epsilon lies.
-    kept = max(0, len(masses) - max(0, 1 - first))
-    if first >= 1:
-        kept = len(masses)
-    places = np.arange(first + len(masses) - 1, first + len(masses) - 1 - kept, -1)
+    kept, largest = max(0, len(masses) - max(0, 1 - first)), first + len(masses) - 1
+    places = np.arange(largest, largest - kept, -1)
     losses = places * dense._discretization  # noqa: SLF001 - no public reader
     return _solved(losses, masses[::-1][:kept], infinite, delta)
 
