@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shared.errors import ConfigurationError
 from shared.task import Examples, TaskSettings
 from shared.tasks.r_datasets import r_dataset
-from shared.tasks.table_pool import TableClassification
+from shared.tasks.table_classification import TableClassification
 
 _PUBLIC = 10  # every tenth
 _LATE = 15.0  # minutes

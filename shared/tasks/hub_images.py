@@ -42,7 +42,7 @@ class HubImages(ImageClassification):
     def build_model(self) -> nn.Module:
         """A fresh model; its initial numbers come from torch's global generator."""
         split = _split(self.settings.data_name, "train")
-        return _MODELS[self._model](_classes(split, _column(split, _LABELS)))
+        return _MODELS[self.model](_classes(split, _column(split, _LABELS)))
 
     def pool(self) -> Pool:
         """What sites share and what the server may measure on, read once in a process."""

@@ -7,18 +7,15 @@ Source: Papernot et al. 2020, "Tempered sigmoid activations" (arXiv:2007.14191),
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from shared.errors import ConfigurationError
-from shared.partition import PartitionSpec, Parts, partition
-from shared.task import Examples, Site, TaskSettings
+from shared.task import Examples, TaskSettings
 from shared.tasks.image_files import read_images
+from shared.tasks.pooled import Pooled
 from shared.tasks.residual import resnet
 
 Pool = tuple[Examples, Examples]  # what sites share, what the server may measure on
@@ -42,7 +39,7 @@ def small_cnn(classes: int = 10) -> nn.Module:
     )  # fmt: skip
 
 
-class ImageClassification:
+class ImageClassification(Pooled):
     """What image tasks share; a subclass names its models and loads its pool.
 
     Args:
@@ -61,50 +58,25 @@ class ImageClassification:
     reads_folder: ClassVar[bool] = False
 
     def __init__(self, settings: TaskSettings) -> None:
-        self.settings = settings
-        self._model = settings.model or next(iter(self.models))
-        if self._model not in self.models:
-            raise ConfigurationError(
-                f"model must be one of {', '.join(self.models)}, got {self._model!r}"
-            )
+        super().__init__(settings)
         if settings.data_dir and not self.reads_folder:
             # A site would believe that it trains on its own data, and train on a public set.
             raise ConfigurationError(
                 f"data.dir must be empty for {type(self).__name__}, which reads no folder, got "
                 f"{str(settings.data_dir)!r}"
             )
-        self._parts = lru_cache(maxsize=4)(self._compute_parts)
 
     def pool(self) -> Pool:
         """Training and evaluation examples; a subclass says from where."""
         raise NotImplementedError
 
-    def column(self) -> "np.ndarray[tuple[int], np.dtype[np.generic]] | None":
-        """Whose each training example is, for the natural split; None where nobody can tell."""
-        return None
+    def training(self) -> Examples:
+        """What sites hold."""
+        return self.pool()[0]
 
     def build_model(self) -> nn.Module:
         """A fresh model; its initial numbers come from torch's global generator."""
-        return self.models[self._model]()
-
-    def site_data(self, site: Site) -> Examples:
-        """The site's part of the pool, as copies; the whole pool where it owns all."""
-        training = self.pool()[0]
-        # Copies, for the pool is one object that all sites of a process read.
-        if site.partition is None:
-            return training.select(torch.arange(len(training)))
-        return training.select(torch.from_numpy(self.parts(site.partition)[site.index]))
-
-    def parts(self, spec: PartitionSpec) -> Parts:
-        """Which examples of the pool each site holds; computed once."""
-        return self._parts(spec)
-
-    def _compute_parts(self, spec: PartitionSpec) -> Parts:
-        return partition(self.training_labels().numpy(), spec, column=self.column())
-
-    def training_labels(self) -> Tensor:
-        """Label of each example of the pool, shape (n,), int64."""
-        return self.pool()[0].targets
+        return self.models[self.model]()
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross entropy of each example, shape (n,)."""

@@ -26,14 +26,14 @@ from shared.preprocessing.table import Cells, read_table
 from shared.task import Examples
 from shared.tasks.factors import Factorisation, Neural
 from shared.tasks.movie_lens import SCALE, movie_lens
+from shared.tasks.pooled import Pooled
 from shared.tasks.ratings import Rating, Scale, by_user, errors
-from shared.tasks.table_pool import TablePool
 
 _SCALE_FILE = "scale.toml"
 _MISSING = frozenset({""})
 
 
-class Recommendation(TablePool):
+class Recommendation(Pooled):
     """The task; models `factorisation` and `neural`. For privacy.unit = "client", a user's site."""
 
     models = ("factorisation", "neural")

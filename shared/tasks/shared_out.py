@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -10,11 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shared.errors import ConfigurationError, DataError
-from shared.partition import PartitionSpec, Parts, partition
-from shared.task import Examples, Site, TaskSettings
-
-Column = NDArray[np.generic]  # (n,), one value for each training example
+from shared.errors import DataError
+from shared.task import Examples
+from shared.tasks.pooled import Column, Pooled, named_column
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class Pool:
     columns: Mapping[str, Column] = field(default_factory=dict)
 
 
-class SharedOut:
+class SharedOut(Pooled):
     """A subclass names its models and loads its pool; losses and metrics are its own.
 
     Args:
@@ -46,48 +43,21 @@ class SharedOut:
 
     models: ClassVar[Mapping[str, Callable[[], nn.Module]]] = {}
 
-    def __init__(self, settings: TaskSettings) -> None:
-        self.settings = settings
-        self._model = settings.model or next(iter(self.models))
-        if self._model not in self.models:
-            raise ConfigurationError(
-                f"model must be one of {', '.join(self.models)}, got {self._model!r}"
-            )
-        self._parts = lru_cache(maxsize=4)(self._compute_parts)
-
     def pool(self) -> Pool:
         """All examples; a subclass says from where."""
         raise NotImplementedError
 
     def build_model(self) -> nn.Module:
         """A fresh model; its initial numbers come from torch's global generator."""
-        return self.models[self._model]()
+        return self.models[self.model]()
 
-    def site_data(self, site: Site) -> Examples:
-        """The site's part of the pool, as copies; all that is for training where it owns all."""
-        training = self.pool().training
-        # Copies, for the pool is one object that all sites of a process read.
-        if site.partition is None:
-            return training.select(torch.arange(len(training)))
-        return training.select(torch.from_numpy(self.parts(site.partition)[site.index]))
-
-    def parts(self, spec: PartitionSpec) -> Parts:
-        """Which examples of the pool each site holds; computed once."""
-        return self._parts(spec)
-
-    def _compute_parts(self, spec: PartitionSpec) -> Parts:
-        return partition(self.pool().labels, spec, column=self.column())
+    def training(self) -> Examples:
+        """What sites hold."""
+        return self.pool().training
 
     def column(self) -> Column | None:
         """Whose each training example is, by `population.column`; None where none is named."""
-        name, columns = self.settings.data_column, self.pool().columns
-        if not name:
-            return None
-        if name not in columns:
-            raise ConfigurationError(
-                f"population.column must be one of {', '.join(columns)}, got {name!r}"
-            )
-        return columns[name]
+        return named_column(self.settings.data_column, self.pool().columns)
 
     def training_labels(self) -> Tensor:
         """Label of each example of the pool, shape (n,), int64."""

@@ -19,7 +19,7 @@ from shared.preprocessing.site_key import SiteKey
 from shared.preprocessing.table import Table
 from shared.task import Examples
 from shared.tasks.breast_cancer import breast_cancer, ranges
-from shared.tasks.table_pool import TableClassification
+from shared.tasks.table_classification import TableClassification
 
 _Prepared = tuple[Table, Encoding]
 

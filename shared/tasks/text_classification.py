@@ -9,18 +9,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shared.errors import ConfigurationError
-from shared.partition import PartitionSpec, Parts, partition
 from shared.task import Examples, Site, TaskSettings
+from shared.tasks.pooled import Column, Pooled, named_column
 from shared.tasks.text_tables import EVALUATION, TRAINING, LabelledTexts, read_folder, read_lines
 
 
-class TextClassification:
+class TextClassification(Pooled):
     """A subclass says which models, which labels, which demonstration, and what models are given.
 
     Args:
@@ -30,23 +28,16 @@ class TextClassification:
         ConfigurationError: the model is not one of the task's, or labels are said twice.
     """
 
-    models: ClassVar[tuple[str, ...]]
     own_labels: ClassVar[tuple[str, ...]]
 
     def __init__(self, settings: TaskSettings) -> None:
-        self.settings = settings
-        self.model = settings.model or self.models[0]
-        if self.model not in self.models:
-            raise ConfigurationError(
-                f"model must be one of {', '.join(self.models)}, got {self.model!r}"
-            )
+        super().__init__(settings)
         self.labels = self.chosen_labels()
         if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
             raise ConfigurationError(
                 f"text.labels must name at least 2 different labels, got {settings.text.labels!r}"
             )
         self._texts = lru_cache(maxsize=2)(self._read)
-        self._parts = lru_cache(maxsize=4)(self._compute_parts)
 
     def chosen_labels(self) -> tuple[str, ...]:
         """The labels that `text.labels` lists, or the task's own."""
@@ -73,36 +64,27 @@ class TextClassification:
         """One text a line of files in UTF-8, encoded; empty lines are left out."""
         return self.encode([line for path in paths for line in read_lines(path)])
 
+    def training(self) -> Examples:
+        """All private texts, encoded."""
+        return self._encoded(self._texts(TRAINING))
+
     def site_data(self, site: Site) -> Examples:
-        """The site's part of the texts, encoded; all of them where it owns them."""
-        read = self._texts(TRAINING)
-        if site.partition is not None:
-            read = read.select(self.parts(site.partition)[site.index])
-        return self._encoded(read)
+        """The site's part of the texts; only those are encoded, which may take a large model."""
+        if site.partition is None:
+            return self.training()
+        return self._encoded(self._texts(TRAINING).select(self.parts(site.partition)[site.index]))
 
     def evaluation_data(self) -> Examples:
         """The public texts, encoded."""
         return self._encoded(self._texts(EVALUATION))
 
-    def parts(self, spec: PartitionSpec) -> Parts:
-        """Which texts of the pool each site holds; computed once."""
-        return self._parts(spec)
-
     def training_labels(self) -> Tensor:
         """Label of each text of the pool, shape (n,), int64."""
         return torch.tensor(self._texts(TRAINING).labels)
 
-    def column(self) -> NDArray[np.generic] | None:
+    def column(self) -> Column | None:
         """Values of `population.column`, one a text of the pool; None where none is named."""
-        name = self.settings.data_column
-        columns = self._texts(TRAINING).columns
-        if not name:
-            return None
-        if name not in columns:
-            raise ConfigurationError(
-                f"population.column must be one of {', '.join(columns)}, got {name!r}"
-            )
-        return np.array(columns[name])
+        return named_column(self.settings.data_column, self._texts(TRAINING).columns)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross entropy of each text, shape (n,)."""
@@ -119,6 +101,3 @@ class TextClassification:
 
     def _encoded(self, read: LabelledTexts) -> Examples:
         return Examples(self.encode(read.texts), torch.tensor(read.labels))
-
-    def _compute_parts(self, spec: PartitionSpec) -> Parts:
-        return partition(self.training_labels().numpy(), spec, column=self.column())

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from server import evaluation as module
 from server.evaluation import Evaluator, Measurement
+from shared import measuring as module
 from shared.parameters import FlatVector
 from shared.task import TaskSettings
 from tests.server.fake_grid import vector

@@ -18,7 +18,8 @@ from shared.task import Examples, Site, TaskSettings
 from shared.tasks import flights, load_task
 from shared.tasks.breast_cancer import breast_cancer, ranges
 from shared.tasks.flights import Flights
-from shared.tasks.table_pool import TableClassification, TablePool
+from shared.tasks.pooled import Pooled
+from shared.tasks.table_classification import TableClassification
 from shared.tasks.tabular import Tabular
 from tests.shared.preprocessing.pipelines import PIPELINE, made_folder
 from tests.shared.tasks.table_learning import federated, moved_tensors, plain, scores
@@ -201,7 +202,7 @@ def test_the_base_classes_say_what_is_missing() -> None:
     with pytest.raises(ConfigurationError, match="logistic, mlp, got 'tree'"):
         Tabular(TaskSettings(model="tree"))
     base = TableClassification(TaskSettings())
-    assert TablePool.column(base) is None
+    assert Pooled.column(base) is None
     for call in (base.training, base.shape):
         with pytest.raises(NotImplementedError):
             call()

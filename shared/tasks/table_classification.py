@@ -1,0 +1,34 @@
+"""What tasks on tables share that tell the class of a row: models, losses and metrics."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from shared.tasks.pooled import Pooled
+
+_HIDDEN = 32
+
+
+class TableClassification(Pooled):
+    """Tells the class of a row: inputs of shape (n, width), targets of shape (n,)."""
+
+    models = ("logistic", "mlp")
+
+    def shape(self) -> tuple[int, int]:
+        """Number of inputs and of classes: public, and the same on every node."""
+        raise NotImplementedError
+
+    def build_model(self) -> nn.Module:
+        """Logistic regression, or width-32-classes with tanh; its first numbers are torch's."""
+        width, classes = self.shape()
+        if self.model == "logistic":
+            return nn.Sequential(nn.Linear(width, classes))
+        return nn.Sequential(nn.Linear(width, _HIDDEN), nn.Tanh(), nn.Linear(_HIDDEN, classes))
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross entropy of each row, shape (n,)."""
+        return nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+    def metrics(self, outputs: Tensor, targets: Tensor) -> Mapping[str, Tensor]:
+        """Whether each row's largest output is its class, 0 or 1, shape (n,)."""
+        return {"accuracy": (outputs.argmax(1) == targets).float()}
