@@ -31,6 +31,7 @@ from client.workers import Workers
 from shared.durable import read_json, write_json
 from shared.errors import FederationError, ProtocolError
 from shared.log_lines import JsonLines
+from shared.memory_use import give_back, hold_little
 
 _LOGGER = logging.getLogger("murmura.guard")
 _ALIVE_S, _AGAIN_S, _RENEW_S, _IDLE_S = 20.0, 3.0, 3600.0, 900.0
@@ -86,6 +87,7 @@ class Service:
         """
         with self._home.held():
             _keep_to_itself()
+            hold_little()
             self._record("started", pid=os.getpid())
             self._workers.sweep()
             tending = threading.Thread(target=self._tend, daemon=True)
@@ -116,6 +118,7 @@ class Service:
                 with suppress(ProtocolError):  # the other thread finds out for itself
                     self._fleet.heartbeat()
                     alive = now
+                    give_back()
             self._workers.rest(_IDLE_S)
             self._write_status()
 

@@ -87,6 +87,9 @@ def patient(holder: Any) -> Any:
 def _settle(connection: Any, _record: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    # Flower maps 256 MiB of the file into every connection: the whole database, as often as there
+    # are connections, would count as this process's memory and grow with what was ever run.
+    connection.execute("PRAGMA mmap_size = 0")
 
 
 def eased(state: Any) -> Any:
