@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from murmura.options import Assignments, Machine, SettingsFile
 from murmura.running import search_current_folder
 from murmura.settings import layered, named_flags, settings_of_run
 from shared.config import RunConfig
@@ -28,11 +29,9 @@ def audit(  # noqa: PLR0913 - one parameter for each option
         str | None,
         typer.Option(metavar="NAME", help="Record and replay on this task and its model."),
     ] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML settings.")] = None,
-    assignments: Annotated[
-        list[str] | None, typer.Option("-c", "--set", metavar="KEY=VALUE", help="Set one key.")
-    ] = None,
-    machine: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    config: SettingsFile = None,
+    assignments: Assignments = None,
+    machine: Machine = False,
     debug: Annotated[bool, typer.Option("--debug", help="Tracebacks.")] = False,
 ) -> None:
     """Measure privacy: audits of a [bold]run[/bold], of a mechanism, or of a task.

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from murmura.machine import json_line
+from murmura.options import Machine
 from shared.errors import MessageError, StateError
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ Known = Annotated[
         help="A head seen before: N:HASH, or a file. Several may be given.",
     ),
 ]
-Machine = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command()

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from murmura.client_home import Home, Machine, decided, opened, recorder
+from murmura.client_home import Home, decided, opened, recorder
 from murmura.client_service import logs, start, status, stop
 from murmura.machine import json_line
+from murmura.options import Machine
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -24,7 +24,6 @@ Home = Annotated[
         help="The site's home. [dim]default: $MURMURA_CLIENT_HOME, or ~/.murmura/client[/dim]",
     ),
 ]
-Machine = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _TABLES = ("policy", "worker", "budget")
 _EPSILON, _DELTA = 8.0, 1e-5
 

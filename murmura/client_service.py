@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from murmura.client_home import Home, Machine, opened, recorder
+from murmura.client_home import Home, opened, recorder
 from murmura.machine import json_line
+from murmura.options import Machine
 from shared.errors import FederationError, StateError
 from shared.log_lines import readable
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from murmura.machine import json_line
+from murmura.options import Machine
 
 if TYPE_CHECKING:
     from murmura.comparison import Comparison
@@ -41,7 +42,7 @@ def compare(
         ),
     ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-    machine: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    machine: Machine = False,
 ) -> None:
     """Put runs [bold]side by side[/bold]: utility against epsilon, curves by round, a table.
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from murmura.exit_codes import ExitCode
 from murmura.machine import json_line
+from murmura.options import Machine
 from shared.errors import ConfigurationError, StateError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def doctor(
     ] = None,
     server: Annotated[bool, typer.Option("--server", help="Look at the server's alone.")] = False,
     client: Annotated[bool, typer.Option("--client", help="Look at the site's alone.")] = False,
-    machine: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    machine: Machine = False,
 ) -> None:
     """Look at everything that a federation needs here, and say what is wrong. Exit 4 if it fails.
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from murmura.machine import json_line
+from murmura.options import Machine
 from shared.domains import fraction, positive
 from shared.errors import ConfigurationError
 
@@ -90,7 +91,7 @@ def epsilon(  # noqa: PLR0913 - one parameter for each option
     noise: Annotated[
         NoiseName, typer.Option(help="gaussian, or integer: of privacy.noise=distributed.")
     ] = NoiseName.GAUSSIAN,
-    machine: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    machine: Machine = False,
 ) -> None:
     """What [bold]steps[/bold] of the sampled Gaussian mechanism, or of integer noise, cost.
 

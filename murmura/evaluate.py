@@ -8,7 +8,6 @@ from rich.table import Table
 
 from murmura.machine import json_line
 from murmura.opened import (
-    Machine,
     OwnData,
     Run,
     TaskName,
@@ -19,6 +18,7 @@ from murmura.opened import (
     warn,
     warning,
 )
+from murmura.options import Machine
 from murmura.wording import loss_text, score_text
 
 

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from murmura.machine import json_line
 from murmura.opened import (
-    Machine,
     OwnData,
     Run,
     TaskName,
@@ -20,6 +19,7 @@ from murmura.opened import (
     warn,
     warning,
 )
+from murmura.options import Machine
 from shared.errors import ConfigurationError, StateError
 
 

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from murmura.machine import json_line
-from murmura.opened import Machine, Run, TaskName, headline, opened
+from murmura.opened import Run, TaskName, headline, opened
+from murmura.options import Machine
 from shared.errors import ConfigurationError, StateError
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from murmura.options import Assignments, SettingsFile
 from murmura.running import search_current_folder
 from murmura.settings import layered, named_flags
 from shared.config import RunConfig
@@ -17,13 +18,8 @@ _LOGGER = logging.getLogger("murmura.holdings")
 
 def holdings(
     *,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="TOML file with settings.")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("-c", "--set", metavar="KEY=VALUE", help="Set one key; repeatable."),
-    ] = None,
+    config: SettingsFile = None,
+    assignments: Assignments = None,
     task: Annotated[
         str | None, typer.Option(metavar="NAME", help="Built-in task, or module:object.")
     ] = None,

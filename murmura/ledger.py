@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from murmura.machine import json_line
+from murmura.options import Machine
 from murmura.settings import layered
 from shared.errors import StateError
 
@@ -29,7 +30,6 @@ Witness = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Its second file. [dim]default: beside the folder[/dim]"),
 ]
-Machine = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command("set-budget")

@@ -32,7 +32,6 @@ OwnData = Annotated[
         help="This site's own records instead of the public ones: what comes out is private.",
     ),
 ]
-Machine = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def opened(run: Path, task: str | None, data: Path | None = None) -> "SavedModel":

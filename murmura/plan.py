@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from murmura.machine import json_line
+from murmura.options import Machine
 from murmura.wording import epsilon_text
 from shared.domains import fraction, positive, within
 from shared.errors import ConfigurationError
@@ -54,7 +55,7 @@ def plan(  # noqa: PLR0913 - one parameter for each option
     noise: Annotated[
         Noise, typer.Option(help="whole, or distributed: each client adds a share of it.")
     ] = Noise.WHOLE,
-    machine: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    machine: Machine = False,
 ) -> None:
     """Plan a run: [bold]noise for a target[/bold], epsilon over rounds and delta, what-if table.
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from murmura.machine import json_line
-from murmura.opened import Machine, Run, TaskName, about, headline, opened
+from murmura.opened import Run, TaskName, about, headline, opened
+from murmura.options import Machine
 from shared.domains import positive
 from shared.errors import ConfigurationError, StateError
 

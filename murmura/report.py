@@ -13,6 +13,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from murmura.machine import json_line
+from murmura.options import Machine
 from shared.errors import PrivacyError, StateError
 
 
@@ -90,7 +91,7 @@ def show(
 def verify(
     run: Run,
     *,
-    machine: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    machine: Machine = False,
 ) -> None:
     """Recompute every number from the run's charges; exit 3 if any differs."""
     from server.report.verify import verify as verified  # noqa: PLC0415 - slow, needed by no help

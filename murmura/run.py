@@ -5,6 +5,18 @@ from typing import Annotated
 
 import typer
 
+from murmura.options import (
+    HOW,
+    SHOW,
+    WHAT,
+    Debug,
+    Model,
+    Quiet,
+    Rounds,
+    RunAssignments,
+    RunMachine,
+    RunSettingsFile,
+)
 from murmura.settings import layered, named_flags, parse_assignment
 from shared.errors import ConfigurationError
 
@@ -22,7 +34,6 @@ HELP = (
     "  0 done, 2 wrong settings, 3 refused for privacy's sake,\n"
     "  4 the federation failed, 5 data or files, 130 Ctrl-C, 143 SIGTERM."
 )
-_WHAT, _HOW, _SHOW = "What to run", "Settings", "Output"
 
 
 def run(  # noqa: PLR0913 - one parameter for each option
@@ -32,22 +43,17 @@ def run(  # noqa: PLR0913 - one parameter for each option
         typer.Option(
             metavar="NAME",
             help="Built-in task, or [cyan]module:object[/cyan] of what --app adds.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=WHAT,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="One of the task's models.", rich_help_panel=_WHAT),
-    ] = None,
-    rounds: Annotated[
-        int | None, typer.Option(metavar="N", help="Number of rounds.", rich_help_panel=_WHAT)
-    ] = None,
+    model: Model = None,
+    rounds: Rounds = None,
     sites: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             help="How many sites there are. [dim]default: all that have joined[/dim]",
-            rich_help_panel=_WHAT,
+            rich_help_panel=WHAT,
         ),
     ] = None,
     app: Annotated[
@@ -55,13 +61,13 @@ def run(  # noqa: PLR0913 - one parameter for each option
         typer.Option(
             metavar="DIR",
             help="Folder with a task of your own; each site approves the bundle once.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=WHAT,
         ),
     ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN", help="Go on with a run that was stopped.", rich_help_panel=_WHAT
+            metavar="RUN", help="Go on with a run that was stopped.", rich_help_panel=WHAT
         ),
     ] = None,
     seed: Annotated[
@@ -69,29 +75,17 @@ def run(  # noqa: PLR0913 - one parameter for each option
         typer.Option(
             metavar="N",
             help="Make the run repeatable, where each site allows it: not for real data.",
-            rich_help_panel=_HOW,
+            rich_help_panel=HOW,
         ),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="TOML file with settings.", rich_help_panel=_HOW),
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-c",
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set one key; repeatable.",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
+    config: RunSettingsFile = None,
+    assignments: RunAssignments = None,
     wait: Annotated[
         float,
         typer.Option(
             metavar="SECONDS",
             help="How long to wait for sites that are not online.",
-            rich_help_panel=_HOW,
+            rich_help_panel=HOW,
         ),
     ] = 60.0,
     home: Annotated[
@@ -99,7 +93,7 @@ def run(  # noqa: PLR0913 - one parameter for each option
         typer.Option(
             metavar="DIR",
             help="The server's home. [dim]default: $MURMURA_HOME, else ~/.murmura/server[/dim]",
-            rich_help_panel=_HOW,
+            rich_help_panel=HOW,
         ),
     ] = None,
     detach: Annotated[
@@ -107,24 +101,12 @@ def run(  # noqa: PLR0913 - one parameter for each option
         typer.Option(
             "--detach",
             help="Submit it and return; `murmura runs` shows and stops it.",
-            rich_help_panel=_SHOW,
+            rich_help_panel=SHOW,
         ),
     ] = False,
-    machine: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="Print one JSON object as the last line of stdout; progress goes to stderr.",
-            rich_help_panel=_SHOW,
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_SHOW)
-    ] = False,
-    debug: Annotated[
-        bool,
-        typer.Option("--debug", help="Tracebacks and libraries' logs.", rich_help_panel=_SHOW),
-    ] = False,
+    machine: RunMachine = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Run a federation over the sites; see `HELP`."""
     flags = named_flags(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from murmura.machine import json_line
+from murmura.options import Machine
 from murmura.wording import epsilon_text
 from shared.errors import StateError
 
@@ -26,7 +27,6 @@ Home = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="[dim]default: $MURMURA_HOME, else ~/.murmura/server[/dim]"),
 ]
-Machine = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command("list")

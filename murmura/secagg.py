@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from murmura.machine import json_line
+from murmura.options import Machine
 from shared.errors import ConfigurationError, StateError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Secure aggregation: parameters and identities.")
 _SHARE_BYTES, _SEAL_BYTES = 32, 16
-_Machine = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command()
@@ -35,7 +35,7 @@ def parameters(  # noqa: PLR0913 - one for each option
     helpers: Annotated[
         int, typer.Option(help="Fixed clients who undo the masks; 0: a committee.")
     ] = 0,
-    machine: _Machine = False,
+    machine: Machine = False,
 ) -> None:
     """Neighbours, committee, thresholds, upload and time of a round.
 
@@ -84,7 +84,7 @@ def identity(
     *,
     out: Annotated[Path, typer.Option(help="File of the private key; must not exist yet.")],
     name: Annotated[str, typer.Option(help="The site's name, as in its node config.")],
-    machine: _Machine = False,
+    machine: Machine = False,
 ) -> None:
     """Make a site's identity key, and print its entry in the roster.
 

@@ -9,6 +9,7 @@ import typer
 
 from murmura.exit_codes import ExitCode
 from murmura.machine import json_line
+from murmura.options import Machine
 from shared.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ Home = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="[dim]default: $MURMURA_HOME, else ~/.murmura/server[/dim]"),
 ]
-Machine = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _LOGS = ("serving", "superexec", "service")
 
 

@@ -7,6 +7,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from murmura.options import (
+    HOW,
+    SHOW,
+    WHAT,
+    WHERE,
+    Debug,
+    Model,
+    Quiet,
+    Rounds,
+    RunAssignments,
+    RunMachine,
+    RunSettingsFile,
+)
 from murmura.running import Output, resume_command, run, run_folder
 from murmura.settings import Settings, layered, named_flags, parse_assignment, settings_of_run
 from server.run_folder import new_run_id
@@ -30,7 +43,6 @@ HELP = (
     "  0 done, 2 wrong settings, 3 refused for privacy's sake,\n"
     "  4 the federation failed, 5 data or files, 130 Ctrl-C, 143 SIGTERM."
 )
-_WHAT, _HOW, _WHERE, _SHOW = "What to run", "Settings", "Where", "Output"
 
 
 def simulate(  # noqa: PLR0913 - one parameter for each option
@@ -41,69 +53,52 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
             metavar="NAME",
             help="Built-in task, or [cyan]module:object[/cyan] of your own; the current folder "
             "is searched for the module.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=WHAT,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="One of the task's models.", rich_help_panel=_WHAT),
-    ] = None,
-    rounds: Annotated[
-        int | None, typer.Option(metavar="N", help="Number of rounds.", rich_help_panel=_WHAT)
-    ] = None,
+    model: Model = None,
+    rounds: Rounds = None,
     seed: Annotated[
         str | None,
         typer.Option(
             metavar="N",
             help="Make the run repeatable. For simulation only: a seeded run guarantees nothing "
             "for real data.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=WHAT,
         ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.", rich_help_panel=_WHAT),
+        typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.", rich_help_panel=WHAT),
     ] = None,
     engine: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
             help="auto, messages, threads, stacked, ray: how clients are trained.",
-            rich_help_panel=_WHAT,
+            rich_help_panel=WHAT,
         ),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="TOML file with settings.", rich_help_panel=_HOW),
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-c",
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set one key; repeatable. [dim]e.g. -c privacy.unit=client[/dim]",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
+    config: RunSettingsFile = None,
+    assignments: RunAssignments = None,
     list_keys: Annotated[
         bool,
         typer.Option(
             "--list-keys",
             help="Print every key, its default and its meaning; run nothing.",
-            rich_help_panel=_HOW,
+            rich_help_panel=HOW,
         ),
     ] = False,
     data_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where the data lie.", rich_help_panel=_WHERE),
+        typer.Option(metavar="DIR", help="Where the data lie.", rich_help_panel=WHERE),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
             help="Where run folders are made. [dim]default: runs[/dim]",
-            rich_help_panel=_WHERE,
+            rich_help_panel=WHERE,
         ),
     ] = None,
     run_id: Annotated[
@@ -111,7 +106,7 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
         typer.Option(
             metavar="NAME",
             help="Name of the run folder. [dim]default: date, time and task[/dim]",
-            rich_help_panel=_WHERE,
+            rich_help_panel=WHERE,
         ),
     ] = None,
     resume: Annotated[
@@ -119,32 +114,20 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
         typer.Option(
             metavar="RUN_FOLDER",
             help="Go on with a run that was stopped, with the settings it was started with.",
-            rich_help_panel=_WHERE,
+            rich_help_panel=WHERE,
         ),
     ] = None,
-    machine: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="Print one JSON object as the last line of stdout; progress goes to stderr.",
-            rich_help_panel=_SHOW,
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_SHOW)
-    ] = False,
+    machine: RunMachine = False,
+    quiet: Quiet = False,
     profile: Annotated[
         bool,
         typer.Option(
             "--profile",
             help="Say where the time went: a table, a page and a trace in the run folder.",
-            rich_help_panel=_SHOW,
+            rich_help_panel=SHOW,
         ),
     ] = False,
-    debug: Annotated[
-        bool,
-        typer.Option("--debug", help="Tracebacks and libraries' logs.", rich_help_panel=_SHOW),
-    ] = False,
+    debug: Debug = False,
 ) -> None:
     """Run a whole federation in this process; see `HELP`."""
     if list_keys:

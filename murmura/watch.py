@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from murmura.machine import json_line
+from murmura.options import Machine
 
 if TYPE_CHECKING:
     from murmura.course import Course
@@ -35,7 +36,7 @@ def watch(  # noqa: PLR0913 - one parameter for each option
         ),
     ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-    machine: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    machine: Machine = False,
 ) -> None:
     """Show a run's [bold]curves[/bold]: loss, metrics, epsilon against its budget, clients, time.
 

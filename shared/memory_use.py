@@ -22,7 +22,8 @@ def hold_little() -> bool:
     with suppress(AttributeError, OSError):
         change = ctypes.CDLL(None).mallopt
         settings = {_ARENA_MAX: _ARENAS, _MMAP_THRESHOLD: _LARGE, _TRIM_THRESHOLD: _LARGE}
-        return all([change(name, value) for name, value in settings.items()])
+        taken = [change(name, value) for name, value in settings.items()]
+        return all(taken)
     return False
 
 
