@@ -8,7 +8,7 @@ from flwr.serverapp import Grid
 from server.aggregation import RoundSum
 from server.cohort_sum import CohortSums
 from server.exchange import cut, exchange
-from server.replies import decoded, left_out
+from server.replies import LeftOut, decoded
 from server.robust.choice import MEAN
 from server.robust.quarantine import Quarantine
 from server.robust.round_sum import RobustSum
@@ -51,6 +51,7 @@ class UpdateCollector:
         self._grid = grid
         self._sums = sums
         self._quarantine = quarantine
+        self._left_out = LeftOut() if sums is None else sums.left_out
         self.ledger_heads: dict[str, tuple[str, str]] = {}
 
     def collect(self, instruction: TrainInstruction, cohort: tuple[str, ...]) -> RoundSum:
@@ -60,6 +61,7 @@ class UpdateCollector:
             TooFewSurvivors: the round is void.
         """
         total = self._begun(instruction, len(cohort))
+        self._left_out.begin()
         refused = 0
         if self._sums is not None:
             self._as_sum(total, self._sums, instruction, cohort)
@@ -69,7 +71,7 @@ class UpdateCollector:
         if total.survivors < wanted:
             raise TooFewSurvivors(
                 f"round {instruction.round_number} needs {wanted} of {len(cohort)} clients, got "
-                f"{total.survivors}"
+                f"{total.survivors}{self._left_out.reasons()}"
             )
         if isinstance(total, RobustSum):
             number = instruction.round_number
@@ -112,7 +114,10 @@ class UpdateCollector:
             self._keep_head(client, answer)
             return answer.masked
 
-        found = sums.ask(instruction, cohort, encoding_of, "train", upload)
+        try:
+            found = sums.ask(instruction, cohort, encoding_of, "train", upload)
+        except TooFewSurvivors as error:
+            raise TooFewSurvivors(f"{error}{self._left_out.reasons()}") from error
         number, attempt = instruction.round_number, instruction.attempt
         place = Place(client_id="", round_number=number, step=0, attempt=attempt)
         show_sum(found.encoding, found.total, found.clients, place=place)
@@ -128,7 +133,7 @@ class UpdateCollector:
         if found is None:
             return False
         for client, why in sorted(found.lost.items()):
-            left_out(instruction.round_number, client, why)
+            self._left_out(f"round {instruction.round_number}", client, why)
         total.settle(found.total, found.survivors, inflation=0.0)
         return True
 
@@ -149,7 +154,7 @@ class UpdateCollector:
             refused += not self._counted(total, position, reply, (number, cohort[position]))
             del reply  # before the next comes
         for position in sorted(silent):
-            left_out(number, cohort[position], "no answer in time")
+            self._left_out(f"round {number}", cohort[position], "no answer in time")
         return refused
 
     def _counted(
@@ -164,7 +169,7 @@ class UpdateCollector:
             total.add(position, answer)
             self._keep_head(client, answer)
         except ProtocolError as error:
-            left_out(number, client, cut(error))
+            self._left_out(f"round {number}", client, cut(error))
             total.give_up(position)
             if not reply.has_error():
                 self._quarantine.strike(number, client, cut(error))

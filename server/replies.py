@@ -1,6 +1,7 @@
 """A client's answer to a training instruction, or why there is none."""
 
 import logging
+from collections import Counter
 
 from flwr.app import Message
 
@@ -9,11 +10,28 @@ from shared.errors import ProtocolError
 from shared.messages import TrainReply
 
 _LOGGER = logging.getLogger("murmura.server")
+_TOLD = 3
 
 
-def left_out(round_number: int, client: str, why: str) -> None:
-    """Say in the log that a client is lost for a round."""
-    _LOGGER.warning("round %d: %s is left out: %s", round_number, client, why)
+class LeftOut:
+    """Who is lost for a round: each is said in the log, and all in one line at the end."""
+
+    def __init__(self) -> None:
+        self._reasons = Counter[str]()
+
+    def begin(self) -> None:
+        """Another attempt: nobody is lost yet."""
+        self._reasons.clear()
+
+    def __call__(self, what: str, client: str, why: str) -> None:
+        """One client, of a round or question, and a reason without anything private in it."""
+        _LOGGER.warning("%s: %s is left out: %s", what, client, why)
+        self._reasons[why] += 1
+
+    def reasons(self) -> str:
+        """How many were lost for the commonest reasons, to follow a sentence; or nothing."""
+        told = [f"{count} ({why})" for why, count in self._reasons.most_common(_TOLD)]
+        return f"; left out: {', '.join(told)}; a site's own log says more" if told else ""
 
 
 def decoded(reply: Message) -> TrainReply:

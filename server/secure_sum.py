@@ -12,6 +12,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from server.exchange import cut, exchange, reason_of
+from server.replies import LeftOut
 from server.roster import Roster
 from server.sizes import answer_bytes, upload_bytes
 from server.unmasking import Collecting, Unmasking
@@ -71,6 +72,9 @@ class SecureSums:
         run_id: Of the run, as clients know it.
         timeout_s: Of each exchange.
 
+    Attributes:
+        left_out: Who was lost of the last sum.
+
     Raises:
         ProtocolError: an announcement that is none.
         AggregationRefused: too few keys, one twice, or one that is not signed for this run.
@@ -94,6 +98,7 @@ class SecureSums:
         self._barred: set[str] = set()
         aggregation = plan.aggregation
         self._helpers = () if aggregation is None else aggregation.helper_names
+        self.left_out = LeftOut()
 
     def ask(
         self,
@@ -115,6 +120,7 @@ class SecureSums:
         Raises:
             TooFewSurvivors: too few uploads or answers, or a cohort too small to hide anybody.
         """
+        self.left_out.begin()
         cohort = tuple(client for client in cohort if client not in self._barred)
         try:
             parameters = parameters_of(self._plan, len(cohort))
@@ -185,7 +191,7 @@ class SecureSums:
     def _collect(self, collecting: Collecting, messages: Sequence[Message], upload: Upload) -> None:
         context = collecting.context
         helped, sealed = collecting.graph.parameters.helped, collecting.graph.sealed
-        silent = set(context.cohort)
+        silent, what = set(context.cohort), f"{context.kind}, round {context.round_number}"
         most = upload_bytes(collecting.graph, len(collecting.total), context.bits)
         for position, reply in exchange(self._grid, messages, self._timeout_s, most_bytes=most):
             client = context.cohort[position]
@@ -198,9 +204,9 @@ class SecureSums:
                 collecting.add(found)
                 self._informed.add(client)
             except ProtocolError as error:
-                _left_out(context, client, cut(error))
+                self.left_out(what, client, cut(error))
         for client in sorted(silent):
-            _left_out(context, client, "no answer in time")
+            self.left_out(what, client, "no answer in time")
 
     def _unmasked(self, unmasking: Unmasking) -> Integers:
         """Ask the committee until enough have told the truth.
@@ -276,12 +282,6 @@ def _answer(reply: Message, member: str) -> UnmaskAnswer:
     if answer.member != member:
         raise ProtocolError(f"expected the answer of {member!r}, got another's")
     return answer
-
-
-def _left_out(context: RoundContext, client: str, why: str) -> None:
-    _LOGGER.warning(
-        "%s, round %d: %s is left out: %s", context.kind, context.round_number, client, why
-    )
 
 
 def secure_sums(

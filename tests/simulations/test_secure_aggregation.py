@@ -207,6 +207,13 @@ def test_a_void_round_is_charged_and_tried_again(tmp_path: Path) -> None:
     assert charges(folder) == [("train", 1, 1), ("train", 1, 2), ("train", 2, 1)]
 
 
+def test_a_run_with_too_few_uploads_says_why(tmp_path: Path) -> None:
+    """Whoever started it reads how many sites were lost, and for what reason."""
+    script = {(i, "train", "1"): Fault.RAISES for i in range(3)}
+    with pytest.raises(TooFewSurvivors, match=r"left out: 3 \(.+\); a site's own log says more"):
+        run(tmp_path, SHARED | {"cohort.attempts": 1}, faults=Scripted(script))
+
+
 def test_too_few_answers_of_the_committee_void_the_round(tmp_path: Path) -> None:
     """After the last attempt the run stops; what was charged stays."""
     script = {(i, UNMASK, "1"): Fault.RAISES for i in range(4)}
