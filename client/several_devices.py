@@ -62,7 +62,7 @@ class SeveralDevices:
         Args:
             model: Has the parameters to compute with.
             losses: As the devices compute them; for a check of the model alone.
-            batch: At least one record.
+            batch: Perhaps of no record.
 
         Raises:
             ConfigurationError: the model cannot be held in shares.
@@ -73,7 +73,8 @@ class SeveralDevices:
         weights = trainable(model)
         count = len(self.processes)
         # Guarantee: a record is in the share of one device, so it is clipped and added once.
-        shares = [as_usual(batch.select(torch.arange(n, len(batch), count))) for n in range(count)]
+        rows = torch.arange(len(batch))
+        shares = [as_usual(batch.select(rows[rank::count])) for rank in range(count)]
         passes = ceil(len(shares[0]) / self._most)
         messages: list[Message] = []
         for rank, share in enumerate(shares):

@@ -267,7 +267,8 @@ class LocalTraining:
         with span("data"):
             drawn = poisson_sample(len(examples), mechanism.sample_rate, stream=stream)
             batch = examples.select(torch.from_numpy(drawn).to(self._device))
-        if self._devices is not None and len(batch):
+        if self._devices is not None:
+            # Also for an empty batch: what can fail does not depend on what was drawn.
             with span("clip"):
                 optimizer.add(self._devices.sums(model, self._losses, batch))
             return

@@ -15,24 +15,20 @@ def device_names(name: str) -> tuple[str, ...]:
     """The devices that one training shares its batches over; a single one shares nothing.
 
     Args:
-        name: `all` for every GPU here; a list of different GPUs, or of CPUs, a process for each
-            time one is named; or what `choose_device` takes, which is not looked at.
+        name: `all` for every GPU here, without any as `auto`; a list of different GPUs, or of
+            CPUs, a process for each time one is named; or what `choose_device` takes, which is
+            not looked at.
 
     Raises:
-        ConfigurationError: no such list, or no GPU here.
+        ConfigurationError: no such list.
 
-    >>> device_names("cpu,cpu"), device_names("auto")
-    (('cpu', 'cpu'), ('auto',))
+    >>> device_names("cpu,cpu"), device_names("mps")
+    (('cpu', 'cpu'), ('mps',))
     """
     if name == _ALL:
         # In ascending order: the first is the one that `auto` takes.
         gpus = tuple(known for known in reversed(_available()) if known.startswith("cuda"))
-        if not gpus:
-            raise ConfigurationError(
-                "device = 'all' needs a CUDA device, and here is none; several processes on the "
-                "processor are 'cpu,cpu'"
-            )
-        return gpus
+        return gpus or ("auto",)
     if "," not in name:
         return (name,)
     names = tuple(name.split(","))
@@ -73,6 +69,13 @@ def choose_device(name: str, gpu_memory_fraction: float = 1.0) -> torch.device:
         if gpu_memory_fraction < 1.0:
             torch.cuda.set_per_process_memory_fraction(gpu_memory_fraction, device)
     return device
+
+
+def device_words(name: str, gpu_memory_fraction: float = 1.0) -> str:
+    """What is chosen for `name`, for people: "cuda:0", or "cuda:0, cuda:1". Raises likewise."""
+    names = device_names(name)
+    first = choose_device(name, gpu_memory_fraction)
+    return str(first) if len(names) == 1 else ", ".join(names)
 
 
 def _compute_exactly() -> None:

@@ -117,9 +117,3 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
 
     monkeypatch.setattr("client.dp_optimizer.gaussian_noise", zeros)
     return asked
-
-
-def toy_task(settings: object) -> Toy:
-    """Made by name."""
-    del settings
-    return Toy()
