@@ -26,7 +26,7 @@ TURN = Turn(randomness=SeededRandomness(7), client_id="a", round_number=1, attem
 
 
 def wide() -> nn.Module:
-    """136 numbers in layers of more rows than devices, of an odd number, and of one."""
+    """131 numbers in layers of more rows than devices, of an odd number, and of one."""
     return nn.Sequential(
         nn.Linear(FEATURES, 9), nn.LayerNorm(9), nn.ReLU(),
         nn.Linear(9, 4), nn.Tanh(), nn.Linear(4, 1, bias=False), nn.Linear(1, 3),
