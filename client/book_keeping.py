@@ -7,7 +7,7 @@ alone; what went into each layer and the gradients that came back give norms and
 Source: Bu et al. 2023 (arXiv:2210.00038), "book-keeping".
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
@@ -22,6 +22,7 @@ from shared.parameters import trainable
 from shared.spans import span
 
 _SMALLEST = 1e-6  # added to each norm, as Opacus does
+Kinds = Mapping[nn.Module, type[nn.Module]]
 
 
 @dataclass(slots=True)
@@ -37,14 +38,16 @@ class BookKeeping:
 
     Args:
         model: All of its trainable parameters belong to layers that are `known`.
+        kinds: What `kinds_of` said, before torch gave the layers classes of its own making.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, kinds: Kinds | None = None) -> None:
         self._model = model
         self._weights = trainable(model)
         self._uses: list[_Use] = []
         self._in_place = any(getattr(layer, "inplace", False) for layer in model.modules())
         self._open = False
+        self._kinds = kinds_of(model) if kinds is None else kinds
         for layer in model.modules():
             if _owned(layer):
                 layer.register_forward_hook(self._entered)
@@ -68,6 +71,12 @@ class BookKeeping:
             PrivacyError: a parameter has no gradient per example, or what went into a layer was
                 changed afterwards.
         """
+        return list(self.each_clipped_sum(losses, examples, clipping_norm))
+
+    def each_clipped_sum(
+        self, losses: Callable[[nn.Module], Tensor], examples: int, clipping_norm: float
+    ) -> Iterator[Tensor]:
+        """`clipped_sums`, one after the other: whoever lets each go never holds two."""
         try:
             with self._fixed():
                 with span("forward"):
@@ -83,9 +92,9 @@ class BookKeeping:
             for part in found:
                 part.drop(~finite)
         weights = torch.where(finite, clipping_norm / (norms + _SMALLEST), 0.0).clamp(max=1.0)
-        return [
-            part.weighted(weights.to(w.dtype)) for part, w in zip(found, self._weights, strict=True)
-        ]
+        found.reverse()
+        for weight in self._weights:
+            yield found.pop().weighted(weights.to(weight.dtype))
 
     @staticmethod
     def _norms(found: list[Part]) -> Tensor:
@@ -134,7 +143,8 @@ class BookKeeping:
                 raise PrivacyError(
                     f"expected {examples} examples at each layer, got {len(use.inputs)}"
                 )
-            for name, part in parts(use.layer, use.inputs, gradients).items():
+            kind = self._kinds[use.layer]
+            for name, part in parts(use.layer, use.inputs, gradients, kind).items():
                 weight = getattr(use.layer, name)
                 if weight is not None and weight.requires_grad:
                     found.setdefault(id(weight), []).append(part)
@@ -145,6 +155,11 @@ class BookKeeping:
                 f"one of shape {tuple(missing[0].shape)}"
             )
         return [_together(found[id(weight)]) for weight in self._weights]
+
+
+def kinds_of(model: nn.Module) -> Kinds:
+    """The class of each layer, which says what it computes."""
+    return {layer: type(layer) for layer in model.modules()}
 
 
 def _together(shares: list[Part]) -> Part:

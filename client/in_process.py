@@ -15,12 +15,14 @@ from client.beginning import initial_layers
 from client.memory import NOTHING
 from client.queries import evaluation_part, evaluation_rows, statistics_answer, training_part
 from client.session import Session
+from client.several_devices import SeveralDevices
 from client.site import ThisSite
 from client.trainer import LocalTraining
 from client.turn import Turn
 from shared.config import RunConfig, Scalar
-from shared.device import choose_device
+from shared.device import choose_device, device_names
 from shared.dp.clipping import Vector
+from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import randomness_for
 from shared.local_layers import split
@@ -102,8 +104,16 @@ class InProcess:
         return choose_device(runtime.device, runtime.gpu_memory_fraction)
 
     def _prepare(self, settings: TaskSettings) -> tuple[Task, LocalTraining]:
-        task = load_task(self._config.task, settings)
-        return task, LocalTraining(self._config, task, self._plan, self._device())
+        config = self._config
+        task = load_task(config.task, settings)
+        names = device_names(config.runtime.device)
+        if len(names) == 1:
+            return task, LocalTraining(config, task, self._plan, self._device())
+        told = self._plan.mechanism
+        clipping = told if isinstance(told, RecordPrivacy) else None
+        devices = SeveralDevices(config, clipping, settings.data_dir, names)
+        place = torch.device("cpu")
+        return task, LocalTraining(config, task, self._plan, place, devices=devices)
 
     def _read(self, site: ThisSite) -> Examples:
         task, _ = self._prepared(site.settings(self._settings))

@@ -243,12 +243,15 @@ def knows(layer: nn.Module) -> bool:
     return type(layer) in _PARTS
 
 
-def parts(layer: nn.Module, inputs: Tensor, gradients: Tensor) -> Parts:
+def parts(
+    layer: nn.Module, inputs: Tensor, gradients: Tensor, kind: type[nn.Module] | None = None
+) -> Parts:
     """Of each parameter of a layer that `knows` knows, by its name in the layer.
 
     Args:
         layer: A layer without torch's own hooks that would change what it computes.
         inputs: What went in, first axis the examples.
         gradients: By what came out, likewise.
+        kind: Its class, where torch has given it another one.
     """
-    return _PARTS[type(layer)](layer, inputs, gradients)
+    return _PARTS[kind or type(layer)](layer, inputs, gradients)

@@ -9,7 +9,6 @@ a seeded run is the same everywhere and a choice tells nothing of a record.
 import copy
 import logging
 import math
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from client.book_keeping import BookKeeping
 from client.dp_optimizer import RecordOptimizer
 from client.layout import as_usual, channels_last, convolves
+from client.losses import Losses
 from shared.errors import PrivacyError
 from shared.parameters import trainable
 from shared.per_example import backward
@@ -28,7 +28,6 @@ from shared.task import Examples
 _LOGGER = logging.getLogger("murmura.client")
 _MADE_UP = 3  # records
 _AGREEMENT = 1e-4  # of the reference's largest number; rounding stays below 1e-5
-Losses = Callable[[nn.Module, Examples], Tensor]
 
 
 class PerRecord(Protocol):
@@ -105,10 +104,15 @@ def chosen(model: nn.Module, losses: Losses, batch: Examples, clipping_norm: flo
         NotImplementedError: Opacus does not know one of the layers.
         PrivacyError: the model has no gradient per record.
     """
-    if BookKeeping.known(model) and _agree(model, losses, _made_up(batch)):
+    if kept_exactly(model, losses, batch):
         return ByBookKeeping(model, losses, clipping_norm)
     _LOGGER.info("gradients of single records by Opacus' hooks: the model has other layers too")
     return ByHooks(GradSampleModule(model, loss_reduction="sum"), losses)
+
+
+def kept_exactly(model: nn.Module, losses: Losses, batch: Examples) -> bool:
+    """Whether book-keeping gives what Opacus' hooks give; arguments as of `chosen`."""
+    return BookKeeping.known(model) and _agree(model, losses, made_up(batch))
 
 
 def _agree(model: nn.Module, losses: Losses, batch: Examples) -> bool:
@@ -150,7 +154,7 @@ def _near(found: Tensor, reference: Tensor) -> bool:
     return bool((found - reference).abs().max() <= _AGREEMENT * largest)
 
 
-def _made_up(batch: Examples) -> Examples:
+def made_up(batch: Examples) -> Examples:
     """Records of the shapes and types of `batch`, the same for each batch."""
 
     def made(tensor: Tensor) -> Tensor:

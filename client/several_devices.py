@@ -1,106 +1,123 @@
-"""DP-SGD of one client by several processes, each with a device of its own: one draw, one noise.
+"""One client's batch on several devices: each record is clipped on one, and the sum is of all.
 
-Together they release what one process would, but for rounding: the first process draws the records
-of a step, every process clips and sums the gradients of its share of them, and the first adds the
-noise to the sum of all, takes the step, and hands the parameters out. So no process but the first
-needs a stream of randomness, and there is no noise that would have to be the same at two places.
+The trainer draws a batch, deals it out, and gets Σ clipped gradients back, as it would compute them
+itself but for rounding. Noise, divisor and step stay the trainer's: there is one draw, and noise is
+added once, to the whole sum.
 
-For a model that fits one device. Dropout differs from that of one process: each has masks of its
-own.
+Source: the convention of Opacus 1.6, `DistributedDPOptimizer`: the first process adds the noise.
+There the mean over processes is taken afterwards; here the divisor is public, and no process's.
 """
 
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+
 import torch
-import torch.distributed as group
-from torch import nn
+from torch import Tensor, nn
 
-from client.dp_optimizer import RecordOptimizer
-from client.per_record import Losses, PerRecord, chosen
+from client.device_processes import DeviceProcesses, Message
+from client.layout import as_usual
+from client.losses import Losses
+from client.per_record import kept_exactly
+from client.shares import check_apart, chunks
 from client.turn import Turn
+from shared.config import RunConfig
 from shared.dp.mechanisms import RecordPrivacy
-from shared.dp.sampling import poisson_sample
-from shared.parameters import fill, flattened, trainable
+from shared.errors import ConfigurationError
+from shared.parameters import trainable
 from shared.task import Examples
-
-_FIRST = 0
 
 
 class SeveralDevices:
-    """One process's part in the training of one client; `torch.distributed` is initialised.
+    """The devices of one trainer, whose own model is on the CPU.
 
     Args:
-        model: On this process's device; the same parameters in every process.
-        losses: The model and a batch -> one loss per record.
-        mechanism: Clip, noise, sampling and divisor.
-        optimizer: Of torch, over the model's trainable parameters; the first process's takes the
-            steps.
-        max_physical_batch: Records on a device at once.
+        config: The run's configuration.
+        mechanism: Of the plan; what is not at record level is not clipped here.
+        data_dir: What the task is made with.
+        names: Of the devices.
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        losses: Losses,
-        mechanism: RecordPrivacy,
-        optimizer: torch.optim.Optimizer,
-        *,
-        max_physical_batch: int,
+        config: RunConfig,
+        mechanism: RecordPrivacy | None,
+        data_dir: Path | None,
+        names: Sequence[str],
     ) -> None:
-        self._model = model
-        self._losses = losses
-        self._mechanism = mechanism
-        self._optimizer = RecordOptimizer(optimizer, mechanism)
-        self._most = max_physical_batch
-        self._per_record: PerRecord | None = None
+        self.processes = DeviceProcesses(config, mechanism, data_dir, names)
+        self._sharded = config.runtime.sharded and mechanism is not None
+        self._most = config.training.max_physical_batch
+        self._seeds: list[int] = []
+        self._checked = False
 
-    def steps(self, examples: Examples, turn: Turn | None) -> None:
-        """A turn: the plan's number of noisy steps, whatever `examples` holds.
+    def begin(self, turn: Turn) -> None:
+        """Of one client; dropout has a stream of its own on each device."""
+        count = len(self.processes)
+        self._seeds = [turn.stream("dropout", rank).integer() for rank in range(count)]
+
+    def sums(self, model: nn.Module, losses: Losses, batch: Examples) -> list[Tensor]:
+        """Σ of the gradients of all records in `batch`, clipped at record level, by parameter.
 
         Args:
-            examples: All records of the client; every process has them.
-            turn: Where sampling and noise come from; of the first process alone, else None.
+            model: Has the parameters to compute with.
+            losses: As the devices compute them; for a check of the model alone.
+            batch: Perhaps of no record.
+
+        Raises:
+            ConfigurationError: the model cannot be held in shares.
+            PrivacyError: it has no gradient for each record.
+            DeviceFailed: a process ended.
         """
-        for step in range(1, self._mechanism.steps_per_round + 1):
-            self._accumulate(examples.select(self._part(len(examples), turn, step)))
-            self._sum()
-            if turn is not None:
-                # Guarantee: once, by one process, on the sum over all of them.
-                stream = turn.stream("record_noise", step)
-                self._optimizer.noisy_step(stream, place=turn.place(step))
-            self._hand_out()
+        self._check(model, losses, batch)
+        weights = trainable(model)
+        count = len(self.processes)
+        # Guarantee: a record is in the share of one device, so it is clipped and added once.
+        rows = torch.arange(len(batch))
+        shares = [as_usual(batch.select(rows[rank::count])) for rank in range(count)]
+        passes = ceil(len(shares[0]) / self._most)
+        messages: list[Message] = []
+        for rank, share in enumerate(shares):
+            said: dict[str, int] = {"passes": passes}
+            if self._seeds:
+                said["seed"] = self._seeds[rank]
+            messages.append((said, (self._told(weights, rank), *share.inputs, share.targets)))
+        self._seeds = []
+        found = [tensors[0] for _, tensors in self.processes.ask(messages)]
+        return self._together(weights, found)
 
-    def _part(self, count: int, turn: Turn | None, step: int) -> torch.Tensor:
-        """Rows of this process's share of one Poisson draw."""
-        drawn = torch.zeros(count, dtype=torch.uint8)
-        if turn is not None:
-            stream = turn.stream("record_sampling", step)
-            drawn[
-                torch.from_numpy(poisson_sample(count, self._mechanism.sample_rate, stream=stream))
-            ] = 1
-        group.broadcast(drawn, _FIRST)
-        # Guarantee: a record is in the share of one process, so it is clipped and added once.
-        return drawn.nonzero().flatten()[group.get_rank() :: group.get_world_size()]
-
-    def _accumulate(self, batch: Examples) -> None:
-        for part in batch.chunks(self._most):
-            if self._per_record is None:
-                norm = self._optimizer.clipping_norm
-                self._per_record = chosen(self._model, self._losses, part, norm)
-            self._per_record.add(part, self._optimizer)
-
-    def _sum(self) -> None:
-        """The first process's sum becomes that of all."""
-        # Secrecy: no noise yet; it goes from one process of the client to another, and no further.
-        whole = torch.from_numpy(self._optimizer.take_sum())
-        group.reduce(whole, _FIRST)
-        if group.get_rank() == _FIRST:
-            weights = trainable(self._model)
-            parts = whole.split([weight.numel() for weight in weights])
-            self._optimizer.add(
-                [part.view(w.shape).to(w.device) for part, w in zip(parts, weights, strict=True)]
+    def _check(self, model: nn.Module, losses: Losses, batch: Examples) -> None:
+        if not self._sharded or self._checked:
+            return
+        check_apart(model)
+        if not kept_exactly(model, losses, batch):
+            raise ConfigurationError(
+                "runtime.sharded needs a model of linear, convolution, embedding and norm layers, "
+                "for which book-keeping gives what Opacus' hooks give; got another"
             )
+        self._checked = True
 
-    def _hand_out(self) -> None:
-        weights = trainable(self._model)
-        flat = torch.from_numpy(flattened(weights))
-        group.broadcast(flat, _FIRST)
-        fill(weights, flat.numpy())
+    def _told(self, weights: Sequence[nn.Parameter], rank: int) -> Tensor:
+        """The parameters that device `rank` is told, flat."""
+        if not self._sharded:
+            # The first tells the others.
+            return _flat(weights if rank == 0 else [])
+        return _flat([chunks(weight, len(self.processes))[rank] for weight in weights])
+
+    def _together(self, weights: Sequence[nn.Parameter], found: Sequence[Tensor]) -> list[Tensor]:
+        if not self._sharded:
+            parts = found[0].split([weight.numel() for weight in weights])
+            return [part.view(w.shape) for part, w in zip(parts, weights, strict=True)]
+        held = [
+            part.split([chunks(weight, len(found))[rank].numel() for weight in weights])
+            for rank, part in enumerate(found)
+        ]
+        return [
+            torch.cat(rows).view(weight.shape)
+            for rows, weight in zip(zip(*held, strict=True), weights, strict=True)
+        ]
+
+
+@torch.no_grad()
+def _flat(weights: Sequence[Tensor]) -> Tensor:
+    return torch.cat([torch.zeros(0), *(weight.detach().reshape(-1).float() for weight in weights)])

@@ -8,21 +8,23 @@ Source: McMahan et al. 2017 (FedAvg); Li et al. 2020 (FedProx, arXiv:1812.06127)
 (DP-SGD).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from client.batches import batches
 from client.beginning import Beginning, initial_layers
 from client.descent import Pull
 from client.dp_optimizer import RecordOptimizer
 from client.layout import channels_last, convolves
+from client.losses import losses_of
 from client.memory import NOTHING
 from client.optimizers import optimizer as optimizer_of
 from client.optimizers import plain_optimizer
 from client.per_record import PerRecord, chosen
-from client.precision import outputs_of
+from client.several_devices import SeveralDevices
 from client.turn import Turn
 from client.update import leaving
 from shared.config import RunConfig
@@ -32,7 +34,6 @@ from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import Randomness, RandomStream
 from shared.dp.sampling import poisson_sample
-from shared.errors import PrivacyError
 from shared.local_layers import split
 from shared.model_check import check_fixed_parts
 from shared.parameters import FlatVector, trainable
@@ -50,19 +51,27 @@ class LocalTraining:
         config: The run's configuration.
         task: Model and losses.
         plan: The privacy plan; at record level it holds noise, clip and sampling.
-        device: Where to train.
+        device: Where to train; the CPU, where `devices` do.
+        devices: Those that share each batch; None: there is one.
     """
 
     def __init__(
-        self, config: RunConfig, task: Task, plan: PrivacyPlan, device: torch.device
+        self,
+        config: RunConfig,
+        task: Task,
+        plan: PrivacyPlan,
+        device: torch.device,
+        *,
+        devices: SeveralDevices | None = None,
     ) -> None:
         self._training: TrainingConfig = config.training
         self._threads = config.runtime.torch_threads
-        self._half = config.runtime.autocast
+        self._losses = losses_of(task, device, half=config.runtime.autocast)
         self._task = task
         self._mechanism = plan.mechanism
         self._update_plan = plan.update
         self._device = device
+        self._devices = devices
         check_fixed_parts(task.build_model)
         self._initial = initial_layers(task.build_model, self._local_layers)
         self._spare: nn.Module | None = self._built()
@@ -151,6 +160,8 @@ class LocalTraining:
             local = channels_last(local) if convolves(model) else local
         with torch.random.fork_rng(devices=_forked(self._device)):
             _seed(self._device, turn.stream("dropout").integer())
+            if self._devices is not None:
+                self._devices.begin(turn)
             found = self._trained(model, local, turn, beginning)
         self._spare = model
         return found
@@ -191,19 +202,28 @@ class LocalTraining:
     ) -> None:
         optimizer = plain_optimizer(self._training, trainable(model))
         images = convolves(model)
-        for rows in self._batches(len(examples), turn):
+        for rows in batches(self._training, len(examples), turn):
             with span("data"):
                 batch = examples.select(rows.to(self._device))
                 batch = channels_last(batch) if images else batch
             optimizer.zero_grad(set_to_none=True)
-            with span("forward"):
-                loss = self._losses(model, batch).mean()
-            with span("backward"):
-                loss.backward()
+            self._descend(model, batch)
             with span("step"):
                 if hooks is not None:
                     hooks()
                 optimizer.step()
+
+    def _descend(self, model: nn.Module, batch: Examples) -> None:
+        """The gradient of the mean loss."""
+        if self._devices is not None:
+            sums = self._devices.sums(model, self._losses, batch)
+            for weight, found in zip(trainable(model), sums, strict=True):
+                weight.grad = found / len(batch)
+            return
+        with span("forward"):
+            loss = self._losses(model, batch).mean()
+        with span("backward"):
+            loss.backward()
 
     def _train_privately(
         self,
@@ -247,6 +267,11 @@ class LocalTraining:
         with span("data"):
             drawn = poisson_sample(len(examples), mechanism.sample_rate, stream=stream)
             batch = examples.select(torch.from_numpy(drawn).to(self._device))
+        if self._devices is not None:
+            # Also for an empty batch: what can fail does not depend on what was drawn.
+            with span("clip"):
+                optimizer.add(self._devices.sums(model, self._losses, batch))
+            return
         for part in batch.chunks(self._training.max_physical_batch):
             if self._per_record is None:
                 norm = optimizer.clipping_norm
@@ -254,33 +279,10 @@ class LocalTraining:
             with span("clip"):
                 self._per_record.add(part, optimizer)
 
-    def _losses(self, model: nn.Module, batch: Examples) -> Tensor:
-        outputs = outputs_of(model, batch.inputs, self._device, half=self._half)
-        losses = self._task.losses(outputs, batch.targets)
-        # Guarantee: the mean loss of a batch would scale each example's gradient by how many
-        # others were drawn, before the clip could bound it.
-        if losses.shape != (len(batch),):
-            raise PrivacyError(
-                f"expected one loss per example, shape ({len(batch)},), got {tuple(losses.shape)}"
-            )
-        return losses
-
     def _hooks(self, shared: list[nn.Parameter], drift: _Hooks | None) -> _Hooks | None:
         """What changes gradients by what does not depend on the step's records."""
         term = self._training.proximal_term
         return Pull(shared, term) if term else drift
-
-    def _batches(self, count: int, turn: Turn) -> Iterator[Tensor]:
-        """Rows of each batch: `steps` of them, or those of `epochs` passes; none without data."""
-        limit, epoch, done = self._training.steps, 0, 0
-        while count and (done < limit if limit else epoch < self._training.epochs):
-            epoch += 1
-            order = torch.from_numpy(turn.stream("shuffle", epoch).permutation(count))
-            for rows in order.split(self._training.batch_size):
-                if limit and done == limit:
-                    return
-                done += 1
-                yield rows
 
 
 def _forked(device: torch.device) -> list[int]:

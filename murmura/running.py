@@ -108,9 +108,9 @@ def measured(output: Output) -> Iterator[Callable[[Path], None]]:
 
 def device_words(config: RunConfig) -> str:
     """Where training will run, as chosen by the rule that the clients choose by."""
-    from shared.device import choose_device  # noqa: PLC0415 - slow to import
+    from shared import device  # noqa: PLC0415 - slow to import
 
-    return str(choose_device(config.runtime.device, config.runtime.gpu_memory_fraction))
+    return device.device_words(config.runtime.device, config.runtime.gpu_memory_fraction)
 
 
 @contextmanager

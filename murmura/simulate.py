@@ -69,7 +69,11 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N, mps.", rich_help_panel=WHAT),
+        typer.Option(
+            metavar="NAME",
+            help="auto, cpu, cuda, cuda:N, mps; several: all, or a list.",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     engine: Annotated[
         str | None,

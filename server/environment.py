@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from shared.device import choose_device
+from shared.device import device_words
 from shared.runtime_sections import RuntimeConfig
 
 ROOT = Path(__file__).parents[1]
@@ -64,14 +64,13 @@ def software() -> dict[str, str]:
 
 def environment(runtime: RuntimeConfig) -> dict[str, Any]:
     """The content of environment.json."""
-    device = choose_device(runtime.device, runtime.gpu_memory_fraction)
     return {
         "software": software(),
         "platform": platform.platform(),
         "machine": platform.machine(),
         "processor": platform.processor(),
         "cpus": os.cpu_count(),
-        "device": str(device),
+        "device": device_words(runtime.device, runtime.gpu_memory_fraction),
         "git_commit": git_commit(),
         "code_digest": code_digest(),
     }

@@ -73,6 +73,11 @@ class RunConfig:
                 "runtime.autocast must be false with privacy.unit = 'record': clipping the "
                 "gradient of a record needs full precision"
             )
+        if self.privacy.unit != "record" and self.runtime.sharded:
+            raise ConfigurationError(
+                "runtime.sharded needs privacy.unit = 'record': plain training keeps all of the "
+                f"model on each device, got {self.privacy.unit!r}"
+            )
         if self.cohort.present_at_start < 1.0 and self.privacy.correlation != "none":
             # Guarantee: with one client more in it the rotation would ask others too soon again.
             raise ConfigurationError(

@@ -22,7 +22,9 @@ class RuntimeConfig:
     """What cannot change the guarantee.
 
     Attributes:
-        device: auto, cpu, cuda, cuda:n or mps.
+        device: auto, cpu, cuda, cuda:n or mps; several that share each batch of one client: all
+            (GPUs), cuda:0,cuda:1 or cpu,cpu.
+        sharded: Whether several devices hold a share of the parameters each, not all of them.
         torch_threads: Threads of one training; the last bits may differ between values.
         gpu_memory_fraction: Share of the GPU one process may take, where several share it.
         evaluate_every: Rounds between two evaluations on public data; the last is always evaluated.
@@ -31,6 +33,7 @@ class RuntimeConfig:
     """
 
     device: str = "auto"
+    sharded: bool = False
     torch_threads: int = field(default=1, metadata=positive())
     gpu_memory_fraction: float = field(default=1.0, metadata=fraction())
     evaluate_every: int = field(default=1, metadata=positive())
@@ -38,6 +41,24 @@ class RuntimeConfig:
         default="auto", metadata=one_of("auto", "messages", "threads", "stacked", "ray")
     )
     autocast: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what several devices cannot do, or only they can."""
+        if self.several and self.engine in {"stacked", "ray"}:
+            raise ConfigurationError(
+                f"runtime.engine = {self.engine!r} trains clients on one device, got "
+                f"runtime.device = {self.device!r}"
+            )
+        if self.sharded and not self.several:
+            raise ConfigurationError(
+                "runtime.sharded needs several devices, as in runtime.device = 'cuda:0,cuda:1', "
+                f"got {self.device!r}"
+            )
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one device is asked for, by a list or by `all`."""
+        return self.device == "all" or "," in self.device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,7 +156,7 @@ class CohortEngine:
         on_gpu = choose_device(runtime.device, runtime.gpu_memory_fraction).type != "cpu"
         asked = runtime.engine == "stacked"
         # Guarantee: a seeded run gives the same bytes as over messages and as deployed.
-        stacks = asked or (runtime.engine == "auto" and not config.seeded)
+        stacks = asked or (runtime.engine == "auto" and not (config.seeded or runtime.several))
         if stacks and can_be_stacked(task, mechanism, everywhere=asked or on_gpu):
             return Stacked(config, task, mechanism)
         by_record = stacks and (asked or on_gpu)
@@ -164,5 +164,10 @@ class CohortEngine:
             return StackedRecords(config, task, mechanism)
         if asked:
             _LOGGER.info("clients are trained one by one: the model has layers that do not stack")
-        count = 1 if on_gpu else max(1, (os.cpu_count() or 1) // runtime.torch_threads)
+        # Several devices are busy with one client.
+        count = (
+            1
+            if on_gpu or runtime.several
+            else max(1, (os.cpu_count() or 1) // runtime.torch_threads)
+        )
         return Threads(self._computing, task, mechanism, count=count)

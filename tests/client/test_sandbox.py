@@ -5,6 +5,7 @@ The system is replaced by a list here; tests/client/test_worker.py looks from in
 
 import json
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,14 @@ class System:
 
         return call
 
+    def request(self, handle: object, number: int, content: bytes) -> bytes:
+        """Of a network's loopback, whose flags are 8 and which is down."""
+        del handle
+        self.asked.append(("ioctl", number, content))
+        if self._fails == "ioctl":
+            raise PermissionError(1, "not allowed")
+        return struct.pack("16sh14x", b"lo", 8)
+
     @property
     def order(self) -> list[str]:
         """Names of the calls, one after the other, each once in a row."""
@@ -42,6 +51,7 @@ def started(
     told, tell = os.pipe()
     monkeypatch.setattr(sandbox, "_library", lambda: system)
     monkeypatch.setattr("client.sandbox.ctypes.get_errno", lambda: 1)
+    monkeypatch.setattr(sandbox, "ioctl", system.request)
     monkeypatch.setattr(os, "execv", lambda *command: system.asked.append(("execv", *command)))
     monkeypatch.setattr(
         Path, "write_text", lambda path, text: system.asked.append((path.name, text))
@@ -71,9 +81,23 @@ def test_walls_come_first_then_rights_go_then_the_command_runs(
     said = started(tmp_path, monkeypatch, system)
     assert said == {"sandbox": "network, files, rights", "why": ""}
     mapped = ["setgroups", "uid_map", "gid_map"] if user else []
-    assert system.order == ["prctl", "unshare", *mapped, "mount", "prctl", "execv"]
+    assert system.order == ["prctl", "unshare", *mapped, "ioctl", "mount", "prctl", "execv"]
     assert system.asked[-1] == ("execv", "/bin/true", ["/bin/true", "x"])
     assert system.asked[-2][:3] == ("prctl", 38, 1)
+
+
+def test_only_the_new_network_s_own_loopback_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the network is new; where it cannot be, the worker is shut in all the same."""
+    system = System()
+    started(tmp_path, monkeypatch, system)
+    names = [each[0] for each in system.asked]
+    assert names.index("unshare") < names.index("ioctl")
+    raised = [each[2] for each in system.asked if each[:2] == ("ioctl", 0x8914)]
+    assert raised == [struct.pack("16sh14x", b"lo", 9)]
+    said = started(tmp_path, monkeypatch, System(fails="ioctl"), required=True)
+    assert said["sandbox"] == "network, files, rights"
 
 
 def test_what_the_system_forbids_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,3 +115,5 @@ def test_the_device_is_named_as_it_was_chosen() -> None:
     """What "auto" became."""
     config = RunConfig.from_run_config({"runtime.device": "cpu"})
     assert device_words(config) == "cpu"
+    several = RunConfig.from_run_config({"runtime.device": "cpu,cpu"})
+    assert device_words(several) == "cpu, cpu"

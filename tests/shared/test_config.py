@@ -131,6 +131,27 @@ def test_a_rotation_needs_everybody_from_the_start() -> None:
         RunConfig.from_run_config({**raw, "cohort.present_at_start": 0.5})
 
 
+@pytest.mark.parametrize("engine", ["stacked", "ray"])
+def test_several_devices_train_one_client(engine: str) -> None:
+    """Engines that train many clients on one device are refused."""
+    raw = {"runtime.device": "cuda:0,cuda:1"}
+    assert RunConfig.from_run_config(raw).runtime.several
+    assert RunConfig.from_run_config({"runtime.device": "all"}).runtime.several
+    assert not RunConfig().runtime.several
+    with pytest.raises(ConfigurationError, match=f"engine = '{engine}' trains clients on one"):
+        RunConfig.from_run_config({**raw, "runtime.engine": engine})
+
+
+def test_parameters_are_shared_out_over_several_devices_at_record_level_alone() -> None:
+    """Plain training keeps the whole model on each."""
+    raw = {"runtime.device": "cpu,cpu", "runtime.sharded": True}
+    assert RunConfig.from_run_config(raw).runtime.sharded
+    with pytest.raises(ConfigurationError, match=r"needs several devices, .*got 'auto'"):
+        RunConfig.from_run_config({"runtime.sharded": True})
+    with pytest.raises(ConfigurationError, match=r"needs privacy\.unit = 'record'.*got 'client'"):
+        RunConfig.from_run_config({**raw, "privacy.unit": "client"})
+
+
 def test_an_empty_range_of_inputs_is_refused() -> None:
     """Bounds that hold no number between them bound nothing."""
     with pytest.raises(ConfigurationError, match=r"statistics\.low must be below"):

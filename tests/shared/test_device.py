@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from shared.device import choose_device
+from shared.device import choose_device, device_names, device_words
 from shared.errors import ConfigurationError
 
 
@@ -99,3 +99,34 @@ def test_a_gpu_computes_in_full_precision(machine: Machine) -> None:
     finally:
         for flag, value in zip(flags, before, strict=True):
             flag.allow_tf32 = value
+
+
+def test_all_is_every_gpu_and_without_any_as_auto(machine: Machine) -> None:
+    """So that each site uses what it has; the first is the one that `auto` takes."""
+    machine.has(gpus=3, mps=False)
+    assert device_names("all") == ("cuda:0", "cuda:1", "cuda:2")
+    assert choose_device("all") == choose_device("auto") == torch.device("cuda:0")
+    machine.has(gpus=0, mps=False)
+    assert device_names("all") == ("auto",)
+    assert choose_device("all") == torch.device("cpu")
+
+
+def test_several_can_be_listed(machine: Machine) -> None:
+    """Different GPUs, or the processor as often as there shall be processes."""
+    machine.has(gpus=2, mps=False)
+    assert device_names("cuda:1,cuda:0") == ("cuda:1", "cuda:0")
+    assert choose_device("cuda:1,cuda:0") == torch.device("cuda:1")
+    assert device_names("cpu,cpu,cpu") == ("cpu",) * 3
+    assert device_names("cuda:1") == ("cuda:1",)
+    assert device_words("cuda:1,cuda:0") == "cuda:1, cuda:0"
+    assert device_words("auto") == "cuda:0"
+
+
+@pytest.mark.parametrize(
+    "name", ["cuda:0,cuda:0", "cpu,cuda:0", "cuda:0,", "cuda,cuda:1", "cpu, cpu", ",", "all,cpu"]
+)
+def test_another_list_is_refused(machine: Machine, name: str) -> None:
+    """One GPU twice would hold the model twice; a processor beside a GPU would keep it waiting."""
+    machine.has(gpus=2, mps=False)
+    with pytest.raises(ConfigurationError, match="several devices must be all, different GPUs"):
+        choose_device(name)
