@@ -2,6 +2,7 @@
 
     PYTHONPATH=. python benchmarks/tasks.py --out tasks.json --table tasks.md
     PYTHONPATH=. python benchmarks/tasks.py image_gan tabular
+    PYTHONPATH=. python benchmarks/tasks.py --runs FOLDER    # a run that is finished there is kept
 
 Runs `murmura simulate --config examples/tasks/NAME.toml` and, where there is one, NAME-plain.toml,
 each in a process of its own, one after the other. What is shown is the last evaluation on public
@@ -26,7 +27,11 @@ SHOWN = {
 
 
 def played(config: Path, folder: Path) -> dict[str, Any]:
-    """The summary of one run."""
+    """The summary of one run; one of that name that is finished in `folder` is not made again."""
+    summary = folder / config.stem / "summary.json"
+    if summary.exists():
+        finished: dict[str, Any] = json.loads(summary.read_text())
+        return finished
     command = [
         sys.executable, "-m", "murmura", "simulate", "--config", str(config), "--quiet", "--json",
         "--out", str(folder), "--run-id", config.stem,
@@ -102,11 +107,12 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=known, choices=[*known, []])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--table", type=Path)
+    parser.add_argument("--runs", type=Path)
     given = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name in given.names:
-            rows.append(row_of(name, Path(folder)))
+            rows.append(row_of(name, given.runs or Path(folder)))
             print(table(rows[-1:]).splitlines()[-1], flush=True)
             if given.out:
                 given.out.write_text(json.dumps(rows, indent=1) + "\n")

@@ -72,6 +72,7 @@ MEANINGS = {
     "text.labels": "all labels that a text may have, a,b,c",
     "text.encoder": "folder of a BERT, the same on every node",
     "text.encoder_sha256": "of its three files, one after another",
+    "text.layers": "of the BERT, the first so many; 0: all",
     "audit.canaries": "canaries in a simulation; -1: automatic, 0: none",
     "server.optimizer": "the server's step: sgd, adam, yogi, adagrad",
     "server.learning_rate": "the server's learning rate",

@@ -14,6 +14,7 @@ BUILT_IN = {
     "flights": "shared.tasks.flights:Flights",
     "hub_images": "shared.tasks.hub_images:HubImages",
     "image_gan": "shared.tasks.image_gan:ImageGan",
+    "image_or_text": "shared.tasks.image_or_text:ImageOrText",
     "image_text": "shared.tasks.image_text:ImageText",
     "language_id": "shared.tasks.language_id:LanguageId",
     "language_model": "shared.tasks.language_model:LanguageModel",

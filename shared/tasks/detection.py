@@ -7,7 +7,6 @@ Source: Redmon et al. 2016, "You only look once" (arXiv:1506.02640), section 2, 
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shared.grey_png import grid, png
-from shared.task import TaskSettings
+from shared.task import Examples
 from shared.tasks.boxes import (
     OVERLAP,
     Boxes,
@@ -26,9 +25,8 @@ from shared.tasks.boxes import (
     overlap,
     truth,
 )
-from shared.tasks.fashion_mnist import FashionMnist
-from shared.tasks.image_classification import Pool
 from shared.tasks.labelled_boxes import framed
+from shared.tasks.made_of_images import MadeOfImages
 from shared.tasks.residual import convolved
 from shared.tasks.scenes import CONTENT, composed
 
@@ -56,22 +54,14 @@ class Grid(nn.Module):
         return torch.cat([outputs[..., :1] + _RARE, outputs[..., 1:]], dim=-1)
 
 
-class Detection(FashionMnist):
+class Detection(MadeOfImages):
     """The task; see `ImageClassification` for who holds what."""
 
     models: ClassVar = {"grid": Grid}
 
-    def __init__(self, settings: TaskSettings) -> None:
-        super().__init__(settings)
-        self._pool = lru_cache(maxsize=1)(self._compute_pool)
-
-    def pool(self) -> Pool:
+    def made(self, images: Examples) -> Examples:
         """Scenes and what is in them."""
-        return self._pool()
-
-    def _compute_pool(self) -> Pool:
-        training, evaluation = super().pool()
-        return composed(training), composed(evaluation)
+        return composed(images)
 
     def training_labels(self) -> Tensor:
         """Kind of each scene's first piece in reading order, shape (n,), int64."""

@@ -25,7 +25,7 @@ from shared.task import Examples, TaskSettings
 from shared.tasks.fashion_mnist import FashionMnist, find_images
 from shared.tasks.frechet import Judge
 from shared.tasks.gan_networks import CLASSES, NOISE, Gan
-from shared.tasks.image_classification import Pool
+from shared.tasks.made_of_images import MadeOfImages
 
 _BATCH, _RATE, _BETAS = 64, 1e-3, (0.0, 0.99)  # of the generator
 _JUDGED = 1000  # drawn images that a score is taken from
@@ -33,23 +33,15 @@ _SHOWN = 10  # images of each kind in a picture
 _SEED = 7  # of the noise that pictures and scores are drawn from: the same in every round
 
 
-class ImageGan(FashionMnist):
+class ImageGan(MadeOfImages):
     """The task; see `ImageClassification` for who holds what."""
 
     models: ClassVar = {"gan": Gan}
     server_part: ClassVar[str] = "generator."
 
-    def __init__(self, settings: TaskSettings) -> None:
-        super().__init__(settings)
-        self._pool = lru_cache(maxsize=1)(self._compute_pool)
-
-    def pool(self) -> Pool:
+    def made(self, images: Examples) -> Examples:
         """Images, each with noise of its own, and labels; the label is the target too."""
-        return self._pool()
-
-    def _compute_pool(self) -> Pool:
-        training, evaluation = super().pool()
-        return _with_noise(training), _with_noise(evaluation)
+        return _with_noise(images)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """How badly the real and the drawn image of each example were told apart, shape (n,)."""

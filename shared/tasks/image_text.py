@@ -9,19 +9,29 @@ the fusion.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from shared.task import Examples, TaskSettings
+from shared.task import Examples
 from shared.tasks.captions import LENGTH, WORDS, captions
-from shared.tasks.fashion_mnist import FashionMnist
-from shared.tasks.image_classification import Pool, small_cnn
+from shared.tasks.image_classification import small_cnn
+from shared.tasks.made_of_images import MadeOfImages
 
 _EMBEDDED, _IMAGE, _JOINT = 16, 32, 64
 _GAIN = 4.0  # makes products of numbers below one as large as their factors
+
+
+def image_encoder(joint: int) -> nn.Module:
+    """Images, shape (n, 1, 28, 28) -> (n, joint)."""
+    return nn.Sequential(*list(small_cnn().children())[:-1], nn.Linear(_IMAGE, joint))
+
+
+def word_encoder(joint: int) -> tuple[nn.Embedding, nn.Module]:
+    """Vectors of words, shape (n, LENGTH, 16), and of captions from them, shape (n, joint)."""
+    words = nn.Embedding(len(WORDS), _EMBEDDED)
+    return words, nn.Sequential(nn.Flatten(), nn.Linear(LENGTH * _EMBEDDED, joint))
 
 
 class Fusion(nn.Module):
@@ -29,9 +39,8 @@ class Fusion(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen = nn.Sequential(*list(small_cnn().children())[:-1], nn.Linear(_IMAGE, _JOINT))
-        self.words = nn.Embedding(len(WORDS), _EMBEDDED)
-        self.read = nn.Sequential(nn.Flatten(), nn.Linear(LENGTH * _EMBEDDED, _JOINT))
+        self.seen = image_encoder(_JOINT)
+        self.words, self.read = word_encoder(_JOINT)
         self.head = nn.Linear(_JOINT, 2, bias=False)
 
     def forward(self, images: Tensor, words: Tensor) -> Tensor:
@@ -43,18 +52,16 @@ class Fusion(nn.Module):
         return logits
 
 
-class ImageText(FashionMnist):
+class ImageText(MadeOfImages):
     """The task; see `ImageClassification` for who holds what, its losses and its accuracy."""
 
     models: ClassVar = {"fusion": Fusion}
 
-    def __init__(self, settings: TaskSettings) -> None:
-        super().__init__(settings)
-        self._pool = lru_cache(maxsize=1)(self._compute_pool)
-
-    def pool(self) -> Pool:
+    def made(self, images: Examples) -> Examples:
         """Images with captions, and whether each is right."""
-        return self._pool()
+        seen = images.inputs[0]
+        found = captions(seen[:, 0].numpy(), images.targets.numpy())
+        return Examples((seen, torch.from_numpy(found.words)), torch.from_numpy(found.right))
 
     def class_names(self) -> Sequence[str]:
         """Of captions."""
@@ -62,14 +69,4 @@ class ImageText(FashionMnist):
 
     def training_labels(self) -> Tensor:
         """Kind of each image, shape (n,), int64: by it the images are shared out."""
-        return super().pool()[0].targets
-
-    def _compute_pool(self) -> Pool:
-        training, evaluation = super().pool()
-        return _captioned(training), _captioned(evaluation)
-
-
-def _captioned(examples: Examples) -> Examples:
-    images = examples.inputs[0]
-    found = captions(images[:, 0].numpy(), examples.targets.numpy())
-    return Examples((images, torch.from_numpy(found.words)), torch.from_numpy(found.right))
+        return self.kinds()

@@ -63,7 +63,8 @@ class Sentences(TextClassification):
                 f"data.name must be empty or {_TWEETS!r}, got {settings.data_name!r}"
             )
         super().__init__(settings)
-        self._encoder = encoder(settings.text.encoder, settings.text.encoder_sha256)
+        text = settings.text
+        self._encoder = encoder(text.encoder, text.encoder_sha256, text.layers)
 
     def chosen_labels(self) -> tuple[str, ...]:
         """Those of `text.labels`, of the tweets, or four families of languages."""

@@ -37,8 +37,35 @@ def unigram_baseline(training: Tensor, public: Tensor, vocabulary: int) -> Mappi
         public: Tokens, shape (m, T).
         vocabulary: Number of tokens.
     """
-    counts = torch.bincount(training[training != PAD], minlength=vocabulary).double() + 1.0
-    scores = (counts / counts.sum()).log().float().expand(*public.shape, -1)
+    scores = _frequencies(training, vocabulary).log().float().expand(*public.shape, -1)
+    return _means(scores, public)
+
+
+def bigram_baseline(
+    training: tuple[Tensor, Tensor], public: tuple[Tensor, Tensor], vocabulary: int
+) -> Mapping[str, float]:
+    """What knows how frequent each token is after each other one, and nothing else, scores.
+
+    Args:
+        training: Tokens before, and the tokens that followed: both of shape (n, T). Each pair is
+            counted once more, shared out among the followers by how frequent they are.
+        public: Likewise, shape (m, T).
+        vocabulary: Number of tokens.
+    """
+    before, after = training
+    real = after != PAD
+    pairs = torch.bincount(before[real] * vocabulary + after[real], minlength=vocabulary**2)
+    counts = pairs.view(vocabulary, vocabulary).double() + _frequencies(after, vocabulary)
+    scores = (counts / counts.sum(1, keepdim=True)).log().float()[public[0]]
+    return _means(scores, public[1])
+
+
+def _frequencies(tokens: Tensor, vocabulary: int) -> Tensor:
+    counts = torch.bincount(tokens[tokens != PAD], minlength=vocabulary).double() + 1.0
+    return counts / counts.sum()
+
+
+def _means(scores: Tensor, public: Tensor) -> Mapping[str, float]:
     found = token_metrics(scores, public)
     return {name: float(values.mean()) for name, values in found.items()}
 

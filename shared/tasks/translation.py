@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from shared.errors import ConfigurationError, DataError
 from shared.task import Examples
+from shared.tasks.chrf import chrf
 from shared.tasks.shared_out import Pool, SharedOut
 from shared.tasks.token_scores import token_losses, token_metrics
 from shared.tasks.transformer import PAD, EncoderDecoder, Size
@@ -54,6 +55,7 @@ _TOKENS = {character: 3 + place for place, character in enumerate(CHARACTERS)}
 _FIRST_LANGUAGE = 3 + len(CHARACTERS)
 VOCABULARY = _FIRST_LANGUAGE + len(LANGUAGES)
 _PART = 8  # messages
+_MEASURED = 300  # public messages that are translated at each measurement
 
 
 class Translation(SharedOut):
@@ -81,6 +83,23 @@ class Translation(SharedOut):
         """Share of characters that were foreseen, and bits for a character; shape (n,)."""
         return token_metrics(outputs, targets)
 
+    def scores(self, model: nn.Module) -> Mapping[str, float]:
+        """`chrf`: of what the model says of public messages, against what translators wrote."""
+        device = next(model.parameters()).device
+        public = self.measured_on()
+        sources, begun = (tensor.to(device) for tensor in public.inputs)
+        return {"chrf": chrf(greedy(model, sources, begun[:, 0]), _texts(public.targets))}
+
+    def chrf_of_copies(self) -> float:
+        """The same of the English messages as they are: what needs no model."""
+        public = self.measured_on()
+        return chrf(_texts(public.inputs[0]), _texts(public.targets))
+
+    def measured_on(self) -> Examples:
+        """Public messages, evenly from all languages, of which `chrf` is taken."""
+        public = self.pool().public
+        return public.select(torch.arange(0, len(public), max(1, len(public) // _MEASURED)))
+
 
 def encode(text: str) -> list[int]:
     """One token for each character of the text in form NFD, and `END`."""
@@ -95,7 +114,6 @@ def decode(tokens: Sequence[int]) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-@torch.no_grad()
 def translated(model: nn.Module, text: str, language: str) -> str:
     """The likeliest character after the likeliest character, for people to look at.
 
@@ -105,11 +123,23 @@ def translated(model: nn.Module, text: str, language: str) -> str:
         language: One of `LANGUAGES`.
     """
     source = torch.tensor([[*encode(text)[:LONGEST_SOURCE], END]])
-    found = [_begin(language)]
-    while len(found) <= LONGEST_TARGET and found[-1] != END:
-        scores = model(source, torch.tensor([found]))[0, -1]
-        found.append(END + int(scores[END:_FIRST_LANGUAGE].argmax()))
-    return decode(found[1:])
+    return greedy(model, source, torch.tensor([_begin(language)]))[0]
+
+
+@torch.no_grad()
+def greedy(model: nn.Module, sources: Tensor, begins: Tensor) -> list[str]:
+    """The likeliest character after the likeliest character, of each row.
+
+    Args:
+        model: In evaluation mode.
+        sources: Tokens of messages, shape (n, S).
+        begins: Tokens of languages, shape (n,).
+    """
+    found = begins[:, None]
+    for _ in range(LONGEST_TARGET):
+        scores = model(sources, found)[:, -1, END:_FIRST_LANGUAGE]
+        found = torch.cat([found, END + scores.argmax(1, keepdim=True)], dim=1)
+    return [decode(row) for row in found[:, 1:].tolist()]
 
 
 def examples_of(pairs: Sequence[tuple[list[int], list[int], str]]) -> Examples:
@@ -122,6 +152,10 @@ def examples_of(pairs: Sequence[tuple[list[int], list[int], str]]) -> Examples:
     begun = [[_begin(language), *target[:-1]] for _, target, language in pairs]
     targets = _padded([target for _, target, _ in pairs], LONGEST_TARGET + 1)
     return Examples((sources, _padded(begun, LONGEST_TARGET + 1)), targets)
+
+
+def _texts(tokens: Tensor) -> list[str]:
+    return [decode(row) for row in tokens.tolist()]
 
 
 def _begin(language: str) -> int:

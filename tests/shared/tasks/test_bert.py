@@ -60,6 +60,22 @@ def test_names_without_prefix_are_read_too(tmp_path: Path, small: Encoder) -> No
     assert torch.equal(Bert(bare)(numbers), Bert(small)(numbers))
 
 
+def test_the_first_layers_alone_are_those_of_the_whole(small: Encoder) -> None:
+    """What a shallower model gives is what the whole has at that depth; 0 is all of it."""
+    numbers, path = tokens(TEXTS, small, 8), str(small.folder)
+    first = Bert(encoder(path, small.sha256, 1))
+    assert len(first.encoder.encoder.layer) == 1
+    whole = Bert(small)
+    del whole.encoder.encoder.layer[1:]
+    assert torch.equal(first(numbers), whole(numbers))
+    assert torch.equal(Bert(encoder(path, small.sha256, 2))(numbers), Bert(small)(numbers))
+    for layers in (-1, 3):
+        with pytest.raises(
+            ConfigurationError, match=rf"text\.layers must be from 0 to 2, got {layers}"
+        ):
+            Bert(encoder(path, small.sha256, layers))
+
+
 def test_a_text_s_embedding_is_its_own(small: Encoder) -> None:
     """Of unit length, in the texts' order, and not moved by longer texts beside it."""
     together = embeddings(TEXTS, small, 8)

@@ -20,6 +20,7 @@ from shared.tasks import fashion_mnist, load_task, task_settings
 from shared.tasks.fashion_mnist import FashionMnist, embedded, find_images
 from shared.tasks.idx import read_idx
 from shared.tasks.image_classification import ImageClassification
+from shared.tasks.made_of_images import MadeOfImages
 
 SETTINGS = TaskSettings()
 WHOLE = Site(index=0, partition=None)
@@ -155,7 +156,7 @@ def test_a_corrupt_file_is_named(tmp_path: Path, name: str, content: bytes, mess
     assert name in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["detection", "image_gan", "image_text"])
+@pytest.mark.parametrize("name", ["detection", "image_gan", "image_or_text", "image_text"])
 def test_what_is_made_of_the_images_needs_images_that_can_be_read(
     tmp_path: Path, name: str
 ) -> None:
@@ -245,3 +246,5 @@ def test_image_tasks_must_say_where_their_images_are() -> None:
     assert task.column() is None
     with pytest.raises(NotImplementedError):
         task.pool()
+    with pytest.raises(NotImplementedError):
+        MadeOfImages(SETTINGS).pool()

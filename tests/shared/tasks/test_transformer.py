@@ -1,5 +1,7 @@
 """Transformers: nothing of the future, nothing of padding, a right gradient for each example."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -10,7 +12,12 @@ from client.per_record import ByBookKeeping, chosen
 from shared.errors import ConfigurationError
 from shared.model_check import check_model
 from shared.task import Examples
-from shared.tasks.token_scores import token_losses, token_metrics, unigram_baseline
+from shared.tasks.token_scores import (
+    bigram_baseline,
+    token_losses,
+    token_metrics,
+    unigram_baseline,
+)
 from shared.tasks.transformer import PAD, DecoderOnly, EncoderDecoder, Size
 
 VOCABULARY, LENGTH = 11, 9
@@ -141,3 +148,13 @@ def test_the_baseline_is_that_of_counts() -> None:
     assert found["accuracy"] == 0.5
     # Probabilities 1/8, 4/8, 2/8, 1/8.
     assert found["bits_per_token"] == pytest.approx((1 + 2) / 2)
+
+
+def test_the_baseline_of_pairs_is_that_of_counts() -> None:
+    """By hand: after 1 come 2 twice, after 2 comes 1; a pair that never was has its follower's."""
+    before, after = torch.tensor([[1, 2, 1, PAD]]), torch.tensor([[2, 1, 2, PAD]])
+    # Frequencies of 0, 1, 2 are 1/6, 2/6, 3/6; they are added to the counts of each row.
+    found = bigram_baseline((before, after), (torch.tensor([[1, 2]]), torch.tensor([[2, 2]])), 3)
+    assert found["accuracy"] == 0.5
+    expected = -(math.log2(2.5 / 3) + math.log2(0.5 / 2)) / 2
+    assert found["bits_per_token"] == pytest.approx(expected)

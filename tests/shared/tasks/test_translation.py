@@ -190,6 +190,25 @@ def test_it_learns_messages_it_never_saw(tmp_path: Path) -> None:
     assert found["accuracy"] > baseline["accuracy"] + 0.4
     assert found["bits_per_token"] < baseline["bits_per_token"] - 2.0
     assert translated(model, "one file", "de").split()[0] in GERMAN.values()
+    assert built.scores(model)["chrf"] > built.chrf_of_copies() + 0.2
+
+
+def test_what_is_left_in_english_scores_as_a_copy(tmp_path: Path) -> None:
+    """All of it where the translation is the message, next to nothing where it is another."""
+    write_catalogue(tmp_path, "de", {f"number {place}": f"number {place}" for place in range(40)})
+    assert task(tmp_path).chrf_of_copies() == 1.0
+    write(tmp_path)
+    assert task(tmp_path, names="de").chrf_of_copies() < 1.0
+
+
+def test_chrf_is_of_messages_of_all_languages(tmp_path: Path) -> None:
+    """At most twice as many as it takes, from the first to the last."""
+    built = Translation(TaskSettings(model="tiny"))
+    chosen = built.measured_on()
+    assert 300 <= len(chosen) <= 600
+    assert len(chosen.inputs[1][:, 0].unique()) > len(LANGUAGES) / 2
+    write(tmp_path)
+    assert len(task(tmp_path).measured_on()) == len(task(tmp_path).evaluation_data())
 
 
 class Endless(nn.Module):
