@@ -4,6 +4,7 @@ Every method is optional: without it numbers stand where names would.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -15,10 +16,13 @@ __all__ = [
     "DescribesOutputs",
     "NamesClasses",
     "NamesFeatures",
+    "Read",
     "ReadsInputs",
+    "ReadsRecords",
     "SpellsTokens",
     "class_names",
     "feature_names",
+    "names_classes",
     "tells_classes",
     "token_texts",
 ]  # fmt: skip
@@ -30,6 +34,30 @@ class ReadsInputs(Protocol):
 
     def read_inputs(self, paths: Sequence[Path]) -> tuple[Tensor, ...]:
         """Inputs of the model, a row for each record of the files. Raises DataError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a file holds.
+
+    Attributes:
+        inputs: Of the model, a row for each record that is not left out.
+        names: Of all records, in their order.
+        rows: Which of `names` the inputs are of, from 0.
+    """
+
+    # Secrecy: the owner's records.
+    inputs: tuple[Tensor, ...] = field(repr=False)
+    names: Sequence[str]
+    rows: Sequence[int]
+
+
+@runtime_checkable
+class ReadsRecords(Protocol):
+    """A task whose files hold records with names, or rows that a public rule leaves out."""
+
+    def read_records(self, path: Path) -> Read:
+        """All of one file or folder. Raises DataError."""
 
 
 @runtime_checkable
@@ -73,6 +101,15 @@ def tells_classes(examples: Examples, outputs: Tensor) -> bool:
     if targets.is_floating_point() or targets.ndim != 1 or outputs.ndim != 2:
         return False
     return bool(len(targets)) and int(targets.max()) < outputs.shape[1] > 1
+
+
+def names_classes(task: Task, outputs: Tensor) -> bool:
+    """Whether the task has a name for each of a row's outputs, so that they are classes."""
+    return (
+        outputs.ndim == 2
+        and isinstance(task, NamesClasses)
+        and len(task.class_names()) == outputs.shape[1]
+    )
 
 
 def class_names(task: Task, count: int) -> list[str]:
