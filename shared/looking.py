@@ -13,13 +13,17 @@ from torch import Tensor
 from shared.task import Examples, Task
 
 __all__ = [
+    "BlanksTokens",
     "DescribesOutputs",
+    "ExplainsPlace",
+    "NamesAxes",
     "NamesClasses",
     "NamesFeatures",
     "Read",
     "ReadsInputs",
     "ReadsRecords",
     "SpellsTokens",
+    "Unexplained",
     "class_names",
     "feature_names",
     "names_classes",
@@ -90,6 +94,38 @@ class DescribesOutputs(Protocol):
 
     def describe(self, outputs: Tensor) -> Sequence[str]:
         """One line for each row of `outputs`."""
+
+
+@runtime_checkable
+class NamesAxes(Protocol):
+    """A task whose first input is a signal: numbers on two axes that are no sides of a picture."""
+
+    def axis_names(self) -> tuple[str, str]:
+        """Of one number down and one across; the first of those down is drawn at the bottom."""
+
+
+@runtime_checkable
+class ExplainsPlace(Protocol):
+    """A task with a row of scores at each place of a sequence, of which one can be explained."""
+
+    def explained_place(self) -> int:
+        """Which place of the outputs and targets, from 0; negative from the end."""
+
+
+@runtime_checkable
+class BlanksTokens(Protocol):
+    """A task of texts, in which padding cannot stand where a token was."""
+
+    def blank_token(self) -> int:
+        """What stands there instead."""
+
+
+@runtime_checkable
+class Unexplained(Protocol):
+    """A task of whose outputs no attribution says anything."""
+
+    def why_unexplained(self) -> str:
+        """In half a sentence."""
 
 
 def tells_classes(examples: Examples, outputs: Tensor) -> bool:

@@ -51,6 +51,13 @@ class ImageGan(FashionMnist):
         training, evaluation = super().pool()
         return _with_noise(training), _with_noise(evaluation)
 
+    def why_unexplained(self) -> str:
+        """For `murmura explain`."""
+        return (
+            "a drawn image comes of noise, whose parts mean nothing; the run's samples-*.png show "
+            "what is drawn"
+        )
+
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """How badly the real and the drawn image of each example were told apart, shape (n,)."""
         del targets
