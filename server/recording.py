@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from server.progress import RoundFinished
-from server.run_folder import RunFolder
+from server.run_folder import RunFolder, private
 from server.sinks.figures import figures
 from server.sinks.opening import open_sinks
 from shared.config import RunConfig
@@ -84,7 +84,8 @@ def log_file(path: Path) -> Iterator[None]:
         StateError: `path` cannot be written.
     """
     try:
-        handler = logging.FileHandler(path, encoding="utf-8")
+        with open(path, "ab", opener=private):
+            handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise StateError(f"{path} cannot be written: {error}") from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
