@@ -59,6 +59,8 @@ class Recorder:
             "seconds": round(event.seconds, 4),
             "rejected": event.rejected,
             "quarantined": list(event.quarantined),
+            "bytes_down": event.bytes_down,
+            "bytes_up": event.bytes_up,
             "metrics": {name: _writable(value) for name, value in event.metrics.items()},
         }
         self._folder.append_line(METRICS, line, durable=False)
