@@ -27,7 +27,7 @@ from tests.integration.test_federation import (
 )
 
 PERSONAL: dict[str, Scalar] = SEEDED | {
-    "model": "mlp", "training.local_layers": "3", "privacy.noise": "local",
+    "rounds": 8, "model": "mlp", "training.local_layers": "3", "privacy.noise": "whole",
 }  # fmt: skip
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -78,6 +78,7 @@ def test_sites_that_joined_keep_their_layers_through_a_restart(tmp_path: Path) -
         after_round(folder, 1)
         first.send_signal(signal.SIGINT)
         first.communicate(timeout=120)
+        assert first.returncode == ExitCode.INTERRUPTED
         restarted = federation.joined[0]
         federation.do("client", "stop", "--home", str(restarted))
         federation.do("client", "start", "--detach", "--home", str(restarted))
