@@ -1,9 +1,10 @@
-"""What local layers are worth: each client's own model on public records of the classes it holds.
+"""What local layers are worth: each client's own model on public records of the kinds it holds.
 
     python benchmarks/personal.py [FOLDER]
 
 Plays examples/tasks/personal.toml, its plain twin, and both without local layers (one model for
-all), and prints one JSON object: accuracy over clients, on average. Only a simulation can do this:
+all), and prints one JSON object: accuracy over clients, on average, each of its own classes as
+often as it has them. Only a simulation can do this:
 it has all clients' files. Nobody who takes part in a real run could.
 """
 
@@ -49,10 +50,12 @@ def own_accuracy(folder: Path, config: RunConfig) -> float:
             )  # fmt: skip
             kept = Memory.of(whose, plan, config.output.run_id).latest()
             fill(split(model, layers).local, kept[LOCAL])
-        held = torch.isin(public.targets, task.site_data(site).targets.unique())
-        data = public.select(held.nonzero()[:, 0])
+        # Each class counts as often as the client has it: a shard may begin with a few of another.
+        held = torch.bincount(task.site_data(site).targets, minlength=10).float()
+        shares = held / held.sum() / torch.bincount(public.targets, minlength=10)
         with torch.no_grad():
-            found.append(task.metrics(model(*data.inputs), data.targets)["accuracy"].mean())
+            right = task.metrics(model(*public.inputs), public.targets)["accuracy"]
+        found.append((right * shares[public.targets]).sum())
     return float(torch.stack(found).mean())
 
 

@@ -93,6 +93,7 @@ def _bars(explained: "Explained", places: Sequence[int], *, titled: bool) -> byt
             axis.invert_yaxis()
             axis.axvline(0.0, color="#4a5564", linewidth=0.8)
             axis.tick_params(axis="x", labelsize=7)
+            axis.locator_params(axis="x", nbins=4)
             axis.set_xlabel(_name(found), fontsize=8)
         if titled:
             grid[line][0].set_title(_plain(explained.title(place)), fontsize=9, loc="left")

@@ -33,7 +33,7 @@ _NUMBERS = {
     "month": (1.0, 12.0),
     "distance": (0.0, 5000.0),
 }
-_INPUTS = (
+_INPUTS: tuple[Input, ...] = (
     *(Number(column=name, low=low, high=high) for name, (low, high) in _NUMBERS.items()),
     Category(column="origin", values=_ORIGINS),
 )
