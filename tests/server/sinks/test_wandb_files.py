@@ -4,6 +4,7 @@ import json
 import struct
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,11 @@ def contents(path: Path) -> Iterator[bytes]:
 
 def records(path: Path) -> dict[str, list[Any]]:
     """Of a run that is over, by kind."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
+    # The module has these by the version of protobuf that is installed; types cannot follow.
+    kind_of_record: Any = import_module("wandb.proto.wandb_internal_pb2").Record
     found: dict[str, list[Any]] = {}
     for content in contents(path):
-        record = Record.FromString(content)
+        record = kind_of_record.FromString(content)
         kind = record.WhichOneof("record_type")
         found.setdefault(kind, []).append(getattr(record, kind))
     return found
