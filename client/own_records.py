@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from shared.errors import ConfigurationError, DataError
-from shared.looking import ReadsInputs
+from shared.looking import Read, ReadsInputs, ReadsRecords
 from shared.task import Examples, Site, Task
 
 # Secrecy: shown with everything that is made from these records.
@@ -33,7 +33,7 @@ def own_records(task: Task) -> Examples:
     return records
 
 
-def own_inputs(task: Task, path: Path) -> tuple[Tensor, ...]:
+def own_inputs(task: Task, path: Path) -> Read:
     """Inputs of the model for every record of one file.
 
     `.npy` holds inputs as the model takes them, one or many; other files are the task's to read;
@@ -43,16 +43,18 @@ def own_inputs(task: Task, path: Path) -> tuple[Tensor, ...]:
         DataError: the file is missing, damaged, or of another shape.
         ConfigurationError: the task reads no such file.
     """
+    if path.suffix != ".npy" and isinstance(task, ReadsRecords):
+        return task.read_records(path)
+    inputs = _inputs(task, path)
+    rows = range(len(inputs[0]))
+    return Read(inputs, [str(row + 1) for row in rows], rows)
+
+
+def _inputs(task: Task, path: Path) -> tuple[Tensor, ...]:
     if path.suffix == ".npy":
         return (_shaped(task, _array(path), path),)
     if isinstance(task, ReadsInputs):
-        found = task.read_inputs([path])
-        if len(found) != len(task.evaluation_data().inputs):
-            raise ConfigurationError(
-                f"task {type(task).__name__} has a model of {len(task.evaluation_data().inputs)} "
-                f"inputs, but reads {len(found)} from a file"
-            )
-        return found
+        return task.read_inputs([path])
     if path.suffix == ".csv":
         return (_shaped(task, _table(path), path),)
     raise ConfigurationError(

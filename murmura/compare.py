@@ -1,6 +1,7 @@
 """`murmura compare`: runs side by side, in the terminal and as a page."""
 
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,17 +85,24 @@ def _content(found: "Comparison") -> dict[str, Any]:
 
 
 def _print(found: "Comparison", page: Path) -> None:
-    from murmura.compare_page import table_of  # noqa: PLC0415 - slow, and needed by no help
+    from murmura.compare_page import table_of, traffic_of  # noqa: PLC0415 - slow, needed by no help
 
-    headings, rows = table_of(found)
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
-    for place, heading in enumerate(headings):
-        justify: Any = "right" if place > 1 else "left"
-        table.add_column(heading, overflow="fold", justify=justify, no_wrap=place > 0)
-    for row in rows:
-        table.add_row(*map(Text, row))
     console = Console(highlight=False)
-    console.print(table)
+    console.print(_drawn(*table_of(found), left=2))
+    headings, rows = traffic_of(found)
+    if rows:
+        console.print(_drawn(headings, rows, left=1))
     for note in found.notes:
         console.print(Text(note))
     console.print(Text(f"page: {page}", "dim"), soft_wrap=True)
+
+
+def _drawn(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> Table:
+    """The first `left` columns are of words."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
+    for place, heading in enumerate(headings):
+        justify: Any = "right" if place >= left else "left"
+        table.add_column(heading, overflow="fold", justify=justify, no_wrap=place > 0)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table

@@ -1,13 +1,16 @@
 """The page of a comparison: utility against epsilon, curves by round, and a table."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 from murmura.comparison import Compared, Comparison, EpsilonAxis
 from murmura.page_frame import STYLES, chart, page, rounds_axis, value_axis
-from murmura.wording import UNICODE_SIGNS, duration_text, epsilon_text, loss_text
+from murmura.wording import UNICODE_SIGNS, bytes_text, duration_text, epsilon_text, loss_text
+from server.progress import RoundFinished
 from server.report.charts import Axis, Line
 from server.report.tables import table
+
+_EXCHANGED = "What messages to all clients, and from them, held"
 
 
 def compare_page(comparison: Comparison) -> str:
@@ -21,12 +24,14 @@ def compare_page(comparison: Comparison) -> str:
         _by_round(comparison, "loss", style) if comparison.metric != "loss" else "",
         _epsilons(comparison, style),
         _by_time(comparison, style),
+        _by_bytes(comparison, style),
     ]
     headings, rows = table_of(comparison)
+    exchanged = table(_EXCHANGED, *traffic) if (traffic := traffic_of(comparison))[1] else ""
     return page(
         "Runs compared",
         f"<h1>Runs compared</h1><p>{len(runs)} runs</p>",
-        f'<ul class="notes">{notes}</ul>{table("Where each run is", headings, rows)}'
+        f'<ul class="notes">{notes}</ul>{table("Where each run is", headings, rows)}{exchanged}'
         f'<div class="plots">{"".join(charts)}</div>',
         "<p>Read from the runs' folders.</p>",
     )
@@ -54,6 +59,22 @@ def _row(comparison: Comparison, run: Compared, named: Sequence[str]) -> list[st
         f"{len(course.rounds)} of {course.started.rounds if course.started else 0}",
         duration_text(sum(event.seconds for event in course.rounds)),
     ]
+
+
+def traffic_of(comparison: Comparison) -> tuple[Sequence[str], list[list[str]]]:
+    """Headings and one row a run: bytes to clients and from them; no rows if none were counted."""
+    headings = ["run", "down a round", "up a round", "down in all", "up in all"]
+    told = [(run, run.course.to_json()) for run in comparison.runs]
+    if all(content["bytes_up"] is None for _, content in told):
+        return headings, []
+    rows = []
+    for run, content in told:
+        totals = [content["bytes_down"], content["bytes_up"]]
+        count = len(run.course.rounds)
+        means = [None if total is None else total / count for total in totals]
+        texts = [bytes_text(number, UNICODE_SIGNS) for number in (*means, *totals)]
+        rows.append([run.name, *texts])
+    return headings, rows
 
 
 def _last(run: Compared, name: str, form: str) -> str:
@@ -131,23 +152,53 @@ def _over_rounds(title: str, described: str, name: str, lines: Sequence[Line]) -
 
 def _by_time(comparison: Comparison, style: dict[str, str]) -> str:
     """Seconds in rounds, summed up."""
+    return _by_cost(
+        comparison,
+        style,
+        (
+            "seconds",
+            "Seconds in rounds, as the server's clock told; comparable on one machine alone.",
+        ),
+        lambda event: event.seconds,
+    )
+
+
+def _by_bytes(comparison: Comparison, style: dict[str, str]) -> str:
+    """Megabytes both ways, summed up; nothing where a run has rounds without."""
+    if any(run.course.to_json()["bytes_up"] is None for run in comparison.runs):
+        return ""
+    return _by_cost(
+        comparison,
+        style,
+        ("megabytes", "What messages to all clients and from them held."),
+        lambda event: ((event.bytes_down or 0) + (event.bytes_up or 0)) / 1e6,
+    )
+
+
+def _by_cost(
+    comparison: Comparison,
+    style: dict[str, str],
+    told: tuple[str, str],
+    cost: Callable[[RoundFinished], float],
+) -> str:
+    """Utility against what rounds cost, summed up; `told` is its unit and what it is."""
     lines = []
     for run in comparison.runs:
         spent, points = 0.0, []
         measured = dict(run.course.measured(comparison.metric))
         for event in run.course.rounds:
-            spent += event.seconds
+            spent += cost(event)
             if event.round_number in measured:
                 points.append((spent, measured[event.round_number]))
         lines.append(Line(name=run.name, points=points, style=style[run.name]))
     values = [value for line in lines for _, value in line.points]
     if not values:
         return ""
-    longest = max(place for line in lines for place, _ in line.points)
+    most = max(place for line in lines for place, _ in line.points)
     return chart(
-        f"{comparison.metric} by seconds",
-        "Seconds in rounds, as the server's clock told; comparable on one machine alone.",
+        f"{comparison.metric} by {told[0]}",
+        told[1],
         lines,
-        Axis(label="seconds", low=0.0, high=longest or 1.0),
+        Axis(label=told[0], low=0.0, high=most or 1.0),
         value_axis(comparison.metric, values, share="loss" not in comparison.metric),
     )

@@ -98,6 +98,10 @@ class Course:
         names = {name: None for event in self.rounds for name in event.metrics}
         return [name for name in names if name not in _OF_A_ROUND]
 
+    def exchanged(self) -> tuple[Points, Points]:
+        """Bytes to clients and from them, of each round where messages were counted."""
+        return self.by_round("bytes_down"), self.by_round("bytes_up")
+
     def by_round(self, field: str) -> Points:
         """A number of `RoundFinished`, of each round where it is finite."""
         return _finite([(e.round_number, getattr(e, field)) for e in self.rounds])
@@ -123,12 +127,20 @@ class Course:
             "accuracy": _strict(last.accuracy) if last else None,
             "metrics": {name: _strict(v) for name, v in last.metrics.items()} if last else {},
             "seconds": sum(event.seconds for event in self.rounds),
+            "bytes_down": _total([event.bytes_down for event in self.rounds]),
+            "bytes_up": _total([event.bytes_up for event in self.rounds]),
             "clients_lost": sum(event.lost for event in self.rounds),
         }
 
 
 def _finite(values: Sequence[tuple[int, float | None]]) -> Points:
     return [(float(n), float(v)) for n, v in values if v is not None and math.isfinite(v)]
+
+
+def _total(counts: Sequence[int | None]) -> int | None:
+    """The sum; None unless every round was counted: a part of it would look cheap."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known and len(known) == len(counts) else None
 
 
 def _strict(value: float | None) -> float | str | None:

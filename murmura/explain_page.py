@@ -89,6 +89,11 @@ def _record(explained: "Explained", place: int) -> str:
             _words(explained.parts[place], NAMES[a.method], a.scores[place].tolist())
             for a in explained.attributions
         )
+    if explained.axes is not None:
+        down, across = explained.axes
+        shown += (
+            f'<p class="described">Upwards: {escape(down)}; to the right: {escape(across)}.</p>'
+        )
     numbers = "" if explained.kind is Kind.PICTURE else _numbers(explained, place)
     return f"{heading}{shown}{_gap(explained, place)}{numbers}"
 

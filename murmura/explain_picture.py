@@ -5,6 +5,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from shared.attribution import Attribution
     from shared.explained import Explained
 
@@ -40,11 +42,15 @@ def _maps(explained: "Explained", places: Sequence[int], *, titled: bool) -> byt
     down, across = explained.inputs.shape[1:]
     high = _SIDE * min(2.0, max(0.25, down / across))
     figure, grid = _figure(len(places), columns, (_SIDE * columns, high + 0.45))
+    origin = "upper" if explained.axes is None else "lower"
     for line, place in enumerate(places):
         axes = grid[line]
-        axes[0].imshow(explained.inputs[place].numpy(), cmap="gray", interpolation="nearest")
+        shown = explained.inputs[place].numpy()
+        axes[0].imshow(shown, cmap="gray", interpolation="nearest", origin=origin)
+        if explained.axes is not None:
+            axes[0].set_ylabel(explained.axes[0], fontsize=7)
         for at, found in enumerate(explained.attributions):
-            _map(axes[at + 1], found, place)
+            _map(axes[at + 1], found, place, origin)
         for axis, name in zip(
             axes, ["input", *(_name(a) for a in explained.attributions)], strict=True
         ):
@@ -59,23 +65,26 @@ def _maps(explained: "Explained", places: Sequence[int], *, titled: bool) -> byt
     return _png(figure)
 
 
-def _map(axis: Any, found: "Attribution", place: int) -> None:
+def _map(axis: Any, found: "Attribution", place: int, origin: str) -> None:
     from matplotlib.colors import LinearSegmentedColormap  # noqa: PLC0415 - an extra
 
     colours = LinearSegmentedColormap.from_list("for and against", [_AGAINST, _PAPER, _FOR])
     scores = found.scores[place]
     most = max(float(scores.abs().max()), 1e-12)
-    axis.imshow(scores.numpy(), cmap=colours, vmin=-most, vmax=most, interpolation="nearest")
+    ends = {"vmin": -most, "vmax": most, "origin": origin}
+    axis.imshow(scores.numpy(), cmap=colours, interpolation="nearest", **ends)
 
 
 def _bars(explained: "Explained", places: Sequence[int], *, titled: bool) -> bytes:
     columns = len(explained.attributions)
-    shown = min(_BARS, explained.inputs.shape[1])
+    # As many as the longest of these texts has, without padding.
+    longest = max(sum(map(bool, explained.parts[place])) for place in places)
+    shown = max(1, min(_BARS, longest))
     figure, grid = _figure(len(places), columns, (3.0 * columns, 0.9 + 0.22 * shown))
     for line, place in enumerate(places):
         for at, found in enumerate(explained.attributions):
             axis, scores = grid[line][at], found.scores[place]
-            best = scores.abs().topk(shown).indices.sort().values.tolist()
+            best = _strongest(explained, place, scores, shown)
             values = [float(scores[part]) for part in best]
             spots = range(len(best))
             axis.barh(spots, values, color=[_FOR if v >= 0 else _AGAINST for v in values])
@@ -84,17 +93,24 @@ def _bars(explained: "Explained", places: Sequence[int], *, titled: bool) -> byt
             axis.invert_yaxis()
             axis.axvline(0.0, color="#4a5564", linewidth=0.8)
             axis.tick_params(axis="x", labelsize=7)
+            axis.locator_params(axis="x", nbins=4)
             axis.set_xlabel(_name(found), fontsize=8)
         if titled:
             grid[line][0].set_title(_plain(explained.title(place)), fontsize=9, loc="left")
     return _png(figure)
 
 
+def _strongest(explained: "Explained", place: int, scores: "Tensor", count: int) -> list[int]:
+    """The parts that are drawn, in their order; never padding, which has no name."""
+    named = [part for part, name in enumerate(explained.parts[place]) if name]
+    return sorted(sorted(named, key=lambda part: -abs(float(scores[part])))[:count])
+
+
 def _part(explained: "Explained", place: int, part: int) -> str:
     """A column's name, or a token with its place in the text."""
     from shared.question import Kind  # noqa: PLC0415 - slow, and needed by no help
 
-    name = _plain(explained.parts[place][part]) or "(padding)"
+    name = _plain(explained.parts[place][part])
     return f"{name}  {part}" if explained.kind is Kind.TEXT else name
 
 

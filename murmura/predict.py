@@ -1,6 +1,7 @@
 """`murmura predict`: what a saved model says of inputs in files."""
 
 import csv
+from inspect import Parameter, signature
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,17 +22,28 @@ if TYPE_CHECKING:
     from shared.saved_model import SavedModel
 
 _SHOWN = 50  # rows of the table; the rest are counted
+_LEFT_OUT = "left out by the task's rules"
 Guess = tuple[str, float | None]  # what it is, and how sure the model is of it
 
 
-def predict(
+def predict(  # noqa: PLR0913 - one parameter for each option
     run: Run,
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Pictures, tables or texts, as the task reads."),
+        typer.Argument(
+            metavar="FILE...", help="Pictures, sounds, tables, texts: as the task reads."
+        ),
     ],
     *,
     task: TaskName = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Whose pipeline.toml or masking.toml is used, if not the run's own folder's.",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(metavar="K", help="How many classes are listed.")] = 3,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Write a row for each input.")
@@ -47,7 +59,7 @@ def predict(
     """
     if not positive()["domain"][1](top):
         raise ConfigurationError(f"--top must be positive, got {top}")
-    saved = opened(run, task)
+    saved = opened(run, task, data)
     rows = [row for path in files for row in _of_file(saved, path, top)]
     if out is not None:
         _write(out, rows)
@@ -72,16 +84,31 @@ def _of_file(saved: "SavedModel", path: Path, top: int) -> list[tuple[str, list[
     from shared.measuring import outputs_of  # noqa: PLC0415 - likewise
     from shared.task import Examples  # noqa: PLC0415 - likewise
 
-    inputs = own_inputs(saved.task, path)
-    count = len(inputs[0])
-    if not count:
-        return []
-    given = saved.normalised(Examples(inputs, torch.zeros(count)))
-    guesses = _guesses(saved, outputs_of(saved.network, given.inputs), top)
-    return [
-        (str(path) if count == 1 else f"{path}:{row + 1}", found)
-        for row, found in enumerate(guesses)
-    ]
+    read = own_inputs(saved.task, path)
+    _check_taken(saved, len(read.inputs))
+    # A record that a rule leaves out stays in its place: rows of the answer are rows of the file.
+    guesses = list[list[Guess]]([] for _ in read.names)
+    if len(read.rows):
+        given = saved.normalised(Examples(read.inputs, torch.zeros(len(read.rows))))
+        found = _guesses(saved, outputs_of(saved.network, given.inputs), top)
+        for row, said in zip(read.rows, found, strict=True):
+            guesses[row] = said
+    one = len(read.names) == 1
+    named = [str(path) if one else f"{path}:{name}" for name in read.names]
+    return list(zip(named, guesses, strict=True))
+
+
+def _check_taken(saved: "SavedModel", count: int) -> None:
+    """Raise ConfigurationError unless the model is called with so many inputs."""
+    taken = signature(saved.network.forward).parameters.values()
+    if any(one.kind is Parameter.VAR_POSITIONAL for one in taken):
+        return
+    least = sum(one.default is Parameter.empty for one in taken)
+    if not least <= count <= len(taken):
+        raise ConfigurationError(
+            f"task {saved.metadata['task']!r} has a model of {least} inputs, but reads {count} "
+            "from a file"
+        )
 
 
 def _guesses(saved: "SavedModel", outputs: "Tensor", top: int) -> list[list[Guess]]:
@@ -89,12 +116,13 @@ def _guesses(saved: "SavedModel", outputs: "Tensor", top: int) -> list[list[Gues
     from shared.looking import (  # noqa: PLC0415 - slow, and needed by no help
         DescribesOutputs,
         class_names,
+        names_classes,
         tells_classes,
     )
 
     if isinstance(saved.task, DescribesOutputs):
         return [[(text, None)] for text in saved.task.describe(outputs)]
-    if tells_classes(saved.task.evaluation_data(), outputs):
+    if names_classes(saved.task, outputs) or tells_classes(saved.task.evaluation_data(), outputs):
         names = class_names(saved.task, outputs.shape[1])
         best = outputs.double().softmax(1).topk(min(top, len(names)))
         return [
@@ -114,7 +142,7 @@ def _show(console: Console, rows: list[tuple[str, list[Guess]]]) -> None:
     table.add_column("input", overflow="fold")
     table.add_column("predicted", overflow="fold")
     for name, guesses in rows[:_SHOWN]:
-        table.add_row(name, ", ".join(_text(guess) for guess in guesses))
+        table.add_row(name, ", ".join(map(_text, guesses)) or _LEFT_OUT)
     console.print(table)
     if len(rows) > _SHOWN:
         console.print(f"and {len(rows) - _SHOWN} more: --out writes all")

@@ -18,6 +18,8 @@ UNITS = {
     "none": "nobody",
 }
 
+_BYTES = ("B", "kB", "MB", "GB", "TB")
+
 
 @dataclass(frozen=True, slots=True)
 class Signs:
@@ -71,6 +73,17 @@ def loss_text(value: float | None, signs: Signs = ASCII_SIGNS) -> str:
 def model_text(name: str) -> str:
     """A model by its name, where it has one."""
     return f"model {name}" if name else "default model"
+
+
+def bytes_text(count: float | None, signs: Signs = ASCII_SIGNS) -> str:
+    """Three digits in powers of a thousand: 12 B, 3.4 kB, 120 MB."""
+    if count is None:
+        return signs.absent
+    amount, places = float(count), 0
+    while amount >= 999.5 and places < len(_BYTES) - 1:
+        amount, places = amount / 1000.0, places + 1
+    digits = 0 if places == 0 or amount >= 9.95 else 1
+    return f"{amount:.{digits}f} {_BYTES[places]}"
 
 
 def duration_text(seconds: float) -> str:

@@ -16,6 +16,7 @@ from flwr.serverapp import Grid
 
 from server.bounded_grid import BoundedGrid
 from server.sizes import size_of
+from server.traffic import received, sent
 from shared.errors import ProtocolError
 
 POLL_INTERVAL_S = 0.1
@@ -38,12 +39,14 @@ def exchange(
         ProtocolError: the grid accepted none of the messages.
     """
     deadline = time.monotonic() + timeout_s
+    sent(messages)
     waiting = push(grid, messages)
     del messages  # a model may be in them
     while waiting:
         found_any = False
         for found in arrived(grid, waiting, most_bytes):
             found_any = True
+            received(found[1])
             yield found
             del found  # before the next is pulled
         # Checked between passes only: what has arrived is never thrown away.

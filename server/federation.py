@@ -1,7 +1,6 @@
 """One run's state, and what happens to it in a round: sample -> broadcast -> collect -> step."""
 
 import logging
-import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,6 +31,7 @@ from server.robust.quarantine import Quarantine
 from server.roster import Roster
 from server.run_folder import RunFolder
 from server.secure_sum import secure_sums
+from server.traffic import Spent, begun
 from shared.config import RunConfig
 from shared.dp.plan import PrivacyPlan
 from shared.errors import TooFewSurvivors
@@ -139,7 +139,7 @@ class Federation:
 
     def play_round(self, round_number: int) -> None:
         """Everything of one round; on disk when it returns."""
-        started = time.monotonic()
+        spent = begun()
         self._enrolment.join(self._admit)
         collected = self._collected(round_number)
         self._step(collected.total, round_number, collected.attempt)
@@ -149,7 +149,7 @@ class Federation:
             self._save()
         measured = self._measure(round_number)
         scores = self._queries.evaluation(round_number, self.parameters, self._normalisation)
-        self._record(round_number, collected, (measured, scores), time.monotonic() - started)
+        self._record(round_number, collected, (measured, scores), spent)
 
     def _collected(self, round_number: int) -> _Collected:
         """The round's sum, of the first attempt at it that is not void."""
@@ -220,9 +220,9 @@ class Federation:
         round_number: int,
         collected: _Collected,
         found: tuple[Measurement | None, PrivateScores | None],
-        seconds: float,
+        spent: Spent,
     ) -> None:
-        measured, scores = found
+        (measured, scores), seconds = found, spent.seconds
         lost = collected.asked - collected.total.survivors
         self._last, self._lost = measured, self._lost + lost
         self._seconds += seconds
@@ -244,6 +244,8 @@ class Federation:
             rejected=len(self._quarantine.rejected),
             quarantined=self._quarantine.names,
             metrics=measured.metrics if measured else {},
+            bytes_down=spent.bytes[0],
+            bytes_up=spent.bytes[1],
         )
         with span("disk"):
             self.recorder.record(event)

@@ -43,7 +43,8 @@ class RoundFinished:
     `metrics` are all of the task's on public data, empty where nothing was measured. `private_loss`
     and `private_accuracy` are of the sites' own data, with noise. `rejected` counts
     updates that a robust rule found far off, or that could not be used; `quarantined` are asked no
-    more.
+    more. `bytes_down` and `bytes_up` are what messages to clients and from them held, None where a
+    cohort engine made none.
     """
 
     round_number: int
@@ -61,6 +62,8 @@ class RoundFinished:
     rejected: int = 0
     quarantined: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    bytes_down: int | None = None
+    bytes_up: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,6 @@ from shared.errors import FederationError, StateError
 
 PROGRESS = "progress.jsonl"
 _LABEL = "event"
-_PRIVATE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +77,6 @@ def progress_file(folder: RunFolder, number: str) -> Iterator[None]:
         StateError: the file cannot be written.
     """
     folder.read_lines(PROGRESS)
-    path = folder.file(PROGRESS)
-    try:
-        # Secrecy: its owner's alone, whatever the process's mask is.
-        path.touch(_PRIVATE)
-        path.chmod(_PRIVATE)
-    except OSError as error:
-        raise StateError(f"{path} cannot be written: {error}") from error
     folder.append_line(PROGRESS, line_of(Opened(os.getpid(), number)), durable=False)
     writer, level = _Writer(folder), LOGGER.level
     LOGGER.addHandler(writer)

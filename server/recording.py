@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from server.progress import RoundFinished
-from server.run_folder import RunFolder
+from server.run_folder import RunFolder, private
 from server.sinks.figures import figures
 from server.sinks.opening import open_sinks
 from shared.config import RunConfig
@@ -59,6 +59,8 @@ class Recorder:
             "seconds": round(event.seconds, 4),
             "rejected": event.rejected,
             "quarantined": list(event.quarantined),
+            "bytes_down": event.bytes_down,
+            "bytes_up": event.bytes_up,
             "metrics": {name: _writable(value) for name, value in event.metrics.items()},
         }
         self._folder.append_line(METRICS, line, durable=False)
@@ -84,7 +86,8 @@ def log_file(path: Path) -> Iterator[None]:
         StateError: `path` cannot be written.
     """
     try:
-        handler = logging.FileHandler(path, encoding="utf-8")
+        with open(path, "ab", opener=private):
+            handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise StateError(f"{path} cannot be written: {error}") from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))

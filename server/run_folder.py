@@ -1,4 +1,9 @@
-"""The run folder: every file is written whole or not at all; what privacy rests on is synced."""
+"""The run folder: its owner's alone; files are whole or not there; what privacy rests on is synced.
+
+Secrecy: it holds who was asked, who answered and when, which no claim covers. So the folder is 0700
+and what is written here 0600, whatever the process's mask is; who passes on model and report,
+copies them.
+"""
 
 import json
 import os
@@ -15,12 +20,20 @@ from shared.errors import StateError
 
 SUMMARY = "summary.json"  # the last file of a run: it says that the run is finished
 _LOCK_S, _LOOK_S = 1.0, 0.05
+_PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 
 
 def new_run_id(task: str) -> str:
     """A name for a run: time, task and four random digits."""
     name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in task)
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(2)}"
+
+
+def private(path: str, flags: int) -> int:
+    """For `open`: the file's mode is there before its content, and an older file gets it too."""
+    descriptor = os.open(path, flags, _PRIVATE_FILE)
+    os.fchmod(descriptor, _PRIVATE_FILE)
+    return descriptor
 
 
 class RunFolder:
@@ -45,7 +58,7 @@ class RunFolder:
             StateError: it exists already, or cannot be made.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=False)
+            self.path.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=False)
         except FileExistsError as error:
             raise StateError(
                 f"run folder {self.path} exists already; resume it or choose another run id"
@@ -123,7 +136,7 @@ class RunFolder:
         target = self.file(name)
         partial = target.with_name(f".{name}.partial")
         try:
-            with partial.open("wb") as file:
+            with open(partial, "wb", opener=private) as file:
                 file.writelines(contents)
                 if self.synced:
                     file.flush()
@@ -149,7 +162,7 @@ class RunFolder:
         durable = durable and self.synced
         is_new = durable and not target.exists()
         try:
-            with target.open("ab") as file:
+            with open(target, "ab", opener=private) as file:
                 file.write(line.encode())
                 if durable:
                     file.flush()

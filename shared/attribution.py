@@ -83,11 +83,11 @@ def _integrated_gradients(q: Question) -> Attribution:
         LayerIntegratedGradients(q.scores, _embedding(q)) if text else IntegratedGradients(q.scores)
     )
     found = tool.attribute(
-        first, baselines=q.baseline.expand_as(first), target=q.classes,
+        first, baselines=q.nothing, target=q.classes,
         additional_forward_args=q.rest, n_steps=_STEPS, internal_batch_size=512,
     ).detach()  # fmt: skip
     with torch.no_grad():
-        nothing = q.baseline.expand_as(first)
+        nothing = q.nothing
         # A model may see from the tokens how long a text is: only their vectors are moved.
         there = _scored(q, _embedding(q)(nothing)) if text else q.scores(nothing, *q.inputs[1:])
         moved = (q.scores(*q.inputs) - there).gather(1, q.classes[:, None])[:, 0]
@@ -144,13 +144,17 @@ def _perturbed(q: Question, method: str, tool: Any) -> Attribution:
     mask = _cells(first) if q.kind is Kind.PICTURE else torch.arange(first.shape[1])[None]
     found = [
         tool.attribute(
-            first[row : row + 1], baselines=q.baseline, target=int(q.classes[row]),
+            first[row : row + 1], baselines=q.nothing[row : row + 1], target=int(q.classes[row]),
             additional_forward_args=tuple(t[row : row + 1] for t in q.inputs[1:]) or None,
             feature_mask=mask, n_samples=_PERTURBED, perturbations_per_eval=_AT_ONCE,
         )
         for row in range(len(first))
     ]  # fmt: skip
-    return Attribution(method=method, scores=_laid_out(q, torch.cat(found).detach()))
+    scores = _laid_out(q, torch.cat(found).detach())
+    # What is blank in every copy has no share; a fit gives it a little, by chance.
+    return Attribution(
+        method=method, scores=scores * (first != q.nothing) if q.kind is Kind.TEXT else scores
+    )
 
 
 def _grad_cam(q: Question) -> Attribution:

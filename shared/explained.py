@@ -9,7 +9,16 @@ from torch import Tensor
 
 from shared.attribution import Attribution, applicable, attribute
 from shared.errors import ConfigurationError
-from shared.looking import class_names, feature_names, tells_classes, token_texts
+from shared.looking import (
+    BlanksTokens,
+    ExplainsPlace,
+    NamesAxes,
+    Unexplained,
+    class_names,
+    feature_names,
+    tells_classes,
+    token_texts,
+)
 from shared.question import Kind, ask
 from shared.saved_model import SavedModel
 from shared.task import Examples
@@ -31,6 +40,7 @@ class Explained:
         sure: The model's probability of it; None where the model tells no classes.
         labels: What the record's label is called; None likewise.
         attributions: One for each method.
+        axes: What one number down and one across are, of a signal; None: it is none.
     """
 
     kind: Kind
@@ -41,6 +51,7 @@ class Explained:
     sure: list[float | None]
     labels: list[str | None]
     attributions: list[Attribution]
+    axes: tuple[str, str] | None = None
 
     def title(self, place: int) -> str:
         """What the model says of the record at `place` of these."""
@@ -73,7 +84,8 @@ class Explained:
     def _part(self, place: int, at: int) -> str:
         if self.kind is Kind.PICTURE:
             row, column = divmod(at, self.inputs.shape[-1])
-            return f"row {row}, column {column}"
+            down, across = self.axes or ("row", "column")
+            return f"{down} {row}, {across} {column}"
         name = self.parts[place][at]
         return f"token {at}: {name}" if self.kind is Kind.TEXT else name
 
@@ -95,25 +107,34 @@ def explain(
         chosen: The class to explain; None: each record's likeliest.
 
     Raises:
-        ConfigurationError: a row that is not there, or as `ask` and `attribute` raise it.
+        ConfigurationError: a row that is not there; a task of which nothing can be said; or as
+            `ask` and `attribute` raise it.
     """
+    task = saved.task
+    if isinstance(task, Unexplained):
+        raise ConfigurationError(
+            f"explain has nothing to say of {saved.metadata['task']}: {task.why_unexplained()}"
+        )
     if not rows or min(rows) < 0 or max(rows) >= len(records):
         raise ConfigurationError(
             f"expected records from 0 to {len(records) - 1}, got {list(rows) or 'none'}"
         )
     picked = records.select(torch.tensor(list(rows)))
-    public = saved.normalised(saved.task.evaluation_data())
-    question = ask(saved.network, saved.normalised(picked), public, chosen)
+    public = saved.normalised(task.evaluation_data())
+    place = task.explained_place() if isinstance(task, ExplainsPlace) else None
+    blank = task.blank_token() if isinstance(task, BlanksTokens) else 0
+    question = ask(
+        saved.network, saved.normalised(picked), public, chosen, place=place, blank=blank
+    )
     found = attribute(question, list(methods) or applicable(question))
     with torch.no_grad():
         outputs = question.scores(*question.inputs)
-    names, first, count = class_names(saved.task, outputs.shape[1]), picked.inputs[0], len(rows)
-    told = tells_classes(public, outputs)
+    names, first, count = class_names(task, outputs.shape[1]), picked.inputs[0], len(rows)
     sure: list[float | None] = [None] * count
     labels: list[str | None] = [None] * count
-    if told:
+    if tells_classes(_at(public, place), outputs):
         sure = outputs.softmax(1).gather(1, question.classes[:, None])[:, 0].tolist()
-        labels = [names[int(target)] for target in picked.targets]
+        labels = [names[int(target)] for target in _at(picked, place).targets]
     return Explained(
         kind=question.kind,
         rows=list(rows),
@@ -123,7 +144,15 @@ def explain(
         sure=sure,
         labels=labels,
         attributions=found,
+        axes=task.axis_names() if isinstance(task, NamesAxes) else None,
     )
+
+
+def _at(examples: Examples, place: int | None) -> Examples:
+    """With the targets of one place of many."""
+    if place is None:
+        return examples
+    return Examples(examples.inputs, examples.targets[:, place])
 
 
 def _parts(saved: SavedModel, kind: Kind, first: Tensor) -> list[list[str]]:

@@ -4,6 +4,7 @@ Every method is optional: without it numbers stand where names would.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,13 +13,20 @@ from torch import Tensor
 from shared.task import Examples, Task
 
 __all__ = [
+    "BlanksTokens",
     "DescribesOutputs",
+    "ExplainsPlace",
+    "NamesAxes",
     "NamesClasses",
     "NamesFeatures",
+    "Read",
     "ReadsInputs",
+    "ReadsRecords",
     "SpellsTokens",
+    "Unexplained",
     "class_names",
     "feature_names",
+    "names_classes",
     "tells_classes",
     "token_texts",
 ]  # fmt: skip
@@ -30,6 +38,30 @@ class ReadsInputs(Protocol):
 
     def read_inputs(self, paths: Sequence[Path]) -> tuple[Tensor, ...]:
         """Inputs of the model, a row for each record of the files. Raises DataError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a file holds.
+
+    Attributes:
+        inputs: Of the model, a row for each record that is not left out.
+        names: Of all records, in their order.
+        rows: Which of `names` the inputs are of, from 0.
+    """
+
+    # Secrecy: the owner's records.
+    inputs: tuple[Tensor, ...] = field(repr=False)
+    names: Sequence[str]
+    rows: Sequence[int]
+
+
+@runtime_checkable
+class ReadsRecords(Protocol):
+    """A task whose files hold records with names, or rows that a public rule leaves out."""
+
+    def read_records(self, path: Path) -> Read:
+        """All of one file or folder. Raises DataError."""
 
 
 @runtime_checkable
@@ -64,6 +96,38 @@ class DescribesOutputs(Protocol):
         """One line for each row of `outputs`."""
 
 
+@runtime_checkable
+class NamesAxes(Protocol):
+    """A task whose first input is a signal: numbers on two axes that are no sides of a picture."""
+
+    def axis_names(self) -> tuple[str, str]:
+        """Of one number down and one across; the first of those down is drawn at the bottom."""
+
+
+@runtime_checkable
+class ExplainsPlace(Protocol):
+    """A task with a row of scores at each place of a sequence, of which one can be explained."""
+
+    def explained_place(self) -> int:
+        """Which place of the outputs and targets, from 0; negative from the end."""
+
+
+@runtime_checkable
+class BlanksTokens(Protocol):
+    """A task of texts, in which padding cannot stand where a token was."""
+
+    def blank_token(self) -> int:
+        """What stands there instead."""
+
+
+@runtime_checkable
+class Unexplained(Protocol):
+    """A task of whose outputs no attribution says anything."""
+
+    def why_unexplained(self) -> str:
+        """In half a sentence."""
+
+
 def tells_classes(examples: Examples, outputs: Tensor) -> bool:
     """Whether outputs are one score for each class of public `examples`.
 
@@ -73,6 +137,15 @@ def tells_classes(examples: Examples, outputs: Tensor) -> bool:
     if targets.is_floating_point() or targets.ndim != 1 or outputs.ndim != 2:
         return False
     return bool(len(targets)) and int(targets.max()) < outputs.shape[1] > 1
+
+
+def names_classes(task: Task, outputs: Tensor) -> bool:
+    """Whether the task has a name for each of a row's outputs, so that they are classes."""
+    return (
+        outputs.ndim == 2
+        and isinstance(task, NamesClasses)
+        and len(task.class_names()) == outputs.shape[1]
+    )
 
 
 def class_names(task: Task, count: int) -> list[str]:

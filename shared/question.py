@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from shared.errors import ConfigurationError
 from shared.task import Examples
 
+_PADDING = 0
+
 
 class Kind(StrEnum):
     """What an input is: numbers on a grid, a row of numbers, or tokens."""
@@ -44,19 +46,29 @@ class Question:
         return kind_of(self.inputs[0])
 
     @property
+    def nothing(self) -> Tensor:
+        """The baseline for each record; padding of a text stays padding, and so gets no score."""
+        first = self.inputs[0]
+        found = self.baseline.expand_as(first)
+        return found.where(first != _PADDING, first) if self.kind is Kind.TEXT else found
+
+    @property
     def rest(self) -> tuple[Tensor, ...] | None:
         """The other inputs, as captum wants them."""
         return self.inputs[1:] or None
 
 
 class _Scores(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, place: int | None) -> None:
         super().__init__()
         self.network = network
+        self._place = place
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """A row of scores for each input."""
         found: Tensor = self.network(*inputs)
+        if self._place is not None:
+            found = found[:, self._place]
         found = found[:, None] if found.ndim == 1 else found
         if found.ndim != 2:
             raise ConfigurationError(
@@ -78,7 +90,15 @@ def kind_of(inputs: Tensor) -> Kind:
     )
 
 
-def ask(network: nn.Module, records: Examples, public: Examples, chosen: int | None) -> Question:
+def ask(
+    network: nn.Module,
+    records: Examples,
+    public: Examples,
+    chosen: int | None,
+    *,
+    place: int | None = None,
+    blank: int = _PADDING,
+) -> Question:
     """The question why `network` gives each record the class it gives it, or `chosen`.
 
     Args:
@@ -86,11 +106,13 @@ def ask(network: nn.Module, records: Examples, public: Examples, chosen: int | N
         records: Normalised.
         public: Public examples, normalised: where the baseline comes from, never from `records`.
         chosen: A class; None: each record's likeliest.
+        place: Which of many rows of scores; None: there is one for each record.
+        blank: The token that stands for "nothing there".
 
     Raises:
         ConfigurationError: no method knows such inputs or outputs; there is no such class.
     """
-    scores = _Scores(network).eval()
+    scores = _Scores(network, place).eval()
     with torch.no_grad():
         found = scores(*records.inputs)
     if chosen is not None and not 0 <= chosen < found.shape[1]:
@@ -100,7 +122,7 @@ def ask(network: nn.Module, records: Examples, public: Examples, chosen: int | N
     baselines: Mapping[Kind, Callable[[], Tensor]] = {
         Kind.PICTURE: lambda: torch.full_like(first[:1], float(first.min())),  # black
         Kind.TABLE: lambda: first.mean(0, keepdim=True),
-        Kind.TEXT: lambda: torch.zeros_like(first[:1]),  # padding
+        Kind.TEXT: lambda: torch.full_like(first[:1], blank),
     }
     baseline = baselines[kind_of(records.inputs[0])]()
     return Question(scores=scores, inputs=records.inputs, baseline=baseline, classes=classes)

@@ -168,7 +168,7 @@ class _Adding(nn.Module):
 def saved(folder: Path, kind: type[Planted], **metadata: str) -> Path:
     """A run folder with the model, the configuration, the report and its digest."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"tests.looking_tasks:{kind.__name__}"
+    name = metadata.get("task", task_of(kind))
     told = {
         "task": name, "model": "", "rounds": "3", "unit": "record",
         "adjacency": "add_or_remove_one", "delta": "1e-05", "plan_digest": "ab",

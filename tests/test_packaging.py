@@ -146,9 +146,10 @@ def test_every_dependency_is_pinned_for_a_fresh_environment() -> None:
     extras = [each for extra in project["optional-dependencies"].values() for each in extra]
     wanted = [*project["dependencies"], *extras]
     names = {plain(re.split(r"[<>=\[]", requirement)[0]) for requirement in wanted}
-    # Not in what tests everything: a hub and a service that are reached over the network.
-    assert names - {"murmura", "flwr-datasets", "wandb"} <= pinned().keys()
-    assert [version for version in pinned().values() if not re.fullmatch(r"[0-9.]+", version)] == []
+    # Not in what tests everything: a hub that is reached over the network.
+    assert names - {"murmura", "flwr-datasets"} <= pinned().keys()
+    odd = [version for version in pinned().values() if not re.fullmatch(r"[0-9.]+", version)]
+    assert odd == ["0.0.1b1"]  # of cwevals, which wandb asks for by exactly this version
 
 
 def test_torch_is_pinned_once_and_first_installed_by_that_pin() -> None:

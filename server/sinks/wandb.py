@@ -86,4 +86,5 @@ def _quiet(mode: str) -> dict[str, Any]:
     )  # fmt: skip
     settings: dict[str, Any] = dict.fromkeys(off, False) | dict.fromkeys(on, True)
     waits = dict.fromkeys(("init_timeout", "finish_timeout"), _WAIT_S)
-    return settings | waits | {"mode": mode, "console": "off"}
+    # The machine's name would be in the run whatever else is off.
+    return settings | waits | {"mode": mode, "console": "off", "host": ""}

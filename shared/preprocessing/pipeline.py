@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shared.errors import ConfigurationError, DataError
 from shared.preprocessing import FILE
 from shared.preprocessing.declared import declared
-from shared.preprocessing.inputs import Category, Input, Number, Numbers, Target
+from shared.preprocessing.inputs import Category, Input, Number, Numbers, Rows, Target
 from shared.preprocessing.site_key import SiteKey
 from shared.preprocessing.steps import STEPS, Count, Drop, Hash, Keep, Step
 from shared.preprocessing.table import Table, read_table
@@ -183,19 +183,55 @@ class Pipeline:
     def encoded(self, table: Table) -> Encoding:
         """A cleaned table as numbers. Raises DataError where a column is missing."""
         classes = self.target.encode(table.column(self.target.column))
-        kept = classes >= 0
-        counts = [Count("target", self.target.column, int((~kept).sum()))]
-        parts = []
-        for one in self.inputs:
-            found = one.encode(table.column(one.column))
-            parts.append(found.numbers)
-            kept &= ~found.spoilt | (not one.drops)
-            rule = "left out" if one.drops else "filled"
-            counts.append(Count(rule, one.column, int(found.spoilt.sum())))
-            counts.append(Count("cut", one.column, found.cut))
-        rows = np.flatnonzero(kept)
-        inputs = np.concatenate(parts, axis=1)[rows]
-        return Encoding(inputs, classes[rows], rows.astype(np.int64), counts)
+        counts = [Count("target", self.target.column, int((classes < 0).sum()))]
+        numbers, kept, found = encoded_inputs(self.inputs, table)
+        rows = np.flatnonzero(kept & (classes >= 0))
+        return Encoding(numbers[rows], classes[rows], rows.astype(np.int64), counts + found)
+
+    def raw(self, path: Path) -> Table:
+        """The input columns of any table in `path`, after the steps that change them.
+
+        For predictions: no row needs a class, and no column that is no input need be there.
+        Raises DataError.
+        """
+        table = raw_columns(path, self.inputs, self._missing)
+        # No input is hashed, so no key is looked at.
+        return self.cleaned(table, SiteKey(Path()), public=True)[0]
+
+
+def raw_columns(path: Path, inputs: Sequence[Input], missing: frozenset[str]) -> Table:
+    """The columns of a file that `inputs` are made of, and no others.
+
+    Args:
+        path: CSV or Parquet.
+        inputs: What is made of them.
+        missing: Texts that stand for a missing cell.
+
+    Raises:
+        DataError: a column is missing; or as `read_table` raises it.
+    """
+    columns = read_table(path, missing).columns
+    wanted = [one.column for one in inputs]
+    if absent := [name for name in wanted if name not in columns]:
+        raise DataError(f"{path} must have the columns {wanted}, got none named {absent}")
+    return Table({name: columns[name] for name in wanted})
+
+
+def encoded_inputs(inputs: Sequence[Input], table: Table) -> tuple[Numbers, Rows, list[Count]]:
+    """Columns as numbers, shape (n, width), the rows that no rule leaves out, and what was changed.
+
+    Raises:
+        DataError: a column is missing.
+    """
+    parts, kept, counts = [], np.ones(len(table), dtype=np.bool_), list[Count]()
+    for one in inputs:
+        found = one.encode(table.column(one.column))
+        parts.append(found.numbers)
+        kept &= ~found.spoilt | (not one.drops)
+        rule = "left out" if one.drops else "filled"
+        counts.append(Count(rule, one.column, int(found.spoilt.sum())))
+        counts.append(Count("cut", one.column, found.cut))
+    return np.concatenate(parts, axis=1), kept, counts
 
 
 def told(counts: Sequence[Count]) -> None:

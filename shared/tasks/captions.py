@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.errors import DataError
 from shared.own_draws import own_draws
 
 TONES = ("dark", "grey", "bright")
@@ -66,6 +67,28 @@ def captions(images: NDArray[np.float32], kinds: NDArray[np.int64]) -> Captions:
 def text(words: NDArray[np.int64]) -> str:
     """One caption as it is read."""
     return " ".join(WORDS[number] for number in words)
+
+
+def numbers(caption: str) -> list[int]:
+    """Numbers of the words of a caption, LENGTH of them; capitals and the full stop do not matter.
+
+    >>> numbers("A bright narrow boot") == numbers("a bright narrow boot.")
+    True
+
+    Raises:
+        DataError: a word that is not of the list, or another number of words.
+    """
+    words = caption.lower().strip().removesuffix(".").split()
+    if len(words) == LENGTH - 1:
+        words.append(".")
+    if unknown := [word for word in words if word not in _NUMBER]:
+        raise DataError(f"expected words of {', '.join(WORDS)}, got {' '.join(unknown)!r}")
+    if len(words) != LENGTH:
+        raise DataError(
+            "expected a caption such as 'a bright narrow boot' or 'this boot is bright narrow', "
+            f"got {caption.strip()!r}"
+        )
+    return [_NUMBER[word] for word in words]
 
 
 def _worded(tone: int, shape: int, kind: int, synonym: int, form: int) -> list[int]:

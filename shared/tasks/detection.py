@@ -69,6 +69,13 @@ class Detection(MadeOfImages):
         first = cells[..., CONTENT.object].argmax(1)
         return cells[torch.arange(len(cells)), first, CONTENT.kind].long()
 
+    def why_unexplained(self) -> str:
+        """For `murmura explain`."""
+        return (
+            "each of 64 cells has scores of its own, so a scene has none to explain; the run's "
+            "detections-*.png show what was found"
+        )
+
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Of each scene, shape (n,): cells' pieces, and of cells with one its box and kind."""
         there = targets[..., CONTENT.object]

@@ -8,6 +8,7 @@ are left out. Inputs are scaled by public constants.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from shared.errors import ConfigurationError
+from shared.preprocessing.inputs import Category, Input, Number
+from shared.preprocessing.pipeline import raw_columns
+from shared.preprocessing.table import Table
 from shared.task import Examples, TaskSettings
 from shared.tasks.r_datasets import r_dataset
 from shared.tasks.table_classification import TableClassification
@@ -29,6 +33,11 @@ _NUMBERS = {
     "month": (1.0, 12.0),
     "distance": (0.0, 5000.0),
 }
+_INPUTS: tuple[Input, ...] = (
+    *(Number(column=name, low=low, high=high) for name, (low, high) in _NUMBERS.items()),
+    Category(column="origin", values=_ORIGINS),
+)
+_MISSING = frozenset(("", "NA", "NaN"))
 
 
 class Flights(TableClassification):
@@ -52,6 +61,14 @@ class Flights(TableClassification):
     def shape(self) -> tuple[int, int]:
         """Four numbers and the airport of departure; two classes."""
         return len(_NUMBERS) + len(_ORIGINS), 2
+
+    def columns(self) -> Sequence[Input]:
+        """Four numbers, and the airport of departure."""
+        return _INPUTS
+
+    def raw(self, path: Path) -> Table:
+        """The file's columns as they are."""
+        return raw_columns(path, _INPUTS, _MISSING)
 
     def class_names(self) -> Sequence[str]:
         """Of landing."""

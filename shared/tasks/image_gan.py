@@ -43,6 +43,13 @@ class ImageGan(MadeOfImages):
         """Images, each with noise of its own, and labels; the label is the target too."""
         return _with_noise(images)
 
+    def why_unexplained(self) -> str:
+        """For `murmura explain`."""
+        return (
+            "a drawn image comes of noise, whose parts mean nothing; the run's samples-*.png show "
+            "what is drawn"
+        )
+
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """How badly the real and the drawn image of each example were told apart, shape (n,)."""
         del targets

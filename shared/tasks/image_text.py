@@ -9,16 +9,20 @@ the fusion.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from shared.looking import Read
 from shared.task import Examples
-from shared.tasks.captions import LENGTH, WORDS, captions
+from shared.tasks.captions import LENGTH, WORDS, captions, numbers
 from shared.tasks.image_classification import small_cnn
+from shared.tasks.image_pairs import encoded_pairs, read_pairs
 from shared.tasks.made_of_images import MadeOfImages
 
+_SHAPE = (1, 28, 28)
 _EMBEDDED, _IMAGE, _JOINT = 16, 32, 64
 _GAIN = 4.0  # makes products of numbers below one as large as their factors
 
@@ -66,6 +70,10 @@ class ImageText(MadeOfImages):
     def class_names(self) -> Sequence[str]:
         """Of captions."""
         return ("wrong", "right")
+
+    def read_records(self, path: Path) -> Read:
+        """Pictures and captions; see `image_pairs` for the files, `captions.numbers` for words."""
+        return encoded_pairs(read_pairs(path), _SHAPE, numbers)
 
     def training_labels(self) -> Tensor:
         """Kind of each image, shape (n,), int64: by it the images are shared out."""

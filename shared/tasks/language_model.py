@@ -9,7 +9,7 @@ is held out for evaluation, by this rule and in published order.
 `population.column`: `file` (all of one file is one client's) or `part`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from shared.errors import DataError
 from shared.task import Examples
 from shared.tasks.shared_out import Pool, SharedOut
-from shared.tasks.token_scores import token_losses, token_metrics
+from shared.tasks.token_scores import shown, token_losses, token_metrics
 from shared.tasks.transformer import DecoderOnly, Size
 
 FORTUNES = Path("/usr/share/games/fortunes")
@@ -47,6 +47,23 @@ class LanguageModel(SharedOut):
     def pool(self) -> Pool:
         """All windows of the folder, read once in a process."""
         return _read_pool(self.settings.data_dir or FORTUNES)
+
+    def class_names(self) -> Sequence[str]:
+        """Of the next character, as a person sees it."""
+        return ("(padding)", "(other)", "(beginning)", *map(shown, CHARACTERS))
+
+    def token_texts(self, tokens: Tensor) -> Sequence[str]:
+        """Characters; blanks and ends of lines by a sign."""
+        names = self.class_names()
+        return ["" if token == 0 else names[int(token)] for token in tokens]
+
+    def explained_place(self) -> int:
+        """What comes after the window."""
+        return -1
+
+    def blank_token(self) -> int:
+        """Any other character: padding, which the model never sees inside a text, would not do."""
+        return UNKNOWN
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean cross entropy of each window's characters, shape (n,)."""

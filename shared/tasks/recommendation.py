@@ -57,6 +57,13 @@ class Recommendation(Pooled):
         """0 for each user: no kind of user is known, so none is dealt out unevenly."""
         return torch.zeros(len(self.training()), dtype=torch.int64)
 
+    def why_unexplained(self) -> str:
+        """For `murmura explain`."""
+        return (
+            "a user is items with their ratings in two inputs, and an item without its rating "
+            "means nothing, so no part can be blanked alone"
+        )
+
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean square error of each user's other half, in scaled units, shape (n,)."""
         return errors(outputs, targets)

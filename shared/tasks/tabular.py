@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from shared.errors import ConfigurationError
-from shared.preprocessing.inputs import Category
+from shared.preprocessing.inputs import Category, Input
 from shared.preprocessing.pipeline import Encoding, Pipeline, told
 from shared.preprocessing.site_key import SiteKey
 from shared.preprocessing.table import Table
@@ -30,6 +30,14 @@ class Tabular(TableClassification):
     def shape(self) -> tuple[int, int]:
         """Of the pipeline; no table is read."""
         return self._pipeline.width, self._pipeline.classes
+
+    def columns(self) -> Sequence[Input]:
+        """Of the pipeline."""
+        return self._pipeline.inputs
+
+    def raw(self, path: Path) -> Table:
+        """The pipeline's input columns, after its steps."""
+        return self._pipeline.raw(path)
 
     def class_names(self) -> Sequence[str]:
         """The classes that the pipeline lists."""

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from shared.errors import ConfigurationError
+from shared.preprocessing.text import clean
+from shared.preprocessing.text_masking import site_masking
 from shared.task import Examples, Site, TaskSettings
 from shared.tasks.pooled import Column, Pooled, named_column
 from shared.tasks.text_tables import EVALUATION, TRAINING, LabelledTexts, read_folder, read_lines
@@ -61,8 +63,12 @@ class TextClassification(Pooled):
         return self.labels
 
     def read_inputs(self, paths: Sequence[Path]) -> tuple[Tensor, ...]:
-        """One text a line of files in UTF-8, encoded; empty lines are left out."""
-        return self.encode([line for path in paths for line in read_lines(path)])
+        """One text a line of files in UTF-8, masked and encoded; empty lines are left out."""
+        lines = [clean(line) for path in paths for line in read_lines(path)]
+        if self.settings.data_dir:
+            # As the texts were that the model was trained on.
+            lines = site_masking(self.settings.data_dir).apply(lines)[0]
+        return self.encode(lines)
 
     def training(self) -> Examples:
         """All private texts, encoded."""

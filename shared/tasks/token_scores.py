@@ -1,12 +1,15 @@
 """Losses and scores of sequences of tokens: means over one example's tokens, padding left out."""
 
 import math
+import unicodedata
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from shared.tasks.transformer import PAD
+
+_SIGNS = {" ": "␣", "\n": "↵", "\t": "⇥"}
 
 
 def token_losses(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -27,6 +30,17 @@ def token_metrics(outputs: Tensor, targets: Tensor) -> Mapping[str, Tensor]:
     right = (outputs.argmax(2) == targets).to(outputs.dtype)
     bits = token_losses(outputs, targets) / math.log(2)
     return {"accuracy": _mean(right, targets), "bits_per_token": bits}
+
+
+def shown(character: str) -> str:
+    """`character` as a person sees it: blanks and accents stand for themselves by a sign.
+
+    >>> shown("a"), shown(" "), shown(chr(10))
+    ('a', '␣', '↵')
+    """
+    if character in _SIGNS:
+        return _SIGNS[character]
+    return f"◌{character}" if unicodedata.combining(character) else character
 
 
 def unigram_baseline(training: Tensor, public: Tensor, vocabulary: int) -> Mapping[str, float]:

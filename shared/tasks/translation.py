@@ -29,7 +29,7 @@ from shared.errors import ConfigurationError, DataError
 from shared.task import Examples
 from shared.tasks.chrf import chrf
 from shared.tasks.shared_out import Pool, SharedOut
-from shared.tasks.token_scores import token_losses, token_metrics
+from shared.tasks.token_scores import shown, token_losses, token_metrics
 from shared.tasks.transformer import PAD, EncoderDecoder, Size
 from shared.tasks.translated_messages import Pair, django_catalogues, read_pairs
 
@@ -74,6 +74,23 @@ class Translation(SharedOut):
                 f"data.name must be languages of {', '.join(LANGUAGES)}, got {sorted(unknown)}"
             )
         return _read_pool(self.settings.data_dir or django_catalogues(), languages or LANGUAGES)
+
+    def class_names(self) -> Sequence[str]:
+        """Of characters of a translation, as a person sees them; then of languages."""
+        return ("(padding)", "(other)", "(end)", *map(shown, CHARACTERS), *LANGUAGES)
+
+    def token_texts(self, tokens: Tensor) -> Sequence[str]:
+        """Characters of the source, and where it ends."""
+        names = self.class_names()
+        return ["" if token == PAD else names[int(token)] for token in tokens]
+
+    def explained_place(self) -> int:
+        """The first character of the translation, of which the language alone is told."""
+        return 0
+
+    def blank_token(self) -> int:
+        """Any other character: padding, which the model never sees inside a text, would not do."""
+        return UNKNOWN
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean cross entropy of each translation's characters, shape (n,)."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from murmura.compare_page import compare_page, table_of
+from murmura.compare_page import compare_page, table_of, traffic_of
 from murmura.comparison import MOST_RUNS, Basis, Comparison, compare
 from server.progress import RunStarted
 from shared.errors import ConfigurationError, StateError
@@ -245,6 +245,27 @@ def test_the_command_prints_a_table_and_writes_a_page(
     ]  # fmt: skip
     assert [r["run"] for r in told["runs"]] == ["a", "b"]
     assert murmura("compare", tmp_path / "none") == 5
+
+
+def test_bytes_are_told_a_round_and_in_all(
+    murmura: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Down, then up; not where a round has none, for a part of the sum would look cheap."""
+    counted = run(tmp_path / "a", bytes_down=2_000_000, bytes_up=1500)
+    plain = run(tmp_path / "b")
+    rows = [["a", "2.0 MB", "1.5 kB", "6.0 MB", "4.5 kB"], ["b", "–", "–", "–", "–"]]  # noqa: RUF001
+    found = compare([counted, plain])
+    assert traffic_of(found)[1] == rows
+    assert "What messages to all clients" in compare_page(found)
+    assert "accuracy by megabytes" not in drawn(found)
+    assert "accuracy by megabytes" in drawn(compare([counted]))
+    told = found.runs[0].course.to_json()
+    assert (told["bytes_down"], told["bytes_up"]) == (6_000_000, 4500)
+    assert murmura("compare", counted) == 0
+    assert "6.0 MB" in capsys.readouterr().out
+    put(counted, [events(5)[-1]])
+    assert traffic_of(compare([counted]))[1] == []
+    assert "What messages to all clients" not in compare_page(compare([counted]))
 
 
 def test_an_unbounded_claim_of_a_plan_is_no_basis(tmp_path: Path) -> None:

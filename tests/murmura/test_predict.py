@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 from shared.task import TaskSettings
@@ -105,5 +106,16 @@ def test_outputs_that_nobody_reads_need_a_description(
     assert "cannot be written" in capsys.readouterr().err
     monkeypatch.setattr("murmura.predict._SHOWN", 1)
     monkeypatch.setattr("shared.looking.tells_classes", lambda *_: False)
+    monkeypatch.setattr("shared.looking.names_classes", lambda *_: False)
     assert murmura(*arguments) == 2
     assert "must have a method `describe`" in capsys.readouterr().err
+
+
+def test_a_file_of_one_input_does_not_fit_a_model_of_two(
+    murmura: Command, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said before the model would fail."""
+    two = lambda *_: (torch.zeros(1, 1, 8, 8), torch.zeros(1))  # noqa: E731 - a test's own method
+    monkeypatch.setattr(Pictures, "read_inputs", two, raising=False)
+    assert murmura("predict", run, "x.png", "--task", task_of(Pictures)) == 2
+    assert "a model of 1 inputs, but reads 2 from a file" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from murmura.wording import (
     ASCII_SIGNS,
     UNICODE_SIGNS,
+    bytes_text,
     duration_text,
     epsilon_text,
     loss_text,
@@ -91,3 +92,15 @@ def test_a_loss_that_runs_away_stays_readable() -> None:
         "nan",
         "inf",
     ]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"), (999, "999 B"), (999.6, "1.0 kB"), (9940, "9.9 kB"), (9960, "10 kB"),
+        (999_600, "1.0 MB"), (123_456_789, "123 MB"), (5e15, "5000 TB"), (None, "-"),
+    ],
+)  # fmt: skip
+def test_bytes_are_written_in_powers_of_a_thousand(count: float | None, text: str) -> None:
+    """Known answers at the borders; nothing is a dash."""
+    assert bytes_text(count) == text

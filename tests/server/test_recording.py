@@ -38,11 +38,11 @@ def lines(folder: Path) -> list[dict[str, object]]:
 
 def test_a_round_is_one_line(tmp_path: Path) -> None:
     """With all its numbers."""
-    recorder(tmp_path).record(event(1))
+    recorder(tmp_path).record(event(1, bytes_down=300, bytes_up=200))
     assert lines(tmp_path) == [
         {"round": 1, "asked": 3, "answered": 2, "lost": 1, "loss": 0.5, "accuracy": 0.25,
          "private_loss": None, "private_accuracy": None, "epsilon": 1.5, "seconds": 0.25,
-         "rejected": 0, "quarantined": [], "metrics": {}}
+         "rejected": 0, "quarantined": [], "bytes_down": 300, "bytes_up": 200, "metrics": {}}
     ]  # fmt: skip
 
 

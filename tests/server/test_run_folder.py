@@ -10,6 +10,8 @@ from typing import NoReturn
 
 import pytest
 
+from server.progress_file import progress_file
+from server.recording import log_file
 from server.run_folder import RunFolder, new_run_id
 from shared.errors import StateError
 
@@ -21,6 +23,18 @@ def failing(error: BaseException) -> Failing:
 
     def fail(*arguments: object, **named: object) -> NoReturn:
         del arguments, named
+        raise error
+
+    return fail
+
+
+def failing_folder(error: BaseException) -> Callable[..., int]:
+    """An `os.open` that raises for folders alone."""
+    real = os.open
+
+    def fail(path: str, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT:
+            return real(path, flags, *mode)
         raise error
 
     return fail
@@ -47,13 +61,13 @@ def test_whatever_ends_a_write_leaves_the_old_file_and_nothing_half(
     owner = Path if call == "replace" else os
     expected = StateError if error is FULL else KeyboardInterrupt
     with monkeypatch.context() as patched:
-        patched.setattr(owner, call, failing(error))
+        patched.setattr(owner, call, failing(error) if call != "open" else failing_folder(error))
         with pytest.raises(expected) as caught:
             folder.write("model", b"new")
     if error is FULL:
         assert str(folder.file("model")) in str(caught.value)
         assert "No space left" in str(caught.value)
-    # `os.open` is for the folder, which is synced when the new file is in place already.
+    # The folder is synced when the new file is in place already.
     assert folder.file("model").read_bytes() == (b"new" if call == "open" else b"old")
     assert [path.name for path in folder.path.iterdir()] == ["model"]
 
@@ -65,6 +79,27 @@ def test_a_folder_that_is_gone_is_a_state_error(folder: RunFolder) -> None:
         gone.write("a", b"")
     with pytest.raises(StateError, match=r"gone/b cannot be written: .*No such file"):
         gone.append_line("b", {}, durable=True)
+
+
+def test_a_run_is_its_owner_s_alone(tmp_path: Path) -> None:
+    """Whatever the process's mask is, and whatever mode a file had before."""
+    before = os.umask(0)
+    try:
+        made = RunFolder(tmp_path / "runs" / "run")
+        made.create()
+        made.write("model", b"x")
+        made.file("metrics").touch(0o644)
+        made.append_line("metrics", {}, durable=False)
+        made.write_json("report", {})
+        with log_file(made.file("log.txt")), progress_file(made, "1"):
+            pass
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in made.path.iterdir()}
+    assert modes == dict.fromkeys(
+        ("model", "metrics", "report", "log.txt", "progress.jsonl"), 0o600
+    )
+    assert made.path.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_run_folder_is_made_once(folder: RunFolder) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from shared.looking import class_names, feature_names, tells_classes, token_texts
+from shared.looking import class_names, feature_names, names_classes, tells_classes, token_texts
 from shared.task import Examples, TaskSettings
 from tests.looking_tasks import Pictures, Table, Texts
 
@@ -37,3 +37,12 @@ def test_classes_are_told_by_whole_targets(
 ) -> None:
     """One whole number an example, and a score for each class."""
     assert tells_classes(Examples((torch.zeros(len(targets), 1),), targets), outputs) is expected
+
+
+def test_named_outputs_are_classes_without_a_look_at_the_data() -> None:
+    """As many as names, in one row for each record."""
+    pictures = Pictures(TaskSettings())
+    assert names_classes(pictures, torch.zeros(3, 2))
+    assert not names_classes(pictures, torch.zeros(3, 4))
+    assert not names_classes(pictures, torch.zeros(3, 2, 2))
+    assert not names_classes(Table(TaskSettings()), torch.zeros(3, 2))

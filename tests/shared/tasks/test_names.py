@@ -8,12 +8,16 @@ import torch
 from shared.errors import DataError
 from shared.looking import class_names, feature_names, token_texts
 from shared.task import TaskSettings
+from shared.tasks import language_model
 from shared.tasks.flights import Flights
 from shared.tasks.image_text import ImageText
 from shared.tasks.language_id import LanguageId
+from shared.tasks.language_model import LanguageModel
 from shared.tasks.sentences import Sentences
 from shared.tasks.speech_commands import SpeechCommands
 from shared.tasks.tabular import Tabular
+from shared.tasks.transformer import PAD
+from shared.tasks.translation import VOCABULARY, Translation, encode
 
 PIPELINE = """
 [table]
@@ -79,3 +83,16 @@ def test_other_classes_have_names() -> None:
     assert len(set(class_names(SpeechCommands(TaskSettings()), 10))) == 10
     assert class_names(SpeechCommands(TaskSettings()), 10)[0] != "0"
     assert class_names(ImageText(TaskSettings()), 2) == ["wrong", "right"]
+
+
+def test_characters_of_sequences_are_spelt_so_that_they_are_seen() -> None:
+    """Blanks, ends of lines and accents by a sign; padding and ends by nothing."""
+    model = LanguageModel(TaskSettings())
+    text = torch.cat([torch.tensor([language_model.BEGIN]), language_model.encode("a \n\u00e9")])
+    assert token_texts(model, text) == ["(beginning)", "a", "␣", "↵", "(other)"]
+    assert len(model.class_names()) == language_model.VOCABULARY
+    translation = Translation(TaskSettings())
+    source = torch.tensor([*encode("\u00e9!"), PAD])
+    assert token_texts(translation, source) == ["e", "◌\u0301", "!", "(end)", ""]
+    assert len(translation.class_names()) == VOCABULARY
+    assert (model.explained_place(), translation.explained_place()) == (-1, 0)
