@@ -111,8 +111,18 @@ def chosen(model: nn.Module, losses: Losses, batch: Examples, clipping_norm: flo
 
 
 def kept_exactly(model: nn.Module, losses: Losses, batch: Examples) -> bool:
-    """Whether book-keeping gives what Opacus' hooks give; arguments as of `chosen`."""
-    return BookKeeping.known(model) and _agree(model, losses, made_up(batch))
+    """Whether book-keeping gives what Opacus' hooks give; arguments as of `chosen`.
+
+    Where a number lies at a kink of an activation, to the last bit, the two may go to different
+    sides of it: both are right, and their sums differ. A second and a third set of records lie
+    elsewhere.
+    """
+    if not BookKeeping.known(model):
+        return False
+    if _agree(model, losses, made_up(batch)):
+        return True
+    # Guarantee: a way that is wrong is wrong for nearly all records, so two sets have to agree.
+    return all(_agree(model, losses, made_up(batch, again)) for again in (1, 2))
 
 
 def _agree(model: nn.Module, losses: Losses, batch: Examples) -> bool:
@@ -154,14 +164,16 @@ def _near(found: Tensor, reference: Tensor) -> bool:
     return bool((found - reference).abs().max() <= _AGREEMENT * largest)
 
 
-def made_up(batch: Examples) -> Examples:
-    """Records of the shapes and types of `batch`, the same for each batch."""
+def made_up(batch: Examples, which: int = 0) -> Examples:
+    """Records of the shapes and types of `batch`, the same for each batch; others by `which`."""
 
     def made(tensor: Tensor) -> Tensor:
         shape = (_MADE_UP, *tensor.shape[1:])
         places = torch.arange(math.prod(shape), device=tensor.device).view(shape)
         # Classes and tokens: 0 and 1 are some of any.
-        numbers = torch.sin(0.7 * places) if tensor.is_floating_point() else (places // 3) % 2
+        numbers = (
+            torch.sin(0.7 * places + which) if tensor.is_floating_point() else (places // 3) % 2
+        )
         return numbers.to(tensor.dtype)
 
     return Examples(tuple(made(tensor) for tensor in batch.inputs), made(batch.targets))

@@ -129,7 +129,8 @@ class VirtualLedgers:
             self._costs[cost] = len(self._costs)
             lines.append(json.dumps(cost))
         place = (release.kind, release.round_number, release.attempt)
-        lines += [json.dumps([index, *place, self._costs[cost]]) for index in indices]
+        rest = json.dumps([*place, self._costs[cost]])[1:]
+        lines += [f"[{index}, {rest}" for index in indices]
         try:
             # Opened anew, so that no file stays open behind a session that is forgotten.
             with self._path.open("a") as file:

@@ -42,7 +42,8 @@ def draw_cohort(
     drawn = truncated_poisson_sample(
         plan.population, plan.cohort_sample_rate, plan.cap, stream=stream
     )
-    return tuple(sorted(places[index] for index in drawn if index < len(places)))
+    taken = drawn[drawn < len(places)].tolist()
+    return tuple(sorted(places[index] for index in taken))
 
 
 def _rotated(

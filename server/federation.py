@@ -82,7 +82,7 @@ class Federation:
         self._grid = grid
         self._randomness = prepared.randomness
         self._model = prepared.model
-        self._code = code_digest()
+        self._code, self._resumable = code_digest(), resumable(config)
         self._lost, self._seconds = 0, 0.0
         self._last: Measurement | None = None
         self._normalisation: Normalisation | None = None
@@ -257,7 +257,7 @@ class Federation:
             round_number=self.rounds_done,
             parameters=self.parameters,
             optimizer=self._optimizer.state(),
-            config=resumable(self._config),
+            config=self._resumable,
             code_digest=self._code,
             clients_lost=self._lost,
             seconds=self._seconds,

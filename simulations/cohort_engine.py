@@ -10,7 +10,6 @@ aggregation, correlated noise, an adaptive clip, clients that keep something bet
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -18,8 +17,7 @@ import numpy as np
 
 from client.in_process import InProcess
 from client.session import Session
-from client.site import ThisSite, demonstration_name
-from client.turn import Turn
+from client.site import demonstration_name
 from server.cohort_sum import CohortSum
 from shared.config import RunConfig
 from shared.device import choose_device
@@ -27,10 +25,10 @@ from shared.dp.clipping import Vector
 from shared.dp.mechanisms import ClientPrivacy, NoPrivacy, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.messages import TrainInstruction
-from shared.partition import partition_spec
 from shared.spans import span
-from shared.task import Examples, Site
+from shared.task import Task
 from simulations.faults import Fault, Faults
+from simulations.reading import Client, Reader
 from simulations.stacked import Stacked, can_be_stacked
 from simulations.stacked_records import StackedRecords, can_be_stacked_by_record
 from simulations.threads import Threads
@@ -42,19 +40,6 @@ _WHY = {
     Fault.UNAVAILABLE: "simulated dropout",
     Fault.SILENT: "no answer in time",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """One client of a cohort.
-
-    Attributes:
-        turn: What its randomness is labelled with.
-        examples: Its records.
-    """
-
-    turn: Turn
-    examples: Examples
 
 
 class Method(Protocol):
@@ -95,8 +80,7 @@ class CohortEngine:
         self._ledgers = ledgers
         self._run_id = run_id
         self._plan = PrivacyPlan.from_config(config)
-        self._partition = partition_spec(config.population)
-        self._method: Method | None = None
+        self._begun: tuple[Method, Reader] | None = None
 
     def sum_of(self, instruction: TrainInstruction, cohort: Sequence[str]) -> CohortSum | None:
         """As `CohortSums.cohort_sum`."""
@@ -111,9 +95,11 @@ class CohortEngine:
         lost |= {name: refused for name, fits in zip(asked, allowed, strict=True) if not fits}
         taking = [index for index, fits in zip(indices, allowed, strict=True) if fits]
         total: Vector = np.zeros(len(instruction.parameters))
-        if self._method is None:
-            self._method = self._chosen()
-        failed = self._method.add(total, instruction, self._clients(taking, instruction))
+        if self._begun is None:
+            task, _ = self._computing.trainer()
+            self._begun = self._chosen(task), Reader(self._config, self._computing, task)
+        method, reader = self._begun
+        failed = method.add(total, instruction, reader.clients(taking, instruction))
         return CohortSum(total, len(taking) - len(failed), lost | dict(failed))
 
     @property
@@ -138,21 +124,9 @@ class CohortEngine:
         found = {name: self._faults.fault(int(name[_PREFIX:]), "train", group) for name in cohort}
         return {name: _WHY[fault] for name, fault in found.items() if fault is not None}
 
-    def _clients(self, indices: Sequence[int], instruction: TrainInstruction) -> Iterator[Client]:
-        for index in indices:
-            site = ThisSite(
-                client_id=demonstration_name(index),
-                site=Site(index=index, partition=self._partition),
-                data_dir=None,
-            )
-            with span("data"):
-                examples = self._computing.training_examples(site, instruction)
-            yield Client(self._computing.turn(site, instruction), examples)
-
-    def _chosen(self) -> Method:
+    def _chosen(self, task: Task) -> Method:
         config, mechanism = self._config, self._plan.mechanism
         runtime = config.runtime
-        task, _ = self._computing.trainer()
         on_gpu = choose_device(runtime.device, runtime.gpu_memory_fraction).type != "cpu"
         asked = runtime.engine == "stacked"
         # Guarantee: a seeded run gives the same bytes as over messages and as deployed.

@@ -18,9 +18,10 @@ from client.layer_parts import Part, knows, parts
 from shared.config_sections import TrainingConfig
 from shared.spans import span
 from shared.task import Examples, Task
+from simulations.reading import Held, chosen, joined
 
 if TYPE_CHECKING:
-    from simulations.cohort_engine import Client
+    from simulations.reading import Client
 
 _LARGEST = 1e30  # norm in single precision whose scaled parts are finite too
 
@@ -69,10 +70,11 @@ class OneStep:
         """
         with span("data"):
             batches = [batch for batch in map(self._batch, clients) if len(batch)]
-        if not batches:
+            together = joined(batches).to(self._device) if batches else None
+        if together is None:
             return torch.zeros_like(start, dtype=torch.float64)
         self._load(start)
-        found = self._parts(batches)
+        found = self._parts(together, [len(batch) for batch in batches])
         rate = self._training.learning_rate
         norms = rate * torch.stack([part.norms_squared() for part in found]).sum(0).sqrt()
         if not bool((norms < _LARGEST).all()):
@@ -88,24 +90,19 @@ class OneStep:
         for weight, part in zip(self._weights, start.split(sizes), strict=True):
             weight.copy_(part.view_as(weight))
 
-    def _batch(self, client: "Client") -> Examples:
+    def _batch(self, client: "Client") -> Held:
         """The records of its step; where they are all it has, in no order: a mean has none."""
-        count, size = len(client.examples), self._training.batch_size
+        count, size = len(client), self._training.batch_size
         if count <= size:
-            return client.examples
+            return client.held
         order = client.turn.stream("shuffle", 1).permutation(count)
-        return client.examples.select(torch.from_numpy(order[:size]))
+        return chosen(client.held, order[:size])
 
-    def _parts(self, batches: Sequence[Examples]) -> list[Part]:
+    def _parts(self, batch: Examples, counts: Sequence[int]) -> list[Part]:
         """Of each parameter, with a client where `Part` says example."""
-        counts = [len(batch) for batch in batches]
-        inputs = [
-            torch.cat(t).to(self._device) for t in zip(*(b.inputs for b in batches), strict=True)
-        ]
-        targets = torch.cat([batch.targets for batch in batches]).to(self._device)
         with span("forward"):
-            went_in, came_out, outputs = self._passed(inputs)
-            losses = self._task.losses(outputs, targets)
+            went_in, came_out, outputs = self._passed(batch.inputs)
+            losses = self._task.losses(outputs, batch.targets)
         shares = torch.tensor([1.0 / count for count in counts], device=self._device)
         shares = shares.repeat_interleave(torch.tensor(counts, device=self._device))
         with span("backward"):
@@ -118,7 +115,7 @@ class OneStep:
             found += [shared_out[name] for name, _ in layer.named_parameters()]
         return found
 
-    def _passed(self, inputs: list[Tensor]) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    def _passed(self, inputs: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """What went into each layer with parameters, what came out of it, and at the end."""
         (here,) = inputs
         went_in, came_out = [], []

@@ -28,14 +28,15 @@ from shared.messages import TrainInstruction
 from shared.spans import span
 from shared.task import Examples, Task
 from simulations.one_step import OneStep, takes_one_step
+from simulations.reading import joined
 from simulations.stackable import MAPPED, SIMPLE, can_be_mapped
 
 if TYPE_CHECKING:
-    from simulations.cohort_engine import Client
+    from simulations.reading import Client
 
 _NUMBERS = 1 << 20  # of a stack of parameters: what a processor's cache holds
 _ON_GPU = 1 << 26  # likewise: 256 MiB
-_RECORDS = 256  # of clients that take one step, in one pass
+_RECORDS = 512  # of clients that take one step, in one pass
 _SHORT = 1.0 + 1e-5
 
 
@@ -79,7 +80,8 @@ class Stacked:
         on_gpu = self._device.type != "cpu"
         self._most = max(1, (_ON_GPU if on_gpu else _NUMBERS) // dimension)
         threads = 1 if on_gpu else os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(max(1, threads // self._torch_threads), "murmura-stack")
+        self._count = max(1, threads // self._torch_threads)
+        self._pool = ThreadPoolExecutor(self._count, "murmura-stack")
 
     def _model(self) -> nn.Module:
         """This thread's: a call puts other parameters into the module for its time."""
@@ -112,9 +114,7 @@ class Stacked:
             torch.set_num_threads(self._torch_threads)
         if self._steps_once(clients[0]):
             bound = norm / _SHORT if self._clips else None
-            summed = OneStep(self._training, self._task, self._model()).clipped_sum(
-                start, clients, bound
-            )
+            summed = self._one().clipped_sum(start, clients, bound)
             if summed is not None:
                 return summed.cpu().numpy(), {}
         failed: dict[str, str] = {}
@@ -125,23 +125,28 @@ class Stacked:
             failed |= lost
         return total, failed
 
+    def _one(self) -> OneStep:
+        """This thread's."""
+        found: OneStep | None = getattr(self._own, "one", None)
+        if found is None:
+            found = self._own.one = OneStep(self._training, self._task, self._model())
+        return found
+
     def _steps_once(self, client: "Client") -> bool:
-        return self._one_step and takes_one_step(self._training, len(client.examples))
+        return self._one_step and takes_one_step(self._training, len(client))
 
     def _chunks(self, clients: "Iterator[Client]") -> "Iterator[list[Client]]":
-        """Clients of one step, about `_RECORDS` records of them; then others, alike."""
-        others, chunk, records = [], [], 0
+        """Clients of one step, as many records for each thread; then others, alike."""
+        once, others = [], []
         for client in clients:
-            if not self._steps_once(client):
-                others.append(client)
-                continue
-            chunk.append(client)
-            records += min(len(client.examples), self._training.batch_size)
-            if records >= _RECORDS:
-                yield chunk
-                chunk, records = [], 0
-        if chunk:
-            yield chunk
+            (once if self._steps_once(client) else others).append(client)
+        ends = np.cumsum([min(len(client), self._training.batch_size) for client in once])
+        if once:
+            turns = -(-int(ends[-1]) // (_RECORDS * self._count)) or 1
+            shares = np.linspace(0, ends[-1], turns * self._count + 1)[1:-1]
+            for place in np.split(np.arange(len(once)), np.searchsorted(ends, shares)):
+                if len(place):
+                    yield once[place[0] : place[-1] + 1]
         yield from _alike(others, self._most)
 
     def _each_summed(
@@ -177,7 +182,7 @@ class Stacked:
 
     def _moved(self, start: Tensor, clients: "Sequence[Client]") -> Tensor:
         """local - received of each client, shape (clients, d)."""
-        count = len(clients[0].examples)
+        count = len(clients[0])
         stack = start.expand(len(clients), -1).clone()
         sizes = [shape.numel() for shape in self._shapes]
         weights = {
@@ -187,7 +192,7 @@ class Stacked:
             )
         }
         with span("data"):
-            examples = _together([client.examples for client in clients], self._device)
+            examples = _together(clients, self._device)
         optimizer = self._optimizer(list(weights.values()))
         before = {name: weight.detach().clone() for name, weight in weights.items()}
         for rows in self._batches(count, clients):
@@ -252,14 +257,14 @@ class Stacked:
 
 def _alike(clients: "Sequence[Client]", most: int) -> "Iterator[list[Client]]":
     """Clients of equal numbers of records, at most `most` at a time."""
-    ordered = sorted(clients, key=lambda client: len(client.examples))
-    for _, alike in groupby(ordered, key=lambda client: len(client.examples)):
+    for _, alike in groupby(sorted(clients, key=len), key=len):
         while chunk := list(islice(alike, most)):
             yield chunk
 
 
-def _together(examples: Sequence[Examples], device: torch.device) -> Examples:
-    """Stacked along a new first axis."""
-    inputs = zip(*(part.inputs for part in examples), strict=True)
-    stacked = tuple(torch.stack(tensors).to(device) for tensors in inputs)
-    return Examples(stacked, torch.stack([part.targets for part in examples]).to(device))
+def _together(clients: "Sequence[Client]", device: torch.device) -> Examples:
+    """Records of equally many clients each, stacked along a new first axis."""
+    found = joined([client.held for client in clients]).to(device)
+    size = (len(clients), len(clients[0]))
+    inputs = tuple(tensor.unflatten(0, size) for tensor in found.inputs)
+    return Examples(inputs, found.targets.unflatten(0, size))

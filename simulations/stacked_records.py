@@ -30,10 +30,11 @@ from shared.dp.witness import installed
 from shared.messages import TrainInstruction
 from shared.spans import span
 from shared.task import Examples, Task
+from simulations.reading import joined
 from simulations.stackable import MAPPED, can_be_mapped
 
 if TYPE_CHECKING:
-    from simulations.cohort_engine import Client
+    from simulations.reading import Client
 
 _SMALLEST = 1e-6  # added to each norm, as Opacus does
 _NUMBERS = {"cuda": 1 << 28}  # of gradients at once: 1 GiB
@@ -94,7 +95,7 @@ class StackedRecords:
         """Parameters after the steps of a round, shape (clients, d)."""
         weights = start.expand(len(clients), -1).clone().requires_grad_()
         optimizer = self._optimizer(weights)
-        records = _Records([client.examples for client in clients], self._device)
+        records = _Records(clients, self._device)
         steps = self._mechanism.steps_per_round
         noise = self._noise(clients, 1, len(start))
         for step in range(1, steps + 1):
@@ -118,7 +119,7 @@ class StackedRecords:
     def _drawn(self, client: "Client", step: int) -> Tensor:
         rate = self._mechanism.sample_rate
         stream = client.turn.stream("record_sampling", step)
-        return torch.from_numpy(poisson_sample(len(client.examples), rate, stream=stream))
+        return torch.from_numpy(poisson_sample(len(client), rate, stream=stream))
 
     def _noise(
         self, clients: "Sequence[Client]", step: int, dimension: int
@@ -214,12 +215,9 @@ class StackedRecords:
 class _Records:
     """All records of some clients in one place on the device."""
 
-    def __init__(self, examples: Sequence[Examples], device: torch.device) -> None:
-        lengths = [len(part) for part in examples]
-        self._first = np.cumsum([0, *lengths[:-1]])
-        inputs = zip(*(part.inputs for part in examples), strict=True)
-        targets = torch.cat([part.targets for part in examples])
-        self._all = Examples(tuple(torch.cat(tensors) for tensors in inputs), targets).to(device)
+    def __init__(self, clients: "Sequence[Client]", device: torch.device) -> None:
+        self._first = np.cumsum([0, *(len(client) for client in clients[:-1])])
+        self._all = joined([client.held for client in clients]).to(device)
         self._device = device
 
     def padded(self, rows: Sequence[Tensor]) -> tuple[Examples, Tensor]:

@@ -25,7 +25,7 @@ from shared.task import Examples, Task
 from shared.vectors import FlatVector
 
 if TYPE_CHECKING:
-    from simulations.cohort_engine import Client
+    from simulations.reading import Client
 
 _AHEAD = 2  # clients that wait for each thread: bounds memory, keeps threads busy
 
@@ -89,7 +89,9 @@ class Threads:
     def _update(self, instruction: TrainInstruction, client: "Client") -> FlatVector | Vector:
         """What the client would send, and at client level as the server clips it once more."""
         norm = instruction.clipping_norm
-        moved = self._trainer().moved(instruction.parameters, client.examples, client.turn)
+        with span("data"):
+            examples = client.examples
+        moved = self._trainer().moved(instruction.parameters, examples, client.turn)
         with span("clip"):
             update = leaving(moved.astype("float32", copy=False), self._mechanism, norm)
             return clip(update, norm) if isinstance(self._mechanism, CLIENT_LEVEL) else update

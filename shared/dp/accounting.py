@@ -21,6 +21,7 @@ from dp_accounting import dp_event as dp
 from dp_accounting.pld import privacy_loss_distribution
 from dp_accounting.rdp import compute_epsilon
 
+from shared.dp.composition import self_composed
 from shared.dp.curves import ORDERS, RELATIONS, renyi_curve
 from shared.dp.integer_event import continuous, is_integer
 from shared.dp.mechanisms import Adjacency
@@ -223,7 +224,7 @@ def _repeated(
     step: privacy_loss_distribution.PrivacyLossDistribution, count: int
 ) -> privacy_loss_distribution.PrivacyLossDistribution:
     # Composing once with nothing costs as much as composing many times.
-    return step if count == 1 else step.self_compose(count)
+    return step if count == 1 else self_composed(step, count)
 
 
 @lru_cache(maxsize=16)

@@ -6,6 +6,7 @@ The plan is canonical JSON with a digest; every instruction to a client carries 
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from dp_accounting import dp_event as dp
@@ -190,12 +191,7 @@ class PrivacyPlan:
 
     def canonical(self) -> str:
         """The plan as JSON: sorted keys, no spaces; equal plans give equal texts."""
-        content = asdict(self) | {
-            "mechanism": {"kind": self.mechanism.kind, **asdict(self.mechanism)}
-        }
-        if self.update is None:
-            del content["update"]
-        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return _text(self)
 
     def digest(self) -> str:
         """SHA-256 of `canonical()`, hexadecimal."""
@@ -250,6 +246,14 @@ class PrivacyPlan:
             aggregation=aggregation_of(config),
             update=update_plan_of(config),
         )
+
+
+@lru_cache(maxsize=4)  # of one plan it is asked for several times a round
+def _text(plan: PrivacyPlan) -> str:
+    content = asdict(plan) | {"mechanism": {"kind": plan.mechanism.kind, **asdict(plan.mechanism)}}
+    if plan.update is None:
+        del content["update"]
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _rate_of(mechanism: ClientPrivacy | CorrelatedPrivacy) -> float:

@@ -62,12 +62,13 @@ class RandomStream:
                 self._keystream.update_into(_ZEROS[: len(part)], part)
         return out
 
-    def _words(self, count: int) -> NDArray[np.uint64]:
+    def words(self, count: int) -> NDArray[np.uint64]:
+        """Shape (count,), each uniform on 0..2⁶⁴-1."""
         return np.frombuffer(self.take(8 * count), dtype="<u8").astype(np.uint64, copy=False)
 
     def uniform(self, count: int) -> NDArray[np.float64]:
         """Shape (count,), each uniform on the multiples of 2⁻⁵³ in [0, 1)."""
-        return _fractions(self._words(count))
+        return _fractions(self.words(count))
 
     def thresholds(self, count: int) -> NDArray[np.float64]:
         """Shape (count,), each uniform on the multiples of 2⁻³² in [0, 1): half the bytes."""
@@ -84,7 +85,7 @@ class RandomStream:
         for start in range(0, len(out), _CHUNK):
             part = out[start : start + _CHUNK]
             half = len(part) // 2
-            words = self._words(2 * half)
+            words = self.words(2 * half)
             for first in range(0, half, _BLOCK):
                 near = slice(first, min(first + _BLOCK, half))
                 far = slice(half + near.start, half + near.stop)
@@ -99,7 +100,7 @@ class RandomStream:
     def permutation(self, count: int) -> NDArray[np.int64]:
         """A uniformly random order of 0..count-1, shape (count,), int64."""
         while True:
-            keys = self._words(count)
+            keys = self.words(count)
             order = np.argsort(keys, kind="stable")
             ordered = keys[order]
             # Equal keys would favour the order they came in; they occur once in 2⁶⁴/n² draws.

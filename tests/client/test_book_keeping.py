@@ -2,12 +2,13 @@
 
 import copy
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from client import layer_parts
+from client import layer_parts, per_record
 from client.book_keeping import BookKeeping
 from client.layer_parts import Kept, knows
 from client.per_record import ByBookKeeping, ByHooks, chosen
@@ -15,6 +16,7 @@ from shared.errors import PrivacyError
 from shared.parameters import trainable
 from shared.task import Examples
 from shared.tasks.image_classification import cnn, small_cnn
+from shared.tasks.residual import resnet
 
 RECORDS = 5
 EXACT = 1e-5  # relative, as the norms that Opacus finds
@@ -197,6 +199,40 @@ def test_it_is_chosen_where_it_agrees_with_opacus() -> None:
     other(inputs)
     batch = Examples((inputs,), torch.randint(3, (RECORDS,)))
     assert isinstance(chosen(other, losses, batch, 1.0), ByHooks)
+
+
+@pytest.mark.parametrize(
+    ("answers", "way"),
+    [
+        ([True], ByBookKeeping),
+        ([False, True, True], ByBookKeeping),
+        ([False, True, False], ByHooks),
+        ([False, False], ByHooks),
+    ],
+)
+def test_one_set_of_made_up_records_may_lie_at_a_kink(
+    answers: list[bool], way: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two other sets decide then, and both have to agree."""
+    seen: list[Examples] = []
+
+    def agree(_: nn.Module, __: object, records: Examples) -> bool:
+        seen.append(records)
+        return answers[len(seen) - 1]
+
+    monkeypatch.setattr(per_record, "_agree", agree)
+    model, batch = made("cnn")
+    assert isinstance(chosen(model, losses, batch, 1.0), way)
+    assert len(seen) == len(answers)
+    inputs = [records.inputs[0] for records in seen]
+    assert all(not torch.equal(one, other) for one, other in pairwise(inputs))
+
+
+def test_group_norm_and_relu_at_a_kink_are_no_reason_for_hooks() -> None:
+    """Where this seed was found, the first made-up records disagree, and the others do not."""
+    torch.manual_seed(1009)
+    batch = Examples((torch.zeros(2, 1, 28, 28),), torch.zeros(2, dtype=torch.int64))
+    assert isinstance(chosen(resnet(10), losses, batch, 1.0), ByBookKeeping)
 
 
 class Overwriting(nn.Module):

@@ -17,9 +17,10 @@ from shared.errors import ConfigurationError, FederationError
 from shared.task import Examples, TaskSettings
 from shared.tasks.digits import Digits
 from simulations import stacked, threads
-from simulations.cohort_engine import Client, CohortEngine
+from simulations.cohort_engine import CohortEngine
 from simulations.faults import Fault, Faults, ScriptedFaults
 from simulations.federation import simulate
+from simulations.reading import Client
 from simulations.stacked import Stacked, can_be_stacked
 from simulations.stacked_records import StackedRecords
 from simulations.threads import draws

@@ -20,8 +20,8 @@ from shared.parameters import flatten
 from shared.task import Examples, TaskSettings
 from shared.tasks.digits import Digits
 from simulations import one_step
-from simulations.cohort_engine import Client
 from simulations.one_step import OneStep, takes_one_step
+from simulations.reading import Client
 from simulations.stacked import Stacked
 
 CLIP = 0.4

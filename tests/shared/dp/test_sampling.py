@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from shared.dp import sampling
 from shared.dp.randomness import RandomStream, SeededRandomness
@@ -135,6 +136,7 @@ def test_of_many_the_same_numbers_are_compared(
     """In exact arithmetic: (w + v) / 2^16 < q, whichever part of it was looked at."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampling, "_MANY", 1)
+        patch.setattr(sampling, "_RARE", 0.0)
         whole = math.floor(rate * 2**16)
         words = [whole if place % 3 == 0 and whole < 2**16 else w for place, w in enumerate(words)]
         unit = Fraction(1, 2**53)
@@ -145,6 +147,78 @@ def test_of_many_the_same_numbers_are_compared(
         undecided = [float(r * unit) for w, r in zip(words, rest, strict=True) if w == whole]
         drawn = poisson_sample(20, rate, stream=Scripted(words, undecided))
     assert drawn.tolist() == [place for place, is_below in enumerate(below) if is_below]
+
+
+@pytest.mark.parametrize(
+    ("count", "rate"), [(2**15, 1 / 32), (10**6, 1e-4), (10**5, 1e-9), (4, 0.03), (10**4, 1e-300)]
+)
+def test_the_size_of_a_small_sample_is_binomial(count: int, rate: float) -> None:
+    """As far as an independent library's numbers are right, and their sum is 1."""
+    least, ends = sampling._sizes(count, rate)
+    sizes = least + np.arange(len(ends))
+    found = ends.astype(np.float64) * 2.0**-64
+    assert np.abs(found - stats.binom.cdf(sizes, count, rate)).max(initial=0.0) < 1e-12
+    assert stats.binom.cdf(least - 1, count, rate) < 1e-25
+    assert stats.binom.sf(least + len(ends), count, rate) < 1e-25
+    assert (np.diff(ends.astype(object)) >= 0).all()
+
+
+def is_drawn(samples: list[set[int]], count: int, rate: float) -> bool:
+    """Whether sizes are binomial, members at the rate, and two given ones independent."""
+    sizes = np.array([len(sample) for sample in samples])
+    middle = int(count * rate)
+    few = float(stats.binom.cdf(middle, count, rate))
+    half = sum(place < count // 2 for sample in samples for place in sample)
+    pairs = sum({0, count - 1} <= sample for sample in samples)
+    return (
+        has_rate(int(sizes.sum()), count * len(sizes), rate)
+        and has_rate(int((sizes <= middle).sum()), len(sizes), few)
+        and has_rate(int((sizes == middle).sum()), len(sizes), stats.binom.pmf(middle, count, rate))
+        and has_rate(half, int(sizes.sum()), 0.5)
+        and has_rate(sum(0 in sample for sample in samples), len(samples), rate)
+        and has_rate(pairs, len(samples), rate * rate)
+    )
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("planted", ["none", "fixed", "repeated", "first half"])
+def test_few_of_many_are_a_poisson_sample(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of forty; a fixed size, members that are drawn twice, and a bias are noticed."""
+    count, rate, trials = 40, 1 / 8, 20_000
+    monkeypatch.setattr(sampling, "_MANY", 1)
+    monkeypatch.setattr(sampling, "_RARE", 1 / 8)
+    if planted == "fixed":
+        monkeypatch.setattr(sampling, "_sizes", lambda *_: (5, np.zeros(0, dtype=np.uint64)))
+    if planted == "first half":
+        below = sampling._below
+        monkeypatch.setattr(
+            sampling,
+            "_below",
+            lambda c, n, s: below(c, n, s) if s.words(1)[0] % 8 else below(20, n, s),
+        )
+    drawn = [
+        poisson_sample(count, rate, stream=SeededRandomness(8).stream("s", i))
+        for i in range(trials)
+    ]
+    if planted == "repeated":  # as if whoever came twice took two places
+        generator = np.random.default_rng(0)
+        drawn = [generator.integers(0, count, len(sample)) for sample in drawn]
+    assert is_drawn([set(map(int, sample)) for sample in drawn], count, rate) == (planted == "none")
+    if planted == "none":
+        assert all((np.diff(sample) > 0).all() and sample.dtype == np.int64 for sample in drawn)
+
+
+def test_words_that_would_favour_somebody_are_passed_over() -> None:
+    """Of 2⁶⁴ words, those beyond the last whole multiple; of a power of two none."""
+    last = 2**64 - 1
+
+    class Words(RandomStream):
+        def words(self, count: int) -> np.ndarray:
+            return np.array([last, 7, last - 1, 11][:count], dtype=np.uint64)
+
+    assert sampling._below(2**15, 4, Words(bytes(32))).tolist() == [2**15 - 1, 7, 2**15 - 2, 11]
+    assert last % 10 == 5  # ...615: six words too many for tens
+    assert sampling._below(10, 4, Words(bytes(32))).tolist() == [7, 1]
 
 
 @pytest.mark.statistical

@@ -1,0 +1,53 @@
+"""Composing a step with itself gives the library's numbers, whatever was composed before."""
+
+import numpy as np
+import pytest
+from dp_accounting.pld import privacy_loss_distribution as pld
+from dp_accounting.pld.pld_pmf import DensePLDPmf, PLDPmf
+
+from shared.dp import composition
+from shared.dp.composition import self_composed
+
+STEPS = {
+    "sampled": pld.from_gaussian_mechanism(
+        1.0, sampling_prob=0.02, value_discretization_interval=1e-3
+    ),
+    "not sampled": pld.from_gaussian_mechanism(3.0, value_discretization_interval=1e-2),
+    "truncated": pld.from_truncated_subsampled_gaussian_mechanism(
+        500, 0.02, 30, 1.2, value_discretization_interval=1e-2
+    ),
+    "of few losses": pld.from_randomized_response(0.4, 2, value_discretization_interval=1e-2),
+}
+
+
+def parts(found: PLDPmf) -> tuple[list[float], tuple[object, ...]]:
+    """Masses, and all else."""
+    dense = found.to_dense_pmf()
+    rest = (
+        dense._lower_loss, dense._infinity_mass, dense._discretization, dense._pessimistic_estimate
+    )  # fmt: skip
+    return np.asarray(dense._probs).tolist(), rest
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_it_is_the_librarys_composition_bit_for_bit(name: str) -> None:
+    """In both directions, also with what was kept of a composition before."""
+    step = STEPS[name]
+    for count in (1, 2, 7, 60, 7):
+        found, expected = self_composed(step, count), step.self_compose(count)
+        assert found._symmetric == expected._symmetric
+        for own, other in (
+            (found._pmf_remove, expected._pmf_remove),
+            (found._pmf_add, expected._pmf_add),
+        ):
+            assert type(own) is type(other)
+            assert parts(own) == parts(other)
+
+
+def test_a_planted_bound_that_cuts_too_much_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The masses are others then."""
+    step = STEPS["sampled"]
+    assert isinstance(step._pmf_remove, DensePLDPmf)
+    monkeypatch.setattr(composition, "_CUT", 1e-3)
+    found, expected = self_composed(step, 60), step.self_compose(60)
+    assert parts(found._pmf_remove) != parts(expected._pmf_remove)
