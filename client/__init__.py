@@ -3,6 +3,7 @@
 app           Flower ClientApp: handlers only
 site          who this node is and which data it holds
 session       one run: what is checked, charged, bounded, noised and masked
+sessions      of this process, one a run; what trains is loaded by the first that trains
 computing     what reads the records, behind one face: in_process, or remote
 trainer       local SGD; DP-SGD with Opacus behind the same face
 dp_optimizer  Opacus' optimizer with our noise, our divisor and no way past the clip

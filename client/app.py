@@ -4,7 +4,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from client.edge import edge
-from client.in_process import session
+from client.sessions import session
 from client.site import Node
 from shared.aggregation_messages import UnmaskMessage
 from shared.messages import TrainInstruction

@@ -4,7 +4,6 @@ In deployment without a guard each message has a process of its own; in a simula
 serves them all.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 from client.beginning import initial_layers
 from client.memory import NOTHING
 from client.queries import evaluation_part, evaluation_rows, statistics_answer, training_part
-from client.session import Session
+from client.sessions import session
 from client.several_devices import SeveralDevices
 from client.site import ThisSite
 from client.trainer import LocalTraining
 from client.turn import Turn
-from shared.config import RunConfig, Scalar
+from shared.config import RunConfig
 from shared.device import choose_device, device_names
 from shared.dp.clipping import Vector
 from shared.dp.mechanisms import RecordPrivacy
@@ -32,6 +31,8 @@ from shared.parameters import FlatVector, fill
 from shared.query_messages import QueryInstruction
 from shared.task import Examples, Task, TaskSettings
 from shared.tasks import load_task, task_settings
+
+__all__ = ["InProcess", "session"]
 
 _KEPT = 64  # sites, so that a simulation does not read a file for each client and round
 
@@ -122,17 +123,3 @@ class InProcess:
     def _read_training(self, site: ThisSite, normalisation: Normalisation | None) -> Examples:
         examples = training_part(self._examples(site), self._config.evaluation)
         return examples if normalisation is None else normalisation.apply(examples)
-
-
-def session(run_config: Mapping[str, Scalar]) -> Session:
-    """The session of a raw run config; the same object for the same config."""
-    # With their types: True == 1 == 1.0, but a configuration accepts one of them only.
-    return _session(
-        tuple(sorted((key, type(run_config[key]), run_config[key]) for key in run_config))
-    )
-
-
-@lru_cache(maxsize=2)
-def _session(items: tuple[tuple[str, type[Scalar], Scalar], ...]) -> Session:
-    config = RunConfig.from_run_config({key: value for key, _, value in items})
-    return Session(config, InProcess(config))

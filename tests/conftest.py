@@ -1,4 +1,4 @@
-"""Settings of all tests: Hypothesis profiles, one torch thread, Flower's process identity."""
+"""Settings of all tests: Hypothesis, one torch thread, the order, Flower's process identity."""
 
 import os
 from collections.abc import Iterator
@@ -9,10 +9,20 @@ from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.supercore.task_identity import TaskIdentity
 from hypothesis import settings
 
+from tests.dealing import dealt
+
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=200)
 settings.register_profile("deep", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes test, long tests begin at once."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes > 1:
+        items[:] = dealt(items, processes)
 
 
 @pytest.fixture(autouse=True)

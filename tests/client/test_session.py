@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from client.in_process import InProcess, session
+from client.in_process import InProcess
 from client.session import Session
+from client.sessions import session
 from client.site import Node
 from shared.config import RunConfig, Scalar
 from shared.dp.plan import PrivacyPlan
-from shared.errors import ConfigurationError, PrivacyError
+from shared.errors import PrivacyError
 from shared.messages import TrainInstruction
 from shared.parameters import flatten
 from shared.task import Examples, Site
@@ -168,14 +169,6 @@ def test_a_round_beyond_the_plan_is_refused() -> None:
     late = replace(instruction(), round_number=61)
     with pytest.raises(PrivacyError, match="expected a round of the plan's 60"):
         session(RAW).train(node(1), late)
-
-
-def test_a_session_is_kept_for_its_configuration_alone() -> None:
-    """The same for the same values in any order; a value of another type is another value."""
-    assert session(RAW) is session(dict(reversed(RAW.items())))
-    assert session(RAW) is not session(RAW | {"rounds": 7})
-    with pytest.raises(ConfigurationError, match=r"population.size must be of type int"):
-        session(RAW | {"population.size": 3.0})
 
 
 @pytest.mark.parametrize("clip", [0.25, 1e9])

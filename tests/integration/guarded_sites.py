@@ -23,6 +23,7 @@ from client.site_keys import read_curve_key
 from shared.app_signatures import fingerprint
 from tests.client.authorities import TestAuthority
 from tests.client.made_sites import made_home, roster_of, settings_of, signature
+from tests.integration.run_status import outcome
 from tests.integration.superlink import BIN, _copy_of_the_app, _free_ports, _toml
 
 Value = str | int | float | bool
@@ -56,15 +57,8 @@ class GuardedFederation:
 
     def outcome(self, run_id: str, timeout_s: float) -> str:
         """The final status of a run, or that there is none yet."""
-        deadline = time.monotonic() + timeout_s
-        status = "unknown"
-        while time.monotonic() < deadline:
-            found = self.flwr("ls", "test", "--run-id", run_id, json_out=True)
-            status = str(found["runs"][0]["status"])
-            if status.startswith("finished"):
-                return status
-            time.sleep(2.0)
-        return f"timed out: {status}"
+        authority = self.workspace / "ca.pem"
+        return outcome(f"127.0.0.1:{self.port}", authority, run_id, timeout_s)
 
     def start_guard(self, index: int) -> None:
         """`murmura client start` of one site."""

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from tests.integration.certificates import CERTIFICATE, CERTIFICATE_KEY, certify
+from tests.integration.run_status import outcome
 
 BIN = Path(sys.executable).parent
 Value = str | int | float | bool
@@ -73,14 +74,8 @@ class Deployment:
 
     def outcome(self, run_id: str, timeout_s: float) -> str:
         """The final status of a run, or that there is none yet."""
-        deadline = time.monotonic() + timeout_s
-        status = "unknown"
-        while time.monotonic() < deadline:
-            status = str(self._flwr("ls", "test", "--run-id", run_id)["runs"][0]["status"])
-            if status.startswith("finished"):
-                return status
-            time.sleep(3.0)  # asking costs about as much as answering a round
-        return f"timed out: {status}"
+        certificate = self.logs / CERTIFICATE if self.secured else None
+        return outcome(f"127.0.0.1:{self.ports[0]}", certificate, run_id, timeout_s)
 
     def log(self, name: str) -> str:
         """What a process has told so far: superlink, supernode0, supernode1, .."""
