@@ -25,6 +25,7 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from google.protobuf.message import DecodeError
 
 from shared.errors import MessageError
+from shared.flower_arrays import name_parts
 
 _MOST_OBJECTS = 100_000
 _UNREADABLE = (
@@ -90,6 +91,8 @@ class Letter:
     @classmethod
     def of(cls, reply: Message) -> "Letter":
         """The letter that carries `reply`."""
+        if reply.has_content():
+            name_parts(reply.content)
         with no_object_id_recompute():
             reply.metadata.__dict__["_message_id"] = reply.object_id
             found = get_all_nested_objects(reply)

@@ -29,6 +29,8 @@ from flwr.supercore.inflatable.inflatable_object import (
     no_object_id_recompute,
 )
 
+from shared.flower_arrays import name_parts
+
 AT_ONCE = 2  # requests under way: the next is made while the server works on this one
 _ARRAY, _CHUNK = "Array", "ArrayChunk"
 PushObject = Callable[[str, bytes], None]
@@ -48,6 +50,7 @@ def pushed(
         objects: dict[str, InflatableObject] = {}
         request = PushAppMessagesRequest()
         for message in messages:
+            name_parts(message.content)
             message.metadata.__dict__["_message_id"] = message.object_id
             request.messages_list.append(message_to_proto(remove_content_from_message(message)))
             request.message_object_trees.append(get_object_tree(message))

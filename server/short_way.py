@@ -35,6 +35,7 @@ from server.limits import Receive, Scope, Send, replayed
 from server.sealed_objects import SealedObjectStore
 from shared.errors import MessageError
 from shared.large_field import apart, heading
+from shared.object_transfer import PULLED, PUSHED
 
 _VERSION = VersionDependency(component_name="SuperLink", connection_name="Runtime API")
 _ROUTES: Mapping[str, tuple[type[Any], Callable[..., Any]]] = {
@@ -46,8 +47,8 @@ _ROUTES: Mapping[str, tuple[type[Any], Callable[..., Any]]] = {
 }
 _FLEET = "/v1/fleet/"
 _TYPE = (b"content-type", PROTOBUF_MEDIA_TYPE.encode())
-_PUSHED = PushObjectRequest.DESCRIPTOR.fields_by_name["object_content"].number
-_PULLED = PullObjectResponse.DESCRIPTOR.fields_by_name["object_content"].number
+
+
 _FOUND = PullObjectResponse(object_found=True, object_available=True).SerializeToString()
 # What Flower's application makes an answer of.
 _NOT_HERE = (FlowerError, HTTPException, DecodeError, MessageError, SQLAlchemyError)
@@ -113,7 +114,7 @@ class _Pushed:
     @classmethod
     def of(cls, body: bytes) -> "_Pushed":
         """Raises MessageError, DecodeError."""
-        rest, content = apart(body, _PUSHED)
+        rest, content = apart(body, PUSHED)
         asked = PushObjectRequest.FromString(rest)
         return cls(asked.node, asked.run_id, asked.object_id, asked.session_id, content)
 
@@ -139,7 +140,7 @@ class _Looked:
         def before(found: int) -> bytes:
             nonlocal length
             length = found
-            return heading(_FOUND, _PULLED, found)
+            return heading(_FOUND, PULLED, found)
 
         answer = self._store.get_behind(object_id, before)
         if not answer:
