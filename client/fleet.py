@@ -152,7 +152,7 @@ class Fleet:
         """The whole message. Raises MessageError if it is not what was announced; RunOver too."""
         metadata = received.metadata
         contents = self._fetched(metadata.run_id, received.names())
-        message = inflated(metadata.message_id, contents)
+        message = inflated(metadata.message_id, contents, self._largest)
         known = (message.metadata.src_node_id, message.metadata.dst_node_id)
         if known != (SUPERLINK_NODE_ID, self._node.node_id) or not message.has_content():
             raise MessageError("expected a message of the server to this node")

@@ -23,9 +23,9 @@ import numpy as np
 
 from client.in_process import InProcess
 from client.site import ThisSite
-from client.worker_pb2 import Alive, Hello, Numbers, RowsRequest, TrainRequest
+from client.worker_pb2 import Alive, Hello, RowsRequest, TrainRequest
 from client.worker_pb2 import Site as WhoseRecords
-from client.worker_wire import METHODS, SERVICE, limits, numbers
+from client.worker_wire import METHODS, SERVICE, Carried, limits, numbers, parser
 from shared.config import RunConfig
 from shared.errors import ConfigurationError
 from shared.messages import TrainInstruction
@@ -35,7 +35,7 @@ from shared.task import Site
 from shared.vectors import FlatVector
 
 
-def train(request: TrainRequest, context: grpc.ServicerContext) -> Numbers:
+def train(request: TrainRequest | Carried, context: grpc.ServicerContext) -> Carried:
     """An update that is not clipped."""
     del context
     config, computing = _run(request.config)
@@ -53,7 +53,7 @@ def train(request: TrainRequest, context: grpc.ServicerContext) -> Numbers:
     )
 
 
-def rows(request: RowsRequest, context: grpc.ServicerContext) -> Numbers:
+def rows(request: RowsRequest | Carried, context: grpc.ServicerContext) -> Carried:
     """Rows that are not bounded."""
     del context
     config, computing = _run(request.config)
@@ -83,7 +83,7 @@ def serve(path: str, largest: int) -> grpc.Server:
     handlers = {
         name: grpc.unary_unary_rpc_method_handler(
             answer,
-            request_deserializer=METHODS[name][0].FromString,
+            request_deserializer=parser(METHODS[name][0]),
             response_serializer=lambda message: message.SerializeToString(),
         )
         for name, answer in answers.items()
@@ -117,7 +117,7 @@ def _site(asked: WhoseRecords, config: RunConfig) -> ThisSite:
     return ThisSite(client_id=asked.client_id, site=part, data_dir=None)
 
 
-def _vector(content: bytes) -> FlatVector:
+def _vector(content: bytes | memoryview) -> FlatVector:
     return np.frombuffer(content, dtype="<f4")
 
 

@@ -25,7 +25,7 @@ from client.bundle import Bundle
 from client.sandbox import Orders, orders_text
 from client.site_settings import WorkerSettings
 from client.worker_pb2 import Hello
-from client.worker_wire import METHODS, SERVICE, limits
+from client.worker_wire import METHODS, SERVICE, limits, parser
 from shared.errors import FederationError
 
 _LOGGER = logging.getLogger("murmura.guard")
@@ -231,7 +231,7 @@ def _call(channel: grpc.Channel, method: str) -> Any:
     return channel.unary_unary(
         f"/{SERVICE}/{method}",
         request_serializer=lambda message: message.SerializeToString(),
-        response_deserializer=METHODS[method][1].FromString,
+        response_deserializer=parser(METHODS[method][1]),
     )
 
 

@@ -40,8 +40,10 @@ from flwr.supercore.run import Run
 from flwr.superlink.grid import HttpGrid
 from google.protobuf.message import DecodeError
 
-from server.flower_objects import AT_ONCE, Arrays, PushObject, in_turn, inflated_size, pushed
+from server.flower_objects import AT_ONCE, PushObject, in_turn, pushed
 from server.sizes import AROUND
+from shared.downloads import in_one_piece
+from shared.flower_arrays import Arrays, inflated_size
 from shared.object_transfer import Pushing
 from shared.object_transfer import pull as pull_object
 
@@ -88,6 +90,7 @@ class BoundedGrid(Grid):
         # Flower's server gives a reply out once. A request that is given up after Flower's 30 s and
         # made again, on a machine with much to do, would find the replies gone.
         self._client._client.timeout = _PATIENCE_S  # noqa: SLF001
+        in_one_piece(self._client._client)  # noqa: SLF001
         self._arriving: dict[str, _Arriving] = {}
         self._pool = ThreadPoolExecutor(AT_ONCE)
         self.most_bytes = AROUND
