@@ -43,17 +43,24 @@ class Carried:
         content: Of the field that `_LARGE` names for its kind.
     """
 
+    message: Any
+    content: memoryview
+
     def __init__(self, message: Any, content: memoryview) -> None:
-        self._message, self._content = message, content
+        self.message, self.content = message, content
 
     def __getattr__(self, name: str) -> Any:
-        own = name == _LARGE[type(self._message)]
-        return self._content if own else getattr(self._message, name)
+        own = name == _LARGE[type(self.message)]
+        return self.content if own else getattr(self.message, name)
 
     def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
         """What the whole message is on the wire."""
-        number = _number(type(self._message))
-        return joined(self._message.SerializeToString(), number, self._content)
+        number = _number(type(self.message))
+        return joined(self.message.SerializeToString(), number, self.content)
+
+    def holding(self, content: memoryview) -> "Carried":
+        """The same message with another content."""
+        return Carried(self.message, content)
 
 
 def parser(kind: Any) -> Callable[[bytes], Any]:
