@@ -1,0 +1,63 @@
+"""A process gives back what it frees, where its C library lets it."""
+
+import ctypes
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.memory_use import give_back, hold_little
+
+ROOT = Path(__file__).resolve().parents[2]
+HELD = """
+import re
+from shared.memory_use import give_back, hold_little
+assert hold_little()
+blocks = [bytes(200_000) + bytes(1) for _ in range(500)]
+del blocks
+give_back()
+print(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1])
+"""
+
+
+def test_what_is_freed_is_given_back() -> None:
+    """Of a hundred megabytes in many blocks next to nothing is left."""
+    done = subprocess.run(  # noqa: S603 - our own words
+        [sys.executable, "-c", HELD], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 50_000  # KiB
+
+
+class Library:
+    """A C library that notes what it is told, and answers `says`."""
+
+    def __init__(self, says: int) -> None:
+        self.says = says
+        self.told: list[tuple[int, ...]] = []
+
+    def mallopt(self, name: int, value: int) -> int:
+        """A setting."""
+        self.told.append((name, value))
+        return self.says
+
+    def malloc_trim(self, left: int) -> None:
+        """Give back."""
+        self.told.append((left,))
+
+
+@pytest.mark.parametrize("says", [0, 1])
+def test_every_setting_is_made(monkeypatch: pytest.MonkeyPatch, says: int) -> None:
+    """Also where one is refused, and it says so."""
+    library = Library(says)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: library)
+    assert hold_little() == bool(says)
+    give_back()
+    assert len(library.told) == 4
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has no such settings."""
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
+    assert not hold_little()
+    give_back()
