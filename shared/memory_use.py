@@ -26,7 +26,8 @@ def hold_little() -> bool:
     with suppress(AttributeError, OSError):
         change = ctypes.CDLL(None).mallopt
         settings = {_ARENA_MAX: _ARENAS, _MMAP_THRESHOLD: _LARGE, _TRIM_THRESHOLD: _LEFT}
-        return sum(change(name, value) for name, value in settings.items()) == len(settings)
+        made = [bool(change(name, value)) for name, value in settings.items()]
+        return all(made)
     return False
 
 
