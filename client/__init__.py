@@ -23,6 +23,7 @@ guard         takes messages, lets answers out once; handling: what becomes of o
 fleet         the connection to Flower's server; letters, fleet_errors, back_off, tls
 in_flight     what outlives a crash; kept: in which form
 worker        computes with an accepted bundle's code; worker_process, workers, sandbox, worker_wire
+lent_memory   through which models pass between guard and worker
 bundle        looked at before it is unpacked; approval: whose code runs
 policy        what the owner allows; site_settings: site.toml; home: where it all lies
 joining       from an invitation to a home; site_keys, certificates, asking, renewal

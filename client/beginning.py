@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from client.memory import NOTHING
-from client.update import difference
 from shared.errors import MessageError, StateError
 from shared.local_layers import Split, split
 from shared.parameters import fill, flattened
@@ -101,7 +100,9 @@ class Beginning:
             parts: Of the model, trained.
             stepped: Whether a step was taken; without one a control variate says nothing.
         """
-        moved = difference(flattened(parts.shared), self.shared)
+        moved = flattened(parts.shared)
+        with np.errstate(over="ignore", invalid="ignore"):  # for `client.update.leaving` to see
+            moved -= self.shared  # in place: it is a copy
         if not (len(self.server) or parts.local):
             return moved
         # Guarantee: at record level this is computed from what was released with noise; elsewhere

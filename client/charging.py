@@ -145,7 +145,7 @@ class Charging:
         )
         vector = answer()
         if ledger.remembers_replies:
-            digest = hashlib.sha256(vector.tobytes()).hexdigest()
+            digest = hashlib.sha256(np.ascontiguousarray(vector)).hexdigest()
             if unsettled is None or site.ledger is None:
                 ledger.commit(reservation, digest)
             else:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -50,6 +50,7 @@ from client.letters import Letter, Received, inflated
 from client.tls import LARGEST_ANSWER, base_url, https
 from shared.config import Scalar
 from shared.errors import MessageError, ProtocolError
+from shared.object_transfer import Pushing, pull
 
 _AT_ONCE = 4
 _OBJECT_S, _OBJECT_WAIT_S = 60.0, 0.05
@@ -151,7 +152,7 @@ class Fleet:
         """The whole message. Raises MessageError if it is not what was announced; RunOver too."""
         metadata = received.metadata
         contents = self._fetched(metadata.run_id, received.names())
-        message = inflated(metadata.message_id, contents)
+        message = inflated(metadata.message_id, contents, self._largest)
         known = (message.metadata.src_node_id, message.metadata.dst_node_id)
         if known != (SUPERLINK_NODE_ID, self._node.node_id) or not message.has_content():
             raise MessageError("expected a message of the server to this node")
@@ -177,15 +178,14 @@ class Fleet:
         found = self._call(lambda: self._client.PushMessages(asked))
         wanted = [name for name in found.objects_to_push if name in letter.objects]
 
+        run_id = letter.run_id
+
         def push(name: str) -> bool:
             request = PushObjectRequest(
-                node=self._node,
-                run_id=letter.run_id,
-                object_id=name,
-                object_content=letter.objects[name],
-                session_id=found.session_id,
+                node=self._node, run_id=run_id, object_id=name, session_id=found.session_id
             )
-            return bool(self._call(lambda: self._client.PushObject(request)).stored)
+            asked: Any = Pushing(request, letter.objects[name])
+            return bool(self._call(lambda: self._client.PushObject(asked)).stored)
 
         # The answer itself comes last: once it is there, the server hands the whole to the run.
         parts = [name for name in wanted if name != letter.digest]
@@ -204,7 +204,7 @@ class Fleet:
         self._client.close()
 
     def _fetched(self, run_id: int, names: list[str]) -> dict[str, bytes]:
-        def pull(name: str) -> bytes:
+        def pulled(name: str) -> bytes:
             content = self._object(run_id, name)
             # Guarantee: what is read is what the message's id stands for.
             if sha256(content).hexdigest() != name:
@@ -215,7 +215,7 @@ class Fleet:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for start in range(0, len(names), _AT_ONCE):
                 some = names[start : start + _AT_ONCE]
-                contents |= zip(some, pool.map(pull, some), strict=True)
+                contents |= zip(some, pool.map(pulled, some), strict=True)
                 left -= sum(len(contents[name]) for name in some)
                 if left < 0:
                     raise MessageError(f"expected a message of {self._largest} bytes at most")
@@ -225,11 +225,11 @@ class Fleet:
         asked = PullObjectRequest(node=self._node, run_id=run_id, object_id=name)
         deadline = time.monotonic() + _OBJECT_S
         while True:
-            found = self._call(lambda: self._client.PullObject(asked))
+            found = self._call(lambda: pull(self._client, "Fleet", asked))
             if not found.object_found:
                 raise MessageError("expected all objects of a message, got one less")
             if found.object_available:
-                return bytes(found.object_content)
+                return found.object_content
             # A message is given out while the run is still handing its objects in.
             if time.monotonic() > deadline:
                 raise FleetUnavailable("the server has not got all of a message yet")

@@ -25,6 +25,7 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from google.protobuf.message import DecodeError
 
 from shared.errors import MessageError
+from shared.flower_arrays import Arrays, inflated_size, name_parts
 
 _MOST_OBJECTS = 100_000
 _UNREADABLE = (
@@ -90,6 +91,8 @@ class Letter:
     @classmethod
     def of(cls, reply: Message) -> "Letter":
         """The letter that carries `reply`."""
+        if reply.has_content():
+            name_parts(reply.content)
         with no_object_id_recompute():
             reply.metadata.__dict__["_message_id"] = reply.object_id
             found = get_all_nested_objects(reply)
@@ -119,10 +122,24 @@ class Letter:
         return str(ObjectTree.FromString(self.tree).object_id)
 
 
-def inflated(name: str, contents: dict[str, bytes]) -> Message:
-    """The message whose object is `name`. Raises MessageError if `contents` do not make one."""
+def inflated(name: str, contents: dict[str, bytes], largest: int) -> Message:
+    """The message whose object is `name`.
+
+    Args:
+        name: Id of the message.
+        contents: Of all its objects, by id; those of arrays are taken out while they are read.
+        largest: Bytes of all arrays; one may name a part of its many times.
+
+    Raises:
+        MessageError: `contents` do not make a message, or a larger one.
+    """
     try:
-        found = inflate_object_from_contents(name, contents)
+        if inflated_size(contents) > largest:
+            raise MessageError(f"expected a message of {largest} bytes at most")
+        arrays = Arrays(contents)
+        found = inflate_object_from_contents(name, contents, objects=arrays.objects)
+        if isinstance(found, Message) and found.has_content():
+            arrays.fill(found.content)
     except _UNREADABLE as error:
         raise MessageError("expected objects that make a message") from error
     if not isinstance(found, Message):

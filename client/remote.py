@@ -11,7 +11,7 @@ from client.site import ThisSite
 from client.worker_pb2 import RowsRequest, TrainRequest
 from client.worker_pb2 import Site as WhoseRecords
 from client.worker_process import Worker, WorkerFailed
-from client.worker_wire import array
+from client.worker_wire import Carried, array, contents
 from shared.config import RunConfig
 from shared.dp.clipping import Vector
 from shared.messages import TrainInstruction
@@ -44,11 +44,10 @@ class Remote:
             site=_whose(site),
             round_number=instruction.round_number,
             attempt=instruction.attempt,
-            parameters=_bytes(instruction.parameters),
             normalisation=_bytes(instruction.normalisation),
             kept=_bytes(kept),
         )
-        return self._asked("Train", request)
+        return self._asked("Train", Carried(request, contents(instruction.parameters)))
 
     def rows(
         self, site: ThisSite, instruction: QueryInstruction, layers: FlatVector = NOTHING
@@ -60,11 +59,11 @@ class Remote:
             kind=instruction.kind,
             round_number=instruction.round_number,
             attempt=instruction.attempt,
-            parameters=_bytes(instruction.parameters),
             normalisation=_bytes(instruction.normalisation),
             layers=_bytes(layers),
         )
-        return self._asked("Rows", request).astype(np.float64, copy=False)
+        whole = Carried(request, contents(instruction.parameters))
+        return self._asked("Rows", whole).astype(np.float64, copy=False)
 
     def _asked(self, method: str, request: Any) -> NDArray[Any]:
         try:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from client.home import SiteHome
+from shared.downloads import in_one_piece
 from shared.errors import ConfigurationError, ProtocolError, StateError
 
 LARGEST_ANSWER = 32 << 20  # Flower's largest object is a part of an array, of 5 MiB
@@ -112,7 +113,7 @@ def https(context: ssl.SSLContext, *, largest: int = LARGEST_ANSWER) -> httpx.Cl
             raise httpx.RemoteProtocolError("expected an answer of bytes")
         response.stream = _Bounded(response.stream, largest)
 
-    return httpx.Client(
+    client = httpx.Client(
         verify=context,
         timeout=_TIMEOUT_S,
         follow_redirects=False,
@@ -120,6 +121,8 @@ def https(context: ssl.SSLContext, *, largest: int = LARGEST_ANSWER) -> httpx.Cl
         headers={"accept-encoding": "identity"},
         event_hooks={"response": [bounded]},
     )
+    in_one_piece(client, context, largest)
+    return client
 
 
 def base_url(address: str) -> str:

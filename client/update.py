@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shared.compression import pack
 from shared.dp.adaptive_clipping import ABOVE, BELOW
-from shared.dp.clipping import Vector, clip
+from shared.dp.clipping import Vector, clip_single
 from shared.dp.mechanisms import CLIENT_LEVEL, ClientPrivacy, Mechanism, RecordPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.dp.queries import SumQuery, bounded, mean_row, noisy_sum
@@ -49,7 +49,7 @@ def leaving(
         # Guarantee: ‖update‖₂ ≤ C but for rounding to float32; the server clips once more, in
         # double precision, before it adds noise.
         norm = mechanism.clipping_norm if clipping_norm is None else clipping_norm
-        clipped = clip(update, norm).astype(np.float32)
+        clipped = clip_single(update, norm)
         if isinstance(mechanism, ClientPrivacy) and mechanism.adaptive:
             with np.errstate(over="ignore", invalid="ignore"):  # infinity and NaN are above
                 within = float(np.linalg.norm(update.astype(np.float64))) <= norm

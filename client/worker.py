@@ -1,6 +1,6 @@
 """The persistent process in which a bundle's code computes on a site's records, for its guard.
 
-    python -m client.worker SOCKET LARGEST      with the unpacked bundle as working folder
+    python -m client.worker SOCKET LARGEST [BLOCK]     with the unpacked bundle as working folder
 
 It has the data folder and one Unix socket that the guard owns: no network, key or ledger where the
 guard could shut it in (client/sandbox.py). Whatever it answers stays at the site; the guard bounds
@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ import grpc
 import numpy as np
 
 from client.in_process import InProcess
+from client.lent_memory import LENGTH, SMALLEST, LentMemory, told
 from client.site import ThisSite
-from client.worker_pb2 import Alive, Hello, Numbers, RowsRequest, TrainRequest
+from client.worker_pb2 import Alive, Hello, RowsRequest, TrainRequest
 from client.worker_pb2 import Site as WhoseRecords
-from client.worker_wire import METHODS, SERVICE, limits, numbers
+from client.worker_wire import METHODS, SERVICE, Carried, limits, numbers, parser
 from shared.config import RunConfig
 from shared.errors import ConfigurationError
 from shared.messages import TrainInstruction
@@ -35,7 +36,7 @@ from shared.task import Site
 from shared.vectors import FlatVector
 
 
-def train(request: TrainRequest, context: grpc.ServicerContext) -> Numbers:
+def train(request: TrainRequest | Carried, context: grpc.ServicerContext) -> Carried:
     """An update that is not clipped."""
     del context
     config, computing = _run(request.config)
@@ -53,7 +54,7 @@ def train(request: TrainRequest, context: grpc.ServicerContext) -> Numbers:
     )
 
 
-def rows(request: RowsRequest, context: grpc.ServicerContext) -> Numbers:
+def rows(request: RowsRequest | Carried, context: grpc.ServicerContext) -> Carried:
     """Rows that are not bounded."""
     del context
     config, computing = _run(request.config)
@@ -76,14 +77,20 @@ def greet(request: Hello, context: grpc.ServicerContext) -> Alive:
     return Alive(process=os.getpid())
 
 
-def serve(path: str, largest: int) -> grpc.Server:
-    """Listen on the Unix socket `path`; one computation at a time."""
+def serve(path: str, largest: int, lent: LentMemory | None = None) -> grpc.Server:
+    """Listen on the Unix socket `path`; one computation at a time.
+
+    Args:
+        path: Of the socket.
+        largest: Bytes of a message.
+        lent: What the guard lends for vectors.
+    """
     server = grpc.server(ThreadPoolExecutor(1), options=limits(largest))
     answers: dict[str, Callable[..., Any]] = {"Train": train, "Rows": rows, "Greet": greet}
     handlers = {
         name: grpc.unary_unary_rpc_method_handler(
-            answer,
-            request_deserializer=METHODS[name][0].FromString,
+            answer if lent is None else partial(_by_lent, lent, answer),
+            request_deserializer=parser(METHODS[name][0]),
             response_serializer=lambda message: message.SerializeToString(),
         )
         for name, answer in answers.items()
@@ -97,8 +104,24 @@ def serve(path: str, largest: int) -> grpc.Server:
 def main(arguments: Sequence[str]) -> None:
     """Serve until the guard ends this process."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    path, largest = arguments
-    serve(path, int(largest)).wait_for_termination()
+    path, largest, *lent = arguments
+    block = LentMemory(int(lent[0])) if lent else None
+    serve(path, int(largest), block).wait_for_termination()
+
+
+def _by_lent(
+    lent: LentMemory, answer: Callable[..., Any], request: Any, context: grpc.ServicerContext
+) -> Any:
+    """What `answer` answers; a large vector of either side lies in the block."""
+    length = told(context.invocation_metadata())
+    if length:
+        request = request.holding(lent.seen(length))
+    found = answer(request, context)
+    if isinstance(found, Carried) and len(found.content) >= SMALLEST:
+        lent.put(found.content, length)
+        context.set_trailing_metadata(((LENGTH, str(len(found.content))),))
+        found = found.holding(memoryview(b""))
+    return found
 
 
 @lru_cache(maxsize=2)
@@ -117,7 +140,7 @@ def _site(asked: WhoseRecords, config: RunConfig) -> ThisSite:
     return ThisSite(client_id=asked.client_id, site=part, data_dir=None)
 
 
-def _vector(content: bytes) -> FlatVector:
+def _vector(content: bytes | memoryview) -> FlatVector:
     return np.frombuffer(content, dtype="<f4")
 
 

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,10 +23,11 @@ import grpc
 
 from client import sandbox
 from client.bundle import Bundle
+from client.lent_memory import LENGTH, SMALLEST, LentMemory, told
 from client.sandbox import Orders, orders_text
 from client.site_settings import WorkerSettings
 from client.worker_pb2 import Hello
-from client.worker_wire import METHODS, SERVICE, limits
+from client.worker_wire import METHODS, SERVICE, Carried, limits, parser
 from shared.errors import FederationError
 
 _LOGGER = logging.getLogger("murmura.guard")
@@ -67,7 +69,32 @@ class _Running:
     process: "subprocess.Popen[bytes]"
     folder: Path
     channel: grpc.Channel = field(repr=False)
+    lent: LentMemory | None = None
     shut_in: str = ""
+
+    def close(self) -> None:
+        """The process is gone."""
+        self.channel.close()
+        self.process.kill()
+        self.process.wait()
+
+    def call(self, method: str, request: Any, timeout_s: float, largest: int) -> Any:
+        """The answer. Raises grpc.RpcError; ValueError, OSError of what does not lie there."""
+        call, lent, length = _call(self.channel, method), self.lent, 0
+        if lent is None:
+            return call(request, timeout=timeout_s)
+        try:
+            if isinstance(request, Carried) and SMALLEST <= len(request.content) <= largest:
+                lent.put(request.content)
+                length, request = len(request.content), request.holding(memoryview(b""))
+            about = ((LENGTH, str(length)),) if length else ()
+            answer, ended = call.with_call(request, timeout=timeout_s, metadata=about)
+            if (found := told(ended.trailing_metadata())) > largest:
+                raise ValueError(f"expected at most {largest} bytes, got {found}")
+            return answer.holding(lent.taken(found, length)) if found else answer
+        finally:
+            # Secrecy: what a site computed does not outlive its use.
+            lent.clear()
 
 
 class Worker:
@@ -85,6 +112,9 @@ class Worker:
         # The kernel ends a worker with the thread that started it: this one stays.
         self._starter = ThreadPoolExecutor(1)
         self._ended = False
+        # Two computations would write over each other in lent memory; a worker does one at a time.
+        self._asking = threading.Lock()
+        self._largest = place.settings.answer_mib << 20
         self.starts = 0
         self.last_used = time.monotonic()
 
@@ -107,9 +137,12 @@ class Worker:
         self.last_used = time.monotonic()
         deadline = self.last_used + timeout_s
         for left in range(_RESTARTS, -1, -1):
-            call = _call(self._started().channel, method)
+            running, left_s = self._started(), max(deadline - time.monotonic(), _LOOK_S)
             try:
-                return call(request, timeout=max(deadline - time.monotonic(), _LOOK_S))
+                with self._asking:
+                    return running.call(method, request, left_s, self._largest)
+            except (ValueError, OSError) as error:
+                raise WorkerFailed(f"{method}: {error}") from error
             except grpc.RpcError as error:
                 code = error.code()
                 died = code is grpc.StatusCode.UNAVAILABLE
@@ -125,9 +158,7 @@ class Worker:
         running, self._running = self._running, None
         if running is None:
             return
-        running.channel.close()
-        running.process.kill()
-        running.process.wait()
+        running.close()
         remove_folder(running.folder)
 
     def end(self) -> None:
@@ -161,28 +192,30 @@ class Worker:
         self.starts += 1
         self._bundle.unpack(folder / "app")
         (folder / "scratch").mkdir(mode=0o700)
-        largest = self._place.settings.answer_mib << 20
-        path = folder / "worker.sock"
-        told, tell = os.pipe()
+        path, lent = folder / "worker.sock", LentMemory.new()
+        words = [str(path), str(self._largest)]
+        words += [] if lent is None else [str(lent.descriptor)]
+        end, tell = os.pipe()
         try:
-            process = self._spawn(folder, [str(path), str(largest)], tell)
+            passed = [tell] if lent is None else [tell, lent.descriptor]
+            process = self._spawn(folder, words, passed)
         finally:
             os.close(tell)
-        with os.fdopen(told, "rb") as end:
-            said = end.read()
-        channel = grpc.insecure_channel(f"unix:{path}", options=limits(largest))
-        running = _Running(process, folder, channel)
+        with os.fdopen(end, "rb") as telling:
+            said = telling.read()
+        channel = grpc.insecure_channel(f"unix:{path}", options=limits(self._largest))
+        running = _Running(process, folder, channel, lent)
         try:
             running.shut_in = _shut_in(said)
             self._greet(running)
         except WorkerFailed:
-            process.kill()
-            process.wait()
-            channel.close()
+            running.close()
             raise
         return running
 
-    def _spawn(self, folder: Path, arguments: list[str], tell: int) -> "subprocess.Popen[bytes]":
+    def _spawn(
+        self, folder: Path, arguments: list[str], passed: list[int]
+    ) -> "subprocess.Popen[bytes]":
         place = self._place
         wanted = place.settings.sandbox
         # Sockets of the machine's services lie in /run; through one, code might get out.
@@ -193,7 +226,7 @@ class Worker:
             read_only=() if place.data is None else (str(place.data),),
             wanted=wanted != "off",
             required=wanted == "required",
-            told=tell,
+            told=passed[0],
             command=(sys.executable, "-s", "-E", "-B", "-m", "client.worker", *arguments),
         )
         scratch = str(folder / "scratch")
@@ -207,7 +240,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
                 stderr=descriptor,
-                pass_fds=[tell],
+                pass_fds=passed,
                 start_new_session=True,
             )
         finally:
@@ -231,7 +264,7 @@ def _call(channel: grpc.Channel, method: str) -> Any:
     return channel.unary_unary(
         f"/{SERVICE}/{method}",
         request_serializer=lambda message: message.SerializeToString(),
-        response_deserializer=METHODS[method][1].FromString,
+        response_deserializer=parser(METHODS[method][1]),
     )
 
 

@@ -33,7 +33,7 @@ settings, home, founding          server.toml; files, private and whole; a new s
 authority, app_key                certificates; the signing key
 invitations, sites, admission     tokens; who is in; how a token becomes a site
 refusals, limits, peers           codes; what one peer may take; who is at the other end
-listener, public_api, fleet_gate  the public port: TLS, paths, what may go to Flower
+listener, public_api, fleet_gate  the public port: TLS, paths, what may go to Flower; whole_body
 mailbox                           which site's question is worth passing on
 local_api, local_owner            the port on loopback, and whose connections it takes
 run_numbers                       how far the newest run is, for metrics

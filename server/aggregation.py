@@ -22,7 +22,7 @@ from shared.messages import TrainReply
 from shared.parameters import FlatVector
 
 Vector = NDArray[np.float64]
-_NOISE_BLOCK = 1 << 18  # numbers at a time, so that the noise needs no memory of its own
+_NOISE_BLOCK = 1 << 16  # numbers at a time: the noise needs no memory of its own, stays in cache
 
 
 class RoundSum:

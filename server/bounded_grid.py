@@ -14,6 +14,7 @@ used; tests/server/test_bounded_grid.py holds the contract.
 import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -21,17 +22,17 @@ from flwr.app import Error, Message, RecordDict
 from flwr.app.message import make_message
 from flwr.common.constant import ErrorCode
 from flwr.common.serde_utils import metadata_from_proto
-from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
+from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree, PushObjectRequest
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest
 from flwr.serverapp import Grid
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_pull_object_fn_protobuf,
-    make_push_object_fn_protobuf,
 )
 from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
+    ObjectPushError,
     ObjectUnavailableError,
     inflate_object_from_contents,
 )
@@ -39,8 +40,12 @@ from flwr.supercore.run import Run
 from flwr.superlink.grid import HttpGrid
 from google.protobuf.message import DecodeError
 
-from server.flower_objects import AT_ONCE, Arrays, PushObject, in_turn, inflated_size, pushed
+from server.flower_objects import AT_ONCE, PushObject, in_turn, pushed
 from server.sizes import AROUND
+from shared.downloads import in_one_piece
+from shared.flower_arrays import Arrays, inflated_size
+from shared.object_transfer import Pushing
+from shared.object_transfer import pull as pull_object
 
 _LOGGER = logging.getLogger("murmura.server")
 _SMALLEST_CHUNK = 1 << 18  # bytes; Flower's are twenty times as large
@@ -85,6 +90,7 @@ class BoundedGrid(Grid):
         # Flower's server gives a reply out once. A request that is given up after Flower's 30 s and
         # made again, on a machine with much to do, would find the replies gone.
         self._client._client.timeout = _PATIENCE_S  # noqa: SLF001
+        in_one_piece(self._client._client)  # noqa: SLF001
         self._arriving: dict[str, _Arriving] = {}
         self._pool = ThreadPoolExecutor(AT_ONCE)
         self.most_bytes = AROUND
@@ -112,13 +118,17 @@ class BoundedGrid(Grid):
         if not whole:
             return []
 
+        run_id = self._grid.run.run_id
+
         def pushing(session_id: str) -> PushObject:
-            return make_push_object_fn_protobuf(
-                push_object_protobuf=self._client.PushObject,
-                node=self._grid.node,
-                run_id=self._grid.run.run_id,
-                session_id=session_id,
-            )
+            def push(name: str, content: bytes) -> None:
+                request = PushObjectRequest(
+                    node=self._grid.node, run_id=run_id, object_id=name, session_id=session_id
+                )
+                if not self._client.PushObject(Pushing(request, content)).stored:
+                    raise ObjectPushError(name, run_id, session_id)
+
+            return push
 
         try:
             return pushed(whole, self._client.PushMessages, pushing)
@@ -180,8 +190,9 @@ class BoundedGrid(Grid):
         most = self.most_bytes + AROUND
         if len(reply.missing) + len(reply.contents) > _MOST_PARTS + most // _SMALLEST_CHUNK:
             raise _Refused(f"expected at most {_MOST_PARTS} objects and chunks, got more")
+        asked: Any = partial(pull_object, self._client, "Runtime")
         pull = make_pull_object_fn_protobuf(
-            pull_object_protobuf=self._client.PullObject,
+            pull_object_protobuf=asked,
             node=self._grid.node,
             run_id=self._grid.run.run_id,
         )

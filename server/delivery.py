@@ -15,11 +15,13 @@ Tables and methods of Flower's are used; tests/server/test_delivery.py pins them
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from flwr.proto.fleet_pb2 import PullMessagesResponse
 from flwr.supercore.constant import NodeStatus
 from flwr.supercore.date import now
+from flwr.supercore.inflatable.inflatable_object import UnexpectedObjectContentError
 from flwr.supercore.state.schema.corestate_models import (
     ObjectPushSession,
     ObjectPushSessionPending,
@@ -28,8 +30,9 @@ from flwr.supercore.state.schema.corestate_models import (
 from flwr.supercore.utils import uint64_to_int64
 from sqlalchemy import select
 
-from server.sealed_objects import SealedObjectStore
+from server.sealed_objects import LARGE, Sealed, SealedObjectStore
 
+_NO_OBJECT = (ValueError, UnexpectedObjectContentError, OSError)
 _LET_IN = (
     f"UPDATE node SET status = '{NodeStatus.OFFLINE}' "  # noqa: S608 - a constant of Flower's
     f"WHERE node_id = :node AND status = '{NodeStatus.ONLINE}'"
@@ -71,7 +74,7 @@ class Delivery:
         self._delete: Any = state.delete_messages
         self._put: Any = state.store_object
         self._cleanup: Any = state.cleanup_run
-        self._lock = threading.Lock()
+        self._lock, self._storing = threading.Lock(), threading.Lock()
         self._handed: dict[str, tuple[int, str]] = {}  # reply -> run, and what it answers
         self._arrived = set[str]()  # what is answered by replies that the run has
         state.get_message_res = self._hand_out
@@ -168,10 +171,20 @@ class Delivery:
             if answers:
                 self._arrived.add(answers)
 
-    def _keep(self, run_id: int, session_id: str, object_id: str, content: bytes) -> bool:
-        stored: bool = self._put(run_id, session_id, object_id, content)
+    def _keep(
+        self, run_id: int, session_id: str, object_id: str, content: bytes | memoryview
+    ) -> bool:
+        with ExitStack() as stack:
+            whole: bytes | memoryview | Sealed = content
+            if len(content) >= LARGE:
+                # Flower refuses what cannot be sealed, in its own words.
+                with suppress(*_NO_OBJECT):
+                    whole = stack.enter_context(self._store.seal(object_id, content))
+            # Cost: SQLite has one writer at a time, and whoever waits for it sleeps too long.
+            with self._storing:
+                stored: bool = self._put(run_id, session_id, object_id, whole)
         # Whoever got no answer hands it in again, and Flower waits for it no more.
-        return stored or bool(self._store.get(object_id))
+        return stored or self._store.holds(object_id)
 
     def _clean(self, run_id: int) -> None:
         with self._lock:

@@ -10,7 +10,7 @@ from shared.config import RunConfig
 from shared.device import choose_device
 from shared.measuring import measure
 from shared.normalisation import Normalisation
-from shared.parameters import FlatVector, load
+from shared.parameters import FlatVector, lay_aside, load, trainable
 from shared.task import Task
 from shared.task_options import Pictured, Scored
 
@@ -53,6 +53,7 @@ class Evaluator:
         self._public = self._examples = task.evaluation_data().to(device)
         with torch.random.fork_rng(devices=[]):
             self._model = task.build_model().to(device).eval()
+        lay_aside(trainable(self._model))
 
     @property
     def whole(self) -> bool:
@@ -76,8 +77,10 @@ class Evaluator:
         load(self._model, parameters)
         task, means = self._task, measure(self._task, self._model, self._examples)
         scores = task.scores(self._model) if isinstance(task, Scored) else {}
-        return Measurement(
+        found = Measurement(
             loss=means.loss,
             metrics=means.metrics | dict(scores),
             pictures=task.pictures(self._model) if isinstance(task, Pictured) else {},
         )
+        lay_aside(trainable(self._model))
+        return found

@@ -19,7 +19,9 @@ from server.sizes import size_of
 from server.traffic import received, sent
 from shared.errors import ProtocolError
 
-POLL_INTERVAL_S = 0.1
+POLL_INTERVAL_S, _LONGEST_INTERVAL_S = 0.1, 1.0
+# Cost: a poll is some 15 ms of the server's, which sites want in the meantime, too.
+_SHARE_OF_WAITING = 0.05
 _PULLED_AT_ONCE = 64
 _LONGEST_REASON, _LONGEST_TEXT = 200, 2000
 
@@ -40,7 +42,7 @@ def exchange(
     """
     deadline = time.monotonic() + timeout_s
     sent(messages)
-    waiting = push(grid, messages)
+    waiting, asked = push(grid, messages), time.monotonic()
     del messages  # a model may be in them
     while waiting:
         found_any = False
@@ -50,10 +52,15 @@ def exchange(
             yield found
             del found  # before the next is pulled
         # Checked between passes only: what has arrived is never thrown away.
-        if time.monotonic() >= deadline:
+        if (now := time.monotonic()) >= deadline:
             return
         if waiting and not found_any:
-            time.sleep(min(POLL_INTERVAL_S, max(0.0, deadline - time.monotonic())))
+            time.sleep(min(_interval(now - asked), deadline - now))
+
+
+def _interval(waited_s: float) -> float:
+    """Seconds until the next poll: a twentieth of what was waited for already, within bounds."""
+    return min(max(POLL_INTERVAL_S, waited_s * _SHARE_OF_WAITING), _LONGEST_INTERVAL_S)
 
 
 def reason_of(reply: Message) -> str:

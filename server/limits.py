@@ -82,7 +82,7 @@ async def read_body(scope: Scope, receive: Receive, largest: int) -> bytes:
     length = announced_length(scope)
     if length is not None and length > largest:
         raise Refused("too_large", f"expected at most {largest} bytes")
-    body = bytearray()
+    body, last = bytearray(), b""
     try:
         async with asyncio.timeout(BODY_S):
             more = True
@@ -90,13 +90,13 @@ async def read_body(scope: Scope, receive: Receive, largest: int) -> bytes:
                 event = await receive()
                 if event["type"] == "http.disconnect":
                     raise Disconnected
-                body += event.get("body", b"")
-                more = event.get("more_body", False)
-                if len(body) > largest:
+                body += last
+                last, more = event.get("body", b""), event.get("more_body", False)
+                if len(body) + len(last) > largest:
                     raise Refused("too_large", f"expected at most {largest} bytes")
     except TimeoutError as error:
         raise Refused("too_slow", f"expected the request within {BODY_S:g} s") from error
-    return bytes(body)
+    return bytes(body) + last if body else last
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

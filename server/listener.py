@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 
 from server.peers import Connections, peer_of
 from server.settings import address_of
+from server.whole_body import WholeBody
 
 _LOGGER = logging.getLogger("murmura.server")
 HANDSHAKE_S, NEWCOMER_S, IDLE_S = 10.0, 30.0, 75.0
@@ -212,6 +213,26 @@ class _Connection(H11Protocol):
         self._key = key
         self._site: str | None = None
         self._end: asyncio.TimerHandle | None = None
+        self._body: WholeBody | None = None
+
+    def handle_events(self) -> None:
+        """As uvicorn's; a large body is received past the parser, once somebody waits for it."""
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before:
+            whole = WholeBody(self.conn, self.cycle, self.flow.resume_reading)
+            self._body = whole if whole.offered() else None
+
+    def data_received(self, data: bytes) -> None:
+        """What the body under way does not take is for the parser."""
+        if self._body is None or not self._body.awaited:
+            super().data_received(data)
+            return
+        rest = self._body.take(data)
+        if rest:
+            super().data_received(rest)
+        elif not self._body.awaited:
+            self.handle_events()  # says that the body has ended
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -24,7 +24,7 @@ from shared.parameters import FlatVector
 
 Vector = NDArray[np.float64]
 _CONTROL = "control"
-_BLOCK = 1 << 18  # numbers at a time, so that nothing but the result needs memory of its own
+_BLOCK = 1 << 16  # numbers at a time: nothing but the result needs memory of its own
 
 
 class ServerOptimizer:

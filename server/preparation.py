@@ -12,7 +12,7 @@ from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import Randomness, randomness_for
 from shared.local_layers import split
 from shared.model_check import check_fixed_parts, check_model
-from shared.parameters import FlatVector, flattened
+from shared.parameters import FlatVector, flattened, lay_aside
 from shared.task import Task
 from shared.tasks import load_task, task_settings
 
@@ -54,5 +54,8 @@ def prepare(config: RunConfig, plan: PrivacyPlan) -> Prepared:
 
 
 def shared_parameters(model: nn.Module, config: RunConfig) -> FlatVector:
-    """What of `model` travels, shape (d,), float32."""
-    return flattened(split(model, config.training.local_layers).shared)
+    """What of `model` travels, shape (d,), float32; `model` is laid aside, until it is filled."""
+    shared = split(model, config.training.local_layers).shared
+    vector = flattened(shared)
+    lay_aside(shared)
+    return vector

@@ -109,7 +109,7 @@ class SuperLink:
         self.app: FastAPI = lean(create_app(_settings(exec_secret), Lifespan))
         self.app.state.linkstate_factory = self._links
         self.app.state.runtime_state_factory = self._links
-        self.way = ShortWay(self.app)
+        self.way = ShortWay(self.app, store)
 
     def _spare(self) -> None:
         """Runs under way count as alive: while nothing served, none could give a sign of life."""

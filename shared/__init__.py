@@ -4,6 +4,7 @@ errors      the exception tree
 config      the run's frozen configuration; the only reader of Flower's raw run config
 parameters  model parameters <-> one flat vector; vectors: without a framework
 messages    the wire contract: typed messages <-> RecordDict; also query_messages, wire
+downloads   a model's objects with one copy each; flower_arrays, object_transfer, large_field
 durable     files that survive a crash; signed_lines: entries of signed logs
 audit_log   a home's audit log; audit_events: what it may say; audit_check: whether it is whole
 home_log    what one process enters into it; log_lines, prometheus: other logs, and numbers

@@ -13,7 +13,16 @@ from torch import nn
 from shared.errors import MessageError
 from shared.vectors import FlatVector
 
-__all__ = ["FlatVector", "dimension", "fill", "flatten", "flattened", "load", "trainable"]
+__all__ = [
+    "FlatVector",
+    "dimension",
+    "fill",
+    "flatten",
+    "flattened",
+    "lay_aside",
+    "load",
+    "trainable",
+]
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
@@ -63,6 +72,24 @@ def fill(parameters: Sequence[nn.Parameter], vector: FlatVector) -> None:
     source = torch.from_numpy(np.array(vector, dtype=np.float32))
     offset = 0
     for parameter in parameters:
+        if _is_laid_aside(parameter):
+            parameter.data = torch.empty(parameter.shape, dtype=parameter.dtype)
         chunk = source[offset : offset + parameter.numel()]
         parameter.copy_(chunk.view_as(parameter))
         offset += parameter.numel()
+
+
+@torch.no_grad()
+def lay_aside(parameters: Sequence[nn.Parameter]) -> None:
+    """Give back the memory of `parameters` on the CPU until `fill` writes them again.
+
+    Whatever reads them in between finds zeros.
+    """
+    for parameter in parameters:
+        if parameter.device.type == "cpu":
+            parameter.data = parameter.data.new_zeros(()).expand(parameter.shape)
+
+
+def _is_laid_aside(parameter: nn.Parameter) -> bool:
+    held = parameter.untyped_storage().nbytes()
+    return held < parameter.numel() * parameter.element_size()

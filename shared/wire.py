@@ -11,9 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
 from shared.errors import MessageError
+from shared.flower_arrays import array_of
 from shared.vectors import FlatVector
 
 PROTOCOL_VERSION = 6
@@ -44,9 +45,9 @@ def encode(
     contents = contents or {}
     record = RecordDict({HEADER: ConfigRecord({_VERSION: PROTOCOL_VERSION, **header})})
     if vectors or contents:
-        arrays = {name: Array(np.ascontiguousarray(v)) for name, v in vectors.items()}
+        arrays = {name: array_of(vector) for name, vector in vectors.items()}
         for name, content in contents.items():
-            arrays[name] = Array(np.frombuffer(content, dtype=np.uint8))
+            arrays[name] = array_of(np.frombuffer(content, dtype=np.uint8))
         record[_VECTORS] = ArrayRecord(arrays)
     return record
 

@@ -64,7 +64,7 @@ def _in_order(content: bytes, metadata: dict[str, str]) -> bytes:
     header = {"__metadata__": metadata} | json.loads(content[8 : 8 + length])
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[8 + length :]
+    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[8 + length :]))
 
 
 def write_results(

@@ -38,6 +38,7 @@ from simulations.grid import InProcessGrid
 from tests.client.authorities import TestAuthority
 from tests.client.made_sites import made_bundle, made_home, roster_of, settings_of, signature
 
+LARGEST = 1 << 28  # bytes of a message
 AUTHORITY = TestAuthority.new()
 BUNDLE = made_bundle()
 SIGNATURE = signature(AUTHORITY, BUNDLE)
@@ -112,7 +113,7 @@ class FakeServer:
     def content(self, received: Received) -> Message:
         """As it was given."""
         name = received.metadata.message_id
-        message = inflated(name, dict(self.contents[name]))
+        message = inflated(name, dict(self.contents[name]), LARGEST)
         message.metadata.__dict__["_message_id"] = name
         return message
 
@@ -206,7 +207,7 @@ class GuardedSite:
 def opened(letter: Letter) -> Message:
     """The message in a letter."""
     if letter.holds_content:
-        return inflated(letter.digest, dict(letter.objects))
+        return inflated(letter.digest, dict(letter.objects), LARGEST)
     return message_from_proto(ProtoMessage.FromString(letter.message))
 
 

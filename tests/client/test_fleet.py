@@ -31,6 +31,7 @@ from tests.client.fleet_server import NODE, FleetServer, instruction_message
 from tests.client.made_sites import made_home
 from tests.client.site_server import listening
 
+LARGEST = 1 << 24  # bytes of a message
 AUTHORITY = TestAuthority.new()
 CONTENT = RecordDict(
     {
@@ -134,7 +135,7 @@ def test_an_answer_is_handed_in_whole_and_may_be_handed_in_again(
     for _ in range(2):
         fleet.send(letter)
         assert server.pushed == letter.objects
-    assert inflated(letter.digest, dict(server.pushed)).content == CONTENT
+    assert inflated(letter.digest, dict(server.pushed), LARGEST).content == CONTENT
     assert (letter.run_id, letter.size) == (1, sum(map(len, letter.objects.values())))
     server.stored = False
     with pytest.raises(FleetUnavailable, match="another copy"):
@@ -228,7 +229,19 @@ def test_objects_that_make_no_message_are_refused() -> None:
         b"ConfigRecord  0\x00",
     ):
         with pytest.raises(MessageError):
-            inflated(name, {name: content})
+            inflated(name, {name: content}, LARGEST)
+
+
+def test_a_message_that_grows_when_it_is_put_together_is_refused() -> None:
+    """One part that an array names many times is sent once."""
+    parameters = np.zeros(20_000_000, dtype=np.float32)
+    content = RecordDict({"vectors": ArrayRecord({"x": Array(parameters)})})
+    letter = Letter.of(instruction_message(content))
+    assert letter.size < LARGEST
+    with pytest.raises(MessageError, match="at most"):
+        inflated(letter.digest, dict(letter.objects), LARGEST)
+    message = inflated(letter.digest, dict(letter.objects), parameters.nbytes + LARGEST)
+    assert message.has_content()
 
 
 @cache
@@ -251,7 +264,7 @@ def test_no_object_does_anything_but_be_refused(
     rest = content[place:] if insert else content[place + len(noise) :]
     objects[name] = content[:place] + noise + rest
     try:
-        message = inflated(whole().digest, objects)
+        message = inflated(whole().digest, objects, LARGEST)
         if message.has_content():
             TrainInstruction.from_record(message.content)
     except MessageError:

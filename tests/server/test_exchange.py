@@ -1,12 +1,13 @@
 """Replies come as they arrive, each once, until the deadline; never later and never by sleeping."""
 
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
 from flwr.app import Message
 
-from server.exchange import cut, exchange, reason_of
+from server.exchange import POLL_INTERVAL_S, cut, exchange, reason_of
 from shared.errors import ProtocolError
 from shared.messages import enrol_request
 from tests.server.fake_grid import FIRST_NODE, Answer, FakeGrid, failed, named, silent
@@ -52,6 +53,25 @@ def test_nothing_sleeps_while_replies_are_there(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("time.sleep", sleep)
     assert positions(grid_of(300), 300, timeout_s=60.0) == list(range(300))
+
+
+def test_the_longer_it_waits_the_more_seldom_it_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer is found at most a twentieth of its time late; and the deadline is kept."""
+    now, slept = [0.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+    monkeypatch.setattr("server.exchange.time", clock)
+    grid = grid_of(1, lambda _client, _message: [])
+    assert positions(grid, 1, timeout_s=60.0) == []
+    assert now[0] == pytest.approx(60.0)
+    assert slept[:20] == [POLL_INTERVAL_S] * 20
+    assert sorted(slept[:-1]) == pytest.approx(slept[:-1])
+    assert max(slept) == 1.0
+    assert len(slept) < 120
 
 
 def test_a_reply_that_never_comes_is_not_waited_for_beyond_the_deadline() -> None:

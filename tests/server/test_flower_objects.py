@@ -16,8 +16,9 @@ from flwr.supercore.inflatable.inflatable_object import (
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
 from server.bounded_grid import BoundedGrid
-from server.flower_objects import AT_ONCE, Arrays, in_turn
+from server.flower_objects import AT_ONCE, in_turn
 from server.sizes import vector_bytes
+from shared.flower_arrays import Arrays
 from tests.server.fake_grid import FIRST_NODE
 from tests.server.stub_superlink import StubGrid, StubSuperLink, too_large
 

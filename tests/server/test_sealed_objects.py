@@ -168,3 +168,66 @@ def test_a_sealed_object_does_not_pass_for_another(
     other.initialize()
     assert other.get(first) is None
     closed(other)
+
+
+@pytest.mark.parametrize("length", [0, 11, 27, 28, 5000, -1])
+def test_a_large_object_that_is_not_whole_is_missing(
+    store: SealedObjectStore, tmp_path: Path, length: int
+) -> None:
+    """Cut short anywhere."""
+    kept(store, record_of(UPDATE))
+    (path,) = files(tmp_path)
+    path.write_bytes(path.read_bytes()[:length])
+    assert store.get(path.name) is None
+
+
+@pytest.mark.parametrize("place", [0, 12, 600_000, -1])
+def test_a_large_object_that_was_changed_is_missing(
+    store: SealedObjectStore, tmp_path: Path, place: int
+) -> None:
+    """One bit of nonce, content or tag."""
+    kept(store, record_of(UPDATE))
+    (path,) = files(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    assert store.get(path.name) is None
+
+
+def test_a_large_object_is_refused_before_it_has_a_name(
+    store: SealedObjectStore, tmp_path: Path
+) -> None:
+    """Another content than its name's, and what is no object of Flower's; nothing stays of them."""
+    record = record_of(UPDATE)
+    store.preregister(1, get_object_tree(record))
+    large = max(get_all_nested_objects(record).values(), key=lambda part: len(part.deflate()))
+    content = large.deflate()
+    for wrong in (content[:-1] + b"?", content[:-1], b"\0" * 50_000):
+        with pytest.raises(ValueError, match="expected the content"):
+            store.put(large.object_id, wrong)
+    for no_object in (content[1:], content[:-1], content + b"more", b"ArrayChunk  9\0" + content):
+        with pytest.raises(UnexpectedObjectContentError):
+            store.put(get_object_id(no_object), memoryview(no_object))
+    assert files(tmp_path) == []
+
+
+def test_what_was_sealed_before_is_kept_or_leaves_nothing(
+    store: SealedObjectStore, tmp_path: Path
+) -> None:
+    """Both in one step; the object comes back behind whatever is wanted before it."""
+    record = record_of(UPDATE)
+    large = max(get_all_nested_objects(record).values(), key=lambda part: len(part.deflate()))
+    name, content = large.object_id, large.deflate()
+    with pytest.raises(NoObjectInStoreError), store.seal(name, content) as sealed:
+        store.put(name, sealed)
+    assert files(tmp_path) == []
+    store.preregister(1, get_object_tree(record))
+    assert not store.holds(name)
+    with store.seal(name, memoryview(content)) as sealed:
+        assert store.get(name) == b""
+        store.put(name, sealed)
+    assert store.holds(name)
+    assert [path.name for path in files(tmp_path)] == [name]
+    assert store.get_behind(name, lambda length: f"{length}:".encode()) == (
+        f"{len(content)}:".encode() + content
+    )

@@ -44,7 +44,7 @@ class Played:
         self.message = self.run.ask(self.node, record_of(VECTOR))
         self.link = link
         self.bodies: list[bytes] = []
-        self.way = ShortWay(self)  # type: ignore[arg-type] # what is used of it
+        self.way = ShortWay(self, link._store)  # type: ignore[arg-type] # what is used of it
         self.state = link.app.state
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from shared.errors import MessageError
-from shared.parameters import dimension, flatten, load, trainable
+from shared.parameters import dimension, flatten, lay_aside, load, trainable
 
 
 def model() -> nn.Module:
@@ -55,3 +55,25 @@ def test_a_vector_of_another_length_is_refused(shape: tuple[int, ...]) -> None:
 def test_a_model_without_trainable_parameters_is_an_empty_vector() -> None:
     """No special case for callers."""
     assert flatten(nn.ReLU()).shape == (0,)
+
+
+def test_what_is_laid_aside_holds_no_memory_until_it_is_loaded() -> None:
+    """Then it is as it was; a part that stays is left alone."""
+    source = model()
+    vector, frozen = flatten(source), source[1].bias.clone()  # type: ignore[index]
+    lay_aside(trainable(source))
+    assert all(weight.untyped_storage().nbytes() == 4 for weight in trainable(source))
+    assert not flatten(source).any()
+    for _ in range(2):
+        load(source, vector)
+        assert flatten(source).tobytes() == vector.tobytes()
+    assert all(weight.is_contiguous() for weight in trainable(source))
+    assert torch.equal(source[1].bias, frozen)  # type: ignore[index]
+
+
+def test_what_lies_on_a_device_stays_there() -> None:
+    """Its memory is another."""
+    source = model().to("meta")
+    before = [weight.stride() for weight in trainable(source)]
+    lay_aside(trainable(source))
+    assert [weight.stride() for weight in trainable(source)] == before

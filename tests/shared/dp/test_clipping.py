@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shared.dp.clipping import add_clipped, clip
+from shared.dp.clipping import add_clipped, clip, clip_single
 from shared.errors import ConfigurationError
 from tests.strategies import clipping_norms, updates
 
@@ -77,6 +77,25 @@ def test_what_is_added_is_what_clip_gives(update: NDArray[np.float64], norm: flo
         expected += clip(numbers, norm)
         add_clipped(total, numbers, norm)
         assert total.tobytes() == expected.tobytes()
+
+
+@given(updates, clipping_norms)
+def test_clipping_to_single_precision_is_clipping(update: NDArray[np.float64], norm: float) -> None:
+    """Bit for bit, whatever the numbers are; and the update stays as it was."""
+    with np.errstate(over="ignore"):
+        single = update.astype(np.float32)
+        before = single.tobytes()
+        assert clip_single(single, norm).tobytes() == clip(single, norm).astype("f4").tobytes()
+    assert single.tobytes() == before
+
+
+@pytest.mark.parametrize("norm", [1.0, 1e3])
+def test_long_updates_are_clipped_in_blocks(norm: float) -> None:
+    """Of several blocks and a rest; where the clip binds and where it does not."""
+    update = np.random.default_rng(5).standard_normal(3 * 2**16 + 7).astype(np.float32)
+    clipped = clip_single(update, norm)
+    assert clipped.tobytes() == clip(update, norm).astype(np.float32).tobytes()
+    assert not np.shares_memory(clipped, update)
 
 
 @pytest.mark.parametrize("norm", [1.0, 1e3])
