@@ -55,7 +55,8 @@ class EitherSide(nn.Module):
         one = torch.ones_like(there[:, :1])
         loses = (self.lost(one) == 0) & (there.sum(1, keepdim=True) == 2)
         image = self.first(one) == 0
-        return (~(loses & torch.cat([image, ~image], dim=1))).to(there.dtype)
+        kept: Tensor = ~(loses & torch.cat([image, ~image], dim=1))
+        return kept.to(there.dtype)
 
 
 class ImageOrText(ImageText):
