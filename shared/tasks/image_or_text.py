@@ -2,9 +2,9 @@
 
 One model for all three: a side that is missing is 0 where both are added, and in training each
 example loses one of its sides with a public probability, so that either is learnt to be used alone.
-Captions are those of `image_text`, of which one in three names a wrong kind; which, is not told. So
-words alone cannot be right more often than two times in three, and both sides are worth more than
-one. Unit of privacy at record level: an image with its caption.
+Captions are those of `image_text`, of which one in three names a wrong kind; which, is not told
+(the shape, which is always right, tells a little). So both sides are worth more than one. Unit of
+privacy at record level: an image with its caption.
 
 Source: Neverova et al. 2016, "ModDrop" (arXiv:1501.00102), for sides that are dropped.
 """
@@ -55,7 +55,8 @@ class EitherSide(nn.Module):
         one = torch.ones_like(there[:, :1])
         loses = (self.lost(one) == 0) & (there.sum(1, keepdim=True) == 2)
         image = self.first(one) == 0
-        return (~(loses & torch.cat([image, ~image], dim=1))).to(there.dtype)
+        kept: Tensor = ~(loses & torch.cat([image, ~image], dim=1))
+        return kept.to(there.dtype)
 
 
 class ImageOrText(ImageText):
