@@ -173,5 +173,6 @@ def _search_path() -> list[str]:
 
 def _loopback() -> dict[str, str]:
     # Secrecy: sums without noise pass between these processes, and must not leave the machine.
-    [name] = [name for _, name in socket.if_nameindex() if name in {"lo", "lo0"}] or ["lo"]
+    here = {name for _, name in socket.if_nameindex()}
+    name = "lo0" if "lo0" in here else "lo"
     return {"GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": name}

@@ -149,7 +149,8 @@ def test_a_device_holds_rows_and_gathers_a_layer_at_a_time(tmp_path: Path) -> No
         model = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3))
 
         def losses(called: nn.Module, batch: Any) -> torch.Tensor:
-            return called(*batch.inputs).sum(1) / (batch.targets * 0)  # nothing finite
+            outputs: torch.Tensor = called(*batch.inputs)
+            return outputs.sum(1) / (batch.targets * 0)  # nothing finite
 
         part = Sharded(model, losses, 0.7, 3, torch.device("cpu"))
         flat = torch.from_numpy(start(43))
