@@ -9,7 +9,7 @@ from server.orphan import end_with_parent
 from server.progress_file import kind_of
 from shared.config import RunConfig
 from shared.errors import FederationError
-from shared.memory_use import few_arenas
+from shared.memory_use import hold_parts
 
 app = ServerApp()
 
@@ -20,7 +20,7 @@ def main(grid: Grid, context: Context) -> None:
     limited = bounded(grid)
     if limited is not grid:
         end_with_parent()
-        few_arenas()
+        hold_parts()
     try:
         run(RunConfig.from_run_config(context.run_config), limited)
     except FederationError as error:

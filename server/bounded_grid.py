@@ -44,12 +44,14 @@ from server.flower_objects import AT_ONCE, PushObject, in_turn, pushed
 from server.sizes import AROUND
 from shared.downloads import in_one_piece
 from shared.flower_arrays import Arrays, inflated_size
+from shared.memory_use import give_back
 from shared.object_transfer import Pushing
 from shared.object_transfer import pull as pull_object
 
 _LOGGER = logging.getLogger("murmura.server")
 _SMALLEST_CHUNK = 1 << 18  # bytes; Flower's are twenty times as large
 _PATIENCE_S = 300.0
+_LARGE = 1 << 24  # bytes of a reply
 _MOST_PARTS = 64  # objects of a reply besides chunks
 _TOO_LARGE = httpx.codes.REQUEST_ENTITY_TOO_LARGE
 # What Flower's code raises at objects of another form than its own.
@@ -166,6 +168,8 @@ class BoundedGrid(Grid):
             if whole:
                 del self._arriving[name]
                 self._confirm(reply)
+                if reply.size >= _LARGE:
+                    give_back()  # what its parts lay in
                 yield _message(reply, content)
             del reply, content  # before the next is pulled
 

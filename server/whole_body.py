@@ -79,4 +79,6 @@ class WholeBody:
             self.awaited = False
         if cycle.disconnected:
             return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": self._content.getvalue(), "more_body": False}
+        # Cost: the connection may be idle for long, and must not keep what it brought.
+        content, self._content = self._content.getvalue(), BytesIO()
+        return {"type": "http.request", "body": content, "more_body": False}

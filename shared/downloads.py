@@ -10,7 +10,7 @@ import select
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 
@@ -45,15 +45,12 @@ class Downloads(httpx.BaseTransport):
         if not request.url.path.endswith(_PATH) or (secure and self._context is None):
             return self._inner.handle_request(request)
         connection = self._taken() or self._fresh(request.url)
-        try:
+        with ExitStack() as broken:
+            broken.callback(connection.close)
             answer, content = self._asked(connection, request)
-        except BaseException:
-            connection.close()
-            raise
-        if answer.will_close:
-            connection.close()
-        else:
-            self._put_back(connection)
+            if not answer.will_close:
+                broken.pop_all()
+                self._put_back(connection)
         return httpx.Response(
             answer.status, headers=answer.getheaders(), stream=httpx.ByteStream(content)
         )

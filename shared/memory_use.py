@@ -12,21 +12,24 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # malloc.h
 _ARENAS, _LARGE = 2, 1 << 20
 # Cost: a megabyte alone would be returned, and asked for anew, around each piece of a large vector.
 _LEFT = 1 << 23
+_PART, _KEPT = 1 << 22, 1 << 25  # Flower's part of an array is of 5 MiB
 
 
-def few_arenas() -> bool:
-    """Two arenas for all threads, for whoever computes: blocks stay, to be used again.
+def hold_parts() -> bool:
+    """For whoever computes: parts of a large vector go back when freed, what is smaller stays.
 
+    Two arenas for all threads; blocks of 4 MiB or more returned, 32 MiB of others kept for later.
     To be called before other threads begin. Returns False where the C library has no such
     settings (not glibc): then nothing is changed.
     """
-    return _set({_ARENA_MAX: _ARENAS})
+    return _set({_ARENA_MAX: _ARENAS, _MMAP_THRESHOLD: _PART, _TRIM_THRESHOLD: _KEPT})
 
 
 def hold_little() -> bool:
-    """As `few_arenas`, and every block of 1 MiB or more returned when it is freed.
+    """Two arenas for all threads, and every block of 1 MiB or more returned when it is freed.
 
     Of smaller ones at most 8 MiB at the end of an arena stay, and what lies between others in use.
+    To be called, and what is returned, as of `hold_parts`.
 
     Source: mallopt(3).
     """

@@ -75,6 +75,21 @@ def test_a_long_vector_comes_in_chunks(superlink: StubSuperLink) -> None:
     assert len(superlink.pulled) == len(set(superlink.pulled))
 
 
+def test_after_a_large_reply_memory_is_given_back(
+    superlink: StubSuperLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of its parts, before the next is pulled; after a small one it is not worth it."""
+    given: list[int] = []
+    monkeypatch.setattr("server.bounded_grid.give_back", lambda: given.append(1))
+    superlink.hold(answer())
+    assert len(pulled(superlink)) == 1
+    assert given == []
+    monkeypatch.setattr("server.bounded_grid._LARGE", 1)
+    superlink.hold(answer())
+    assert len(pulled(superlink)) == 1
+    assert given == [1]
+
+
 def test_an_error_reply_stays_one(superlink: StubSuperLink) -> None:
     """With its code and reason."""
     superlink.hold(Message(Error(code=5, reason="gone"), reply_to=question()))

@@ -10,7 +10,7 @@ import pytest
 from server.limits import Disconnected, read_body
 from server.listener import Listener, bound
 from server.refusals import Refused
-from server.whole_body import LARGEST, SMALLEST
+from server.whole_body import LARGEST, SMALLEST, WholeBody
 
 BODY = bytes(range(256)) * 1500  # 375 KiB
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -97,6 +97,26 @@ def test_a_large_body_comes_in_one_piece() -> None:
     talked(app, talk)
     assert app.bodies == [BODY] * 3
     assert app.events == [len(BODY)] * 3
+
+
+def test_a_connection_keeps_nothing_of_what_it_brought(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be idle for long."""
+    app, made = App(), list[WholeBody]()
+    offered = WholeBody.offered
+
+    def noted(self: WholeBody) -> bool:
+        made.append(self)
+        return offered(self)
+
+    monkeypatch.setattr(WholeBody, "offered", noted)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(head(len(BODY)) + BODY)
+        await answered(reader)
+        assert [body._content.getvalue() for body in made] == [b""]
+
+    talked(app, talk)
+    assert app.bodies == [BODY]
 
 
 def test_a_small_body_and_one_without_a_length_come_as_ever() -> None:
