@@ -242,6 +242,13 @@ def test_every_folder_of_tests_and_code_is_a_package() -> None:
         assert (path.parent / "__init__.py").exists(), path.parent
 
 
+def test_no_test_has_an_example_that_nobody_runs() -> None:
+    """Examples in docstrings are sought in shared/ and in the pages, not among the tests."""
+    prompt = ">" * 3
+    for path in sources("tests"):
+        assert prompt not in path.read_text(), path
+
+
 def test_nothing_is_pickled() -> None:
     """Not in the tests either."""
     for path in sources(*MAY_IMPORT, "tests", "benchmarks"):
