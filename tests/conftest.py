@@ -1,4 +1,8 @@
-"""Settings of all tests: Hypothesis, one torch thread, the order, Flower's process identity."""
+"""Settings of all tests: Hypothesis, one torch thread, the order, Flower's process identity.
+
+Coverage doubles the time of Python, so a test that goes one way a thousand times is marked
+`no_cover`, which pytest-cov knows: what it goes through, quicker tests beside it cover.
+"""
 
 import os
 from collections.abc import Generator, Iterator
