@@ -25,7 +25,6 @@ def steps(rate: float, count: int) -> calibration.EventOf:
     return event
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("event_of", "target", "delta", "adjacency"),
     [

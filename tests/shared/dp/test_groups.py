@@ -74,7 +74,6 @@ def test_a_hopeless_group_is_bounded_without_a_distribution() -> None:
     assert group_epsilon(event, 10, 1e-5) == drawn > 1e6
 
 
-@pytest.mark.no_cover
 def test_a_rough_bound_is_no_reason_for_a_coarse_distribution() -> None:
     """Of much noise that is rarely drawn."""
     event = sampled(0.001, 0.3, 40)
