@@ -65,6 +65,7 @@ class Session:
         self._keeping = Keeping(
             self._plan, config.output.run_id, computing, randomness_for(config.seed)
         )
+        self._canonical = self._plan.canonical()
         self._digest = self._plan.digest()
         self._randomness = randomness_for(config.seed)
         self._charging = Charging(config, self._plan, ledgers)
@@ -251,7 +252,7 @@ class Session:
     def _check_plan(self, instruction: TrainInstruction | QueryInstruction) -> None:
         # Guarantee: noise, clip and sampling come from this node's plan; an instruction that
         # promises the server's report another one is refused before any data is read.
-        if (instruction.plan, instruction.plan_digest) != (self._plan.canonical(), self._digest):
+        if (instruction.plan, instruction.plan_digest) != (self._canonical, self._digest):
             raise PrivacyError(
                 f"expected an instruction for the plan {self._digest[:12]}, got "
                 f"{instruction.plan_digest[:12]}"

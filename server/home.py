@@ -18,6 +18,7 @@ from shared.errors import StateError
 HOME_VARIABLE = "MURMURA_HOME"
 LISTENING = "listening.json"  # in `state`: where the serving process listens
 SERVICE = "service.json"  # likewise: what keeps it alive
+STATUS_PATH = "/murmura/status"  # of what the internal port tells commands of this machine
 _FOLDERS = ("pki", "keys", "state", "logs", "runs")
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _OTHERS = 0o077

@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from server.home import STATUS_PATH
 from server.limits import Receive, Scope, Send
 from server.public_api import respond
 from shared.prometheus import CONTENT_TYPE, metric
 
-STATUS_PATH, METRICS_PATH = "/murmura/status", "/metrics"
+METRICS_PATH = "/metrics"
 _OF_A_RUN = {
     "rounds_done": "round",
     "rounds_planned": "rounds",

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 
-from server.home import SERVICE, ServerHome
-from server.local_api import STATUS_PATH
+from server.home import SERVICE, STATUS_PATH, ServerHome
 from server.service import running_pid
 from server.settings import address_of, host_and_port
 from shared.durable import read_json

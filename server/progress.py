@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared.dp.claims import Claim
+from shared.dp.claim import Claim
 
 LOGGER = logging.getLogger("murmura.progress")
 

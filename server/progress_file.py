@@ -18,7 +18,7 @@ from typing import Any
 from server.progress import LOGGER, Progress, RoundFinished, RunFinished, RunStarted
 from server.run_folder import SUMMARY, RunFolder
 from shared import errors
-from shared.dp.claims import Claim
+from shared.dp.claim import Claim
 from shared.errors import FederationError, StateError
 
 PROGRESS = "progress.jsonl"

@@ -15,7 +15,6 @@ from server.home import ServerHome
 from server.recorder import Recorder
 from server.run_life import RunLife, folder_in
 from shared.config import RunConfig, Scalar
-from shared.dp.plan import PrivacyPlan
 from shared.durable import read_json, write_json
 from shared.errors import FederationError, StateError
 
@@ -87,6 +86,8 @@ class RunWatch:
         self._runs.fail(name, "the process of the run died; the run can be resumed")
 
     def _tell_start(self, name: str) -> None:
+        from shared.dp.plan import PrivacyPlan  # noqa: PLC0415 - slow, and a run alone needs it
+
         bundle, settings = self._runs.order_of(name)
         try:
             plan = PrivacyPlan.from_config(RunConfig.from_run_config(dict(settings)))

@@ -1,7 +1,11 @@
-"""Settings of all tests: Hypothesis, one torch thread, the order, Flower's process identity."""
+"""Settings of all tests: Hypothesis, one torch thread, the order, Flower's process identity.
+
+Coverage doubles the time of Python, so a test that goes one way a thousand times is marked
+`no_cover`, which pytest-cov knows: what it goes through, quicker tests beside it cover.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 import torch
@@ -15,6 +19,13 @@ settings.register_profile("ci", deadline=None, derandomize=True, max_examples=20
 settings.register_profile("deep", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """No file here has an example in a docstring (`test_architecture.py`): none is looked for."""
+    found = yield
+    return [collector for collector in found if type(collector) is pytest.Module]
 
 
 @pytest.hookimpl(trylast=True)

@@ -164,8 +164,8 @@ def test_the_mathematics_knows_neither_flower_nor_torch() -> None:
     assert frameworks_reached_from(sources(*PURE)) == set()
 
 
-def frameworks_reached_from(paths: list[Path]) -> set[str]:
-    """flwr, torch or opacus, wherever the modules of ours that `paths` import lead to them."""
+def frameworks_reached_from(paths: list[Path], *more: str) -> set[str]:
+    """flwr, torch, opacus and `more`, wherever the modules of ours that `paths` import lead."""
     waiting, seen, found = list(paths), set[Path](), set[str]()
     while waiting:
         path = waiting.pop()
@@ -173,7 +173,7 @@ def frameworks_reached_from(paths: list[Path]) -> set[str]:
             continue
         seen.add(path)
         modules = imported_modules(path.read_text())
-        found |= top_level(modules) & {"flwr", "torch", "opacus"}
+        found |= top_level(modules) & {"flwr", "torch", "opacus", *more}
         waiting += [known for module in modules for known in files_of(module)]
     return found
 
@@ -198,6 +198,18 @@ def test_the_walk_through_our_own_modules_finds_a_framework_two_steps_away() -> 
 def test_what_checks_charges_and_masks_loads_no_framework_that_trains() -> None:
     """A site's guard is a small process; torch is in its worker."""
     assert frameworks_reached_from([ROOT / "client" / "session.py"]) == {"flwr"}
+
+
+def test_what_a_command_asks_of_the_service_loads_no_framework() -> None:
+    """`murmura server status` and `invite`: a third of a second, where Flower takes two."""
+    assert frameworks_reached_from([ROOT / "server" / "local_client.py"]) == set()
+
+
+def test_what_reads_a_run_loads_no_accountant() -> None:
+    """A claim that is told is data; what composes distributions takes a second and 60 MB."""
+    reader, found = ROOT / "server" / "progress_file.py", {"dp_accounting", "scipy", "numpy"}
+    assert frameworks_reached_from([reader], *found) == set()
+    assert frameworks_reached_from([ROOT / "shared" / "dp" / "claims.py"], *found) >= found
 
 
 @pytest.mark.parametrize(
@@ -240,6 +252,13 @@ def test_every_folder_of_tests_and_code_is_a_package() -> None:
     """Without __init__.py, tests/server would become the package `server`."""
     for path in sources(*MAY_IMPORT, "tests"):
         assert (path.parent / "__init__.py").exists(), path.parent
+
+
+def test_no_test_has_an_example_that_nobody_runs() -> None:
+    """Examples in docstrings are sought in shared/ and in the pages, not among the tests."""
+    prompt = ">" * 3
+    for path in sources("tests"):
+        assert prompt not in path.read_text(), path
 
 
 def test_nothing_is_pickled() -> None:

@@ -19,7 +19,8 @@ from server.report.verdict import verdict
 from server.roster import AskedRoster, Roster
 from shared.config import RunConfig
 from shared.dp.accounting import REPORT_INTERVAL
-from shared.dp.claims import Claim, claims_so_far
+from shared.dp.claim import Claim
+from shared.dp.claims import claims_so_far
 from shared.dp.curves import ORDERS
 from shared.dp.events import Charge
 from shared.dp.plan import PrivacyPlan

@@ -8,7 +8,8 @@ import numpy as np
 from server.report.digits import pairs_up, rounded_up
 from server.report.facts import percent_up
 from shared.dp.accounting import REPORT_INTERVAL
-from shared.dp.claims import Claim, SpendingMeter
+from shared.dp.claim import Claim
+from shared.dp.claims import SpendingMeter
 from shared.dp.clipping import Vector
 from shared.dp.events import Charge
 from shared.dp.exposure import composed, exposures

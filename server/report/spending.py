@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.dp.claims import Claim, claims_so_far
+from shared.dp.claim import Claim
+from shared.dp.claims import claims_so_far
 from shared.dp.events import Charge
 from shared.dp.mechanisms import CLIENT_LEVEL, NoPrivacy
 from shared.dp.observers import EACH_UPDATE, is_protected

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from server.report.assumptions import Assumption, Facts, assumptions
-from shared.dp.claims import Claim
+from shared.dp.claim import Claim
 from shared.dp.mechanisms import CLIENT_LEVEL
 from shared.dp.observers import SUMS
 from shared.dp.plan import PrivacyPlan

@@ -12,5 +12,6 @@ steps       a history of events as distinct, valid steps
 accounting  epsilon of events: PLD with an RDP cross-check
 calibration the noise for an epsilon; fitting: for all that a plan releases
 outlook     what a plan would cost, and what it would cost otherwise
+claim       one guarantee as data
 claims      what holds against whom, planned and spent
 """

@@ -8,12 +8,13 @@ client level only, against those who do not see who takes part, never against th
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from dp_accounting import dp_event as dp
 
 from shared.dp.accounting import LIVE_INTERVAL, Epsilon, epsilon_of
+from shared.dp.claim import Claim
 from shared.dp.events import Charge
 from shared.dp.exposure import Exposure, composed, exposures, planned_exposure, within_plan
 from shared.dp.mechanisms import CLIENT_LEVEL, NoPrivacy
@@ -32,37 +33,6 @@ _NOT_COVERED = (
     "other runs on the same data",
     "evaluation on public data",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """One guarantee, in the form of the privacy report's `claims[]`; `epsilon` may be infinite."""
-
-    id: str
-    adversary: str
-    sees: str
-    unit: str
-    unit_detail: str
-    adjacency: str
-    covers: tuple[str, ...]
-    not_covered: tuple[str, ...]
-    epsilon: float
-    delta: float
-    delta_rationale: str
-    planned_epsilon: float
-    budget_epsilon: float
-    method: str
-    cross_check: dict[str, Any]
-    adaptive_valid: str
-    no_amplification_epsilon: float
-    statement: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The claim as JSON; infinity is the text "inf", as the report's schema asks."""
-        content = asdict(self)
-        content["covers"], content["not_covered"] = list(self.covers), list(self.not_covered)
-        content["cross_check"] = {k: _finite(v) for k, v in self.cross_check.items()}
-        return {key: _finite(value) for key, value in content.items()}
 
 
 def planned_claims(plan: PrivacyPlan) -> tuple[Claim, ...]:
@@ -217,8 +187,3 @@ def _covers(plan: PrivacyPlan) -> tuple[str, ...]:
 def _exactly(epsilon: float) -> str:
     """All digits, since fewer could round it down: 1234.5678, not 1234.57."""
     return str(epsilon).removesuffix(".0")
-
-
-def _finite(value: Any) -> Any:
-    """`value` as strict JSON: infinity is the text "inf"."""
-    return "inf" if isinstance(value, float) and math.isinf(value) else value

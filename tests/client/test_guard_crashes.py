@@ -20,6 +20,7 @@ from tests.client.guarded_grid import POINTS, GuardedSite, Script, federated, ma
 from tests.client.test_guard import MASKED, MODEL, SEEDED
 
 QUICK: dict[str, Scalar] = {"privacy.unit": "client", "rounds": 2}
+pytestmark = pytest.mark.no_cover
 
 
 @pytest.fixture(scope="module")

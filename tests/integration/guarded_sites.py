@@ -170,7 +170,7 @@ def guarded(
         "FLWR_HOME": str(flower),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",
+        "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.5",
         "OMP_NUM_THREADS": "1",
     }
     app = _copy_of_the_app(repository, workspace / "murmura-app")

@@ -140,6 +140,7 @@ def test_the_calculator_refuses_what_is_no_mechanism(
     assert murmura(*STEPS, *options) == 2
 
 
+@pytest.mark.no_cover
 def test_distributed_noise_costs_more_and_the_settings_say_it(
     murmura: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:

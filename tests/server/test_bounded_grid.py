@@ -247,6 +247,7 @@ def test_a_tree_of_very_many_objects_is_not_pulled(superlink: StubSuperLink) -> 
     assert superlink.pulled == []
 
 
+@pytest.mark.no_cover
 @settings(max_examples=1000)
 @given(st.data())
 def test_whatever_objects_hold_the_honest_reply_arrives(data: st.DataObject) -> None:

@@ -110,6 +110,7 @@ def test_no_other_message_is_decoded_with_another_error(
             decode(content)
 
 
+@pytest.mark.no_cover
 @THOUSANDS
 @given(spoiling(FIELDS, ("update", "packed", "masked")))
 def test_the_honest_round_finishes(evil: Evil) -> None:

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from server.local_api import METRICS_PATH, STATUS_PATH, LocalApi, metrics
+from server.home import STATUS_PATH
+from server.local_api import METRICS_PATH, LocalApi, metrics
 from server.public_api import respond
 from tests.server.asgi import ask, scope_of
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Message, RecordDict
 
 from client.app import app
@@ -65,6 +66,12 @@ Question = tuple[TrainInstruction, RoundContext]
 def plan() -> PrivacyPlan:
     """Of all scripts."""
     return PrivacyPlan.from_config(RunConfig.from_run_config(RAW))
+
+
+@cache
+def identity(name: str) -> Ed25519PrivateKey:
+    """What the corrupt client tells the server."""
+    return identity_of(RAW, NAMES.index(name))
 
 
 def parameters(size: int) -> AggregationParameters:
@@ -250,7 +257,7 @@ class Script:
     def _forged(self, context: RoundContext) -> SignedHeader:
         """The corrupt client signs whatever it is asked to."""
         content = header_content(context.digest, self.corrupt, bytes(32), bytes(32))
-        signature = identity_of(RAW, NAMES.index(self.corrupt)).sign(content)
+        signature = identity(self.corrupt).sign(content)
         return SignedHeader(
             client_id=self.corrupt, masked=bytes(32), shares=bytes(32), signature=signature
         )

@@ -58,6 +58,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return simulate(RUN | (SAMPLED if request.param == "sampled" else {}) | folder)
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_every_digit_of_every_number_is_recomputed(run: Path) -> None:
     """Each position of each number; the digest is not asked, so whoever renews it is caught too.
@@ -81,6 +82,7 @@ def test_every_digit_of_every_number_is_recomputed(run: Path) -> None:
     assert count > 2000
 
 
+@pytest.mark.no_cover
 def test_every_digit_in_a_text_about_privacy_is_recomputed(run: Path) -> None:
     """Statements, reasons, problems, the verdict's line, the plan's digest."""
     report, second = content(run), again(run)

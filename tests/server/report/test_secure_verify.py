@@ -28,6 +28,7 @@ def paths(run: Path) -> set[str]:
     return {finding.path for finding in verify(run)}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "changes",
     [
@@ -151,6 +152,7 @@ def test_amplification_by_a_told_cohort_is_found(tmp_path: Path) -> None:
     assert "charges.jsonl[0].event" in paths(run)
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["shared records", "shared client"])
 def test_every_digit_of_every_number_is_recomputed(tmp_path: Path, kind: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from server.report.assumptions import Facts, assumptions
 from server.report.verdict import verdict
 from shared.config import Scalar
-from shared.dp.claims import Claim
+from shared.dp.claim import Claim
 from tests.server.report.outcomes import UNITS, outcome
 
 

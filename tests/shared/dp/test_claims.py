@@ -9,7 +9,8 @@ from dp_accounting import dp_event as dp
 
 from shared.config import RunConfig
 from shared.dp.accounting import epsilon_of
-from shared.dp.claims import Claim, SpendingMeter, check_budget, claims_so_far, planned_claims
+from shared.dp.claim import Claim
+from shared.dp.claims import SpendingMeter, check_budget, claims_so_far, planned_claims
 from shared.dp.events import Charge
 from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.plan import PrivacyPlan

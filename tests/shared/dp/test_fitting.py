@@ -11,6 +11,7 @@ from tests.server.toy import plan
 DISTRIBUTED: dict[str, Scalar] = {"privacy.noise": "distributed", "privacy.epsilon_budget": 2.0}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "changes",
     [

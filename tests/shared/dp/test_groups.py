@@ -16,6 +16,7 @@ from tests.shared.dp.test_accounting import gaussians, sampled
 ADD_REMOVE = Adjacency.ADD_OR_REMOVE_ONE
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("records", "expected", "interval"),
@@ -31,6 +32,7 @@ def test_several_records_of_one_person_cost_more_than_their_number(
     assert fine <= group_epsilon(event, records, 1e-5) <= 1.01 * fine
 
 
+@pytest.mark.no_cover
 @settings(max_examples=10)
 @given(st.floats(0.05, 0.9), st.floats(1.0, 8.0), st.integers(1, 20), st.integers(2, 4))
 def test_a_group_is_between_its_parts_and_the_group_that_is_always_drawn(

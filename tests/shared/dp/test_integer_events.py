@@ -164,6 +164,7 @@ def test_what_has_no_renyi_bound_is_not_accounted_beside_it() -> None:
     assert PrivacyProfile(nothing, math.inf, ZERO_OUT).advantage() == 1.0
 
 
+@pytest.mark.no_cover
 @settings(max_examples=10)
 @given(rates, st.floats(0.6, 8.0), st.integers(1, 40), st.sampled_from([ADD_REMOVE, ZERO_OUT]))
 def test_an_attacker_reaches_no_less_than_against_continuous_noise(
@@ -194,6 +195,7 @@ def test_without_sampling_the_integer_noise_stays() -> None:
     assert continuous(dp.NonPrivateDpEvent()) == dp.NonPrivateDpEvent()
 
 
+@pytest.mark.no_cover
 @settings(max_examples=10)
 @given(st.floats(0.01, 0.9), st.floats(1.0, 8.0), st.integers(1, 20), st.integers(1, 5))
 def test_several_records_cost_no_less_than_under_continuous_noise(

@@ -66,6 +66,7 @@ def exact_rates(rate: float, noise: float, false_alarms: NDArray[np.float64]) ->
     return found
 
 
+@pytest.mark.no_cover
 @settings(max_examples=25)
 @given(st.floats(0.3, 20.0), st.integers(1, 50), st.floats(1e-6, 0.999), st.floats(0.0, 5.0))
 def test_against_gaussians_all_is_exact(
@@ -84,6 +85,7 @@ def test_against_gaussians_all_is_exact(
     assert found.delta_at(np.array([epsilon]))[0] == pytest.approx(max(exact, 0.0), abs=1e-12)
 
 
+@pytest.mark.no_cover
 @settings(max_examples=25)
 @given(st.floats(0.01, 0.95), st.floats(0.6, 4.0), st.floats(0.0, 3.0))
 def test_of_one_sampled_step_every_bound_is_above_the_truth_and_near_it(
@@ -98,6 +100,7 @@ def test_of_one_sampled_step_every_bound_is_above_the_truth_and_near_it(
     assert (claimed <= np.array(reached) * 1.02 + 2e-4).all()
 
 
+@pytest.mark.no_cover
 @settings(max_examples=5)  # five seconds each
 @given(st.floats(0.01, 0.95), st.floats(0.6, 4.0), st.floats(1e-9, 1e-2))
 def test_certainty_is_exceeded_with_probability_delta_at_most(
@@ -150,6 +153,7 @@ EVENTS = st.one_of(
 )
 
 
+@pytest.mark.no_cover
 @settings(max_examples=20)
 @given(EVENTS, EVENTS, st.sampled_from([ADD_REMOVE, ZERO_OUT]))
 def test_every_number_is_one_and_every_curve_goes_one_way(

@@ -54,6 +54,7 @@ def test_at_an_ordinary_delta_it_is_the_librarys_number(
     assert small_delta_epsilon([(single, count)], 1e-7) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("rate", "noise", "count"), [(0.3, 3.0, 100), (0.01, 0.6, 100), (1e-4, 0.6, 100)]
 )

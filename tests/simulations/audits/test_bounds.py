@@ -43,6 +43,7 @@ def test_many_trials_come_close_to_a_gaussian() -> None:
     assert 2.0 < plain.epsilon < 3.2
 
 
+@pytest.mark.no_cover
 @pytest.mark.statistical
 def test_no_bound_exceeds_a_known_epsilon_more_often_than_it_says() -> None:
     """At most 5 % of the time each; a coin that is right too often is noticed."""
