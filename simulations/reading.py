@@ -79,6 +79,12 @@ class Client:
         """Its records, read; for each call anew."""
         return self.held if isinstance(self.held, Examples) else self.held.read()
 
+    @property
+    def width(self) -> int:
+        """How many numbers a record's inputs have."""
+        held = self.held if isinstance(self.held, Examples) else self.held.pool
+        return sum(tensor.shape[1:].numel() for tensor in held.inputs)
+
     def __len__(self) -> int:
         """Number of its records."""
         return len(self.held)

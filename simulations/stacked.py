@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _NUMBERS = 1 << 20  # of a stack of parameters: what a processor's cache holds
 _ON_GPU = 1 << 26  # likewise: 256 MiB
 _RECORDS = 1024  # of clients that take one step, in one pass
+_INPUTS = 1 << 22  # numbers that those may have
 _SHORT = 1.0 + 1e-5
 
 
@@ -145,7 +146,8 @@ class Stacked:
             (once if self._steps_once(client) else others).append(client)
         ends = np.cumsum([min(len(client), self._training.batch_size) for client in once])
         if once:
-            turns = -(-int(ends[-1]) // (_RECORDS * self._count)) or 1
+            most = max(1, min(_RECORDS, _INPUTS // max(1, once[0].width)))
+            turns = -(-int(ends[-1]) // (most * self._count)) or 1
             shares = np.linspace(0, ends[-1], turns * self._count + 1)[1:-1]
             for place in np.split(np.arange(len(once)), np.searchsorted(ends, shares)):
                 if len(place):
