@@ -74,7 +74,7 @@ def _called(prefix: str, layer: nn.Module) -> _Called:
         return _linear(prefix, layer)
     if isinstance(layer, nn.LayerNorm):
         return _layer_norm(prefix, layer)
-    return lambda _, inputs: layer(inputs)  # type: ignore[no-any-return]
+    return lambda _, inputs: layer(inputs)
 
 
 def _linear(prefix: str, layer: nn.Linear) -> _Called:
