@@ -3,6 +3,8 @@
 Source: Li et al. 2020 (FedProx, arXiv:1812.06127) for the pull.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ class Descent:
         learning_rate: η.
     """
 
-    def __init__(self, weights: list[nn.Parameter], learning_rate: float) -> None:
+    def __init__(self, weights: Sequence[Tensor], learning_rate: float) -> None:
         self._weights = weights
         self._learning_rate = learning_rate
 

@@ -79,6 +79,12 @@ class Client:
         """Its records, read; for each call anew."""
         return self.held if isinstance(self.held, Examples) else self.held.read()
 
+    @property
+    def width(self) -> int:
+        """How many numbers a record's inputs have."""
+        held = self.held if isinstance(self.held, Examples) else self.held.pool
+        return sum(tensor.shape[1:].numel() for tensor in held.inputs)
+
     def __len__(self) -> int:
         """Number of its records."""
         return len(self.held)
@@ -121,7 +127,8 @@ class Reader:
         evaluation = config.evaluation
         whole = not (evaluation.private_every and evaluation.holdout)
         # A task that reads its sites in a way of its own is asked for each of them.
-        pooled = isinstance(task, Pooled) and type(task).site_data is Pooled.site_data
+        inherited: object = Pooled.site_data
+        pooled = isinstance(task, Pooled) and type(task).site_data is inherited
         self._task = task if pooled and whole and isinstance(task, Pooled) else None
         self._shared: tuple[Examples, Parts] | None = None
         self._randomness = randomness_for(config.seed)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from client.optimizers import plain_optimizer
 from shared.config import RunConfig
 from shared.device import choose_device
 from shared.dp.clipping import Vector
@@ -27,6 +28,7 @@ from shared.dp.mechanisms import ClientPrivacy, Mechanism, NoPrivacy
 from shared.messages import TrainInstruction
 from shared.spans import span
 from shared.task import Examples, Task
+from simulations.batched import Batched
 from simulations.one_step import OneStep, takes_one_step
 from simulations.reading import joined
 from simulations.stackable import MAPPED, SIMPLE, can_be_mapped
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
 
 _NUMBERS = 1 << 20  # of a stack of parameters: what a processor's cache holds
 _ON_GPU = 1 << 26  # likewise: 256 MiB
-_RECORDS = 512  # of clients that take one step, in one pass
+_RECORDS = 1024  # of clients that take one step, in one pass
+_INPUTS = 1 << 22  # numbers that those may have
 _SHORT = 1.0 + 1e-5
 
 
@@ -74,6 +77,7 @@ class Stacked:
         model = self._model()
         simple = can_be_mapped(task, SIMPLE) and not self._half
         self._one_step = simple and OneStep.possible(config.training, model)
+        self._batched = Batched(model) if simple and Batched.possible(model) else None
         self._names = [name for name, _ in model.named_parameters()]
         self._shapes = [weight.shape for weight in model.parameters()]
         dimension = sum(weight.numel() for weight in model.parameters())
@@ -142,7 +146,8 @@ class Stacked:
             (once if self._steps_once(client) else others).append(client)
         ends = np.cumsum([min(len(client), self._training.batch_size) for client in once])
         if once:
-            turns = -(-int(ends[-1]) // (_RECORDS * self._count)) or 1
+            most = max(1, min(_RECORDS, _INPUTS // max(1, once[0].width)))
+            turns = -(-int(ends[-1]) // (most * self._count)) or 1
             shares = np.linspace(0, ends[-1], turns * self._count + 1)[1:-1]
             for place in np.split(np.arange(len(once)), np.searchsorted(ends, shares)):
                 if len(place):
@@ -183,18 +188,14 @@ class Stacked:
     def _moved(self, start: Tensor, clients: "Sequence[Client]") -> Tensor:
         """local - received of each client, shape (clients, d)."""
         count = len(clients[0])
-        stack = start.expand(len(clients), -1).clone()
-        sizes = [shape.numel() for shape in self._shapes]
+        before = self._named(start)
         weights = {
-            name: part.reshape(len(clients), *shape).requires_grad_()
-            for name, part, shape in zip(
-                self._names, (p.clone() for p in stack.split(sizes, 1)), self._shapes, strict=True
-            )
+            name: part.expand(len(clients), *part.shape).clone().requires_grad_()
+            for name, part in before.items()
         }
         with span("data"):
             examples = _together(clients, self._device)
-        optimizer = self._optimizer(list(weights.values()))
-        before = {name: weight.detach().clone() for name, weight in weights.items()}
+        optimizer = plain_optimizer(self._training, list(weights.values()))
         for rows in self._batches(count, clients):
             optimizer.zero_grad(set_to_none=True)
             with span("forward"):
@@ -207,11 +208,25 @@ class Stacked:
         local = torch.cat([weight.detach().flatten(1) for weight in weights.values()], dim=1)
         return local - start
 
+    def _named(self, flat: Tensor) -> dict[str, Tensor]:
+        sizes = [shape.numel() for shape in self._shapes]
+        parts = zip(self._names, flat.split(sizes), self._shapes, strict=True)
+        return {name: part.view(shape) for name, part, shape in parts}
+
     def _losses(self, weights: dict[str, Tensor], examples: Examples, rows: Tensor) -> Tensor:
         """The sum over clients of the mean loss of each one's batch."""
         which = torch.arange(len(rows), device=rows.device).unsqueeze(1)
         inputs = tuple(tensor[which, rows] for tensor in examples.inputs)
+        if self._batched is not None:
+            outputs = self._batched(weights, *inputs)
+        else:
+            outputs = self._mapped(weights, inputs)
+        losses = self._task.losses(
+            outputs.flatten(0, 1), examples.targets[which, rows].flatten(0, 1)
+        )
+        return losses.view(rows.shape).mean(1).sum()
 
+    def _mapped(self, weights: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
         model = self._model()
 
         def called(own: dict[str, Tensor], *given: Tensor) -> Tensor:
@@ -219,12 +234,7 @@ class Stacked:
 
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
             outputs = torch.vmap(called)(weights, *inputs)
-        if self._half:
-            outputs = outputs.float()
-        losses = self._task.losses(
-            outputs.flatten(0, 1), examples.targets[which, rows].flatten(0, 1)
-        )
-        return losses.view(rows.shape).mean(1).sum()
+        return outputs.float() if self._half else outputs
 
     def _pull(self, weights: dict[str, Tensor], before: dict[str, Tensor]) -> None:
         if strength := self._training.proximal_term:
@@ -247,12 +257,6 @@ class Stacked:
                     return
                 done += 1
                 yield rows
-
-    def _optimizer(self, weights: list[Tensor]) -> torch.optim.Optimizer:
-        rate = self._training.learning_rate
-        if self._training.optimizer == "adam":
-            return torch.optim.Adam(weights, lr=rate)
-        return torch.optim.SGD(weights, lr=rate, momentum=self._training.momentum)
 
 
 def _alike(clients: "Sequence[Client]", most: int) -> "Iterator[list[Client]]":

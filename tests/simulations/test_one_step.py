@@ -19,7 +19,7 @@ from shared.messages import TrainInstruction
 from shared.parameters import flatten
 from shared.task import Examples, TaskSettings
 from shared.tasks.digits import Digits
-from simulations import one_step
+from simulations import one_step, stacked
 from simulations.one_step import OneStep, takes_one_step
 from simulations.reading import Client
 from simulations.stacked import Stacked
@@ -130,6 +130,30 @@ def test_no_client_adds_more_than_the_clip() -> None:
     for client in clients_of(task, [7, 16, 1]):
         found, _ = stacked_sum(config, task, start, [client])
         assert 0.0999 < np.linalg.norm(found) <= 0.1
+
+
+@pytest.mark.parametrize(("records", "inputs"), [(1024, 7 * 64), (5, 1 << 22)])
+def test_passes_are_as_small_as_they_have_to_be(
+    records: int, inputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By records, and by the numbers in them; no pass is much larger, and the sum is the same."""
+    task, config = TASKS["mlp"], config_of({})
+    start, clients = start_of(task), clients_of(task, [7, 1, 0, 3, 2, 7, 7])
+    expected, _ = stacked_sum(config, task, start, clients)
+    passed: list[int] = []
+    whole = OneStep.clipped_sum
+
+    def seen(self: OneStep, start: torch.Tensor, some: list[Client], norm: float) -> object:
+        passed.append(sum(map(len, some)))
+        return whole(self, start, some, norm)
+
+    monkeypatch.setattr(OneStep, "clipped_sum", seen)
+    monkeypatch.setattr(stacked, "_RECORDS", records)
+    monkeypatch.setattr(stacked, "_INPUTS", inputs)
+    found, _ = stacked_sum(config, task, start, clients)
+    assert sum(passed) == 27
+    assert max(passed) <= min(records, inputs // 64) + 7
+    assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
 
 
 def test_who_takes_one_step() -> None:

@@ -107,15 +107,15 @@ def test_the_cap_is_mean_plus_six_deviations(population: int, rate: float, cap: 
 class Scripted(RandomStream):
     """Two bytes for each, and then the rest of those that are undecided."""
 
-    __slots__ = ("rest", "words")
+    __slots__ = ("rest", "script")
 
     def __init__(self, words: list[int], rest: list[float]) -> None:
         super().__init__(bytes(32))
-        self.words, self.rest = words, rest
+        self.script, self.rest = words, rest
 
     def take(self, count: int) -> bytearray:
         """The words."""
-        found = bytearray(np.array(self.words, dtype="<u2").tobytes())
+        found = bytearray(np.array(self.script, dtype="<u2").tobytes())
         assert len(found) == count
         return found
 
