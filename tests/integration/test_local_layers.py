@@ -26,17 +26,23 @@ from tests.integration.test_federation import (
     state_on_disk,
 )
 
+ROUNDS = 8  # so that there is time for a break in between
 PERSONAL: dict[str, Scalar] = SEEDED | {
-    "rounds": 8, "model": "mlp", "training.local_layers": "3", "privacy.noise": "whole",
+    "rounds": ROUNDS, "model": "mlp", "training.local_layers": "3", "privacy.noise": "whole",
 }  # fmt: skip
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
-def simulated(folder: Path, clients: int) -> tuple[Path, list[bytes]]:
+def simulated(folder: Path, clients: int, rounds: int = ROUNDS) -> tuple[Path, list[bytes]]:
     """The run in one process, and what its clients keep, in the order of contents."""
     found = simulate(
         PERSONAL
-        | {"population.size": clients, "output.dir": str(folder), "output.run_id": "simulated"}
+        | {
+            "rounds": rounds,
+            "population.size": clients,
+            "output.dir": str(folder),
+            "output.run_id": "simulated",
+        }
     )
     return found, sorted(path.read_bytes() for path in (found / "clients").iterdir())
 
@@ -92,7 +98,7 @@ def test_sites_that_joined_keep_their_layers_through_a_restart(tmp_path: Path) -
 
 def test_stock_supernodes_keep_them_where_their_owner_says(tmp_path: Path) -> None:
     """By `memory` in the node config; there each round has a process of its own."""
-    whole, expected = simulated(tmp_path / "simulated", 2)
+    whole, expected = simulated(tmp_path / "simulated", 2, rounds=2)
     kept_in = [tmp_path / f"memory{index}" for index in range(2)]
     nodes = [
         SuperNode(
@@ -101,7 +107,7 @@ def test_stock_supernodes_keep_them_where_their_owner_says(tmp_path: Path) -> No
         for index, folder in enumerate(kept_in)
     ]
     changes: dict[str, Scalar] = {
-        "population.size": 2, "output.dir": str(tmp_path), "output.run_id": "personal",
+        "rounds": 2, "population.size": 2, "output.dir": str(tmp_path), "output.run_id": "personal",
     }  # fmt: skip
     with deployment(ROOT, tmp_path, nodes) as federation:
         status = federation.run(PERSONAL | changes, timeout_s=240)
