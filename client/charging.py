@@ -145,7 +145,7 @@ class Charging:
         )
         vector = answer()
         if ledger.remembers_replies:
-            digest = hashlib.sha256(np.ascontiguousarray(vector)).hexdigest()
+            digest = hashlib.sha256(np.ascontiguousarray(vector).data).hexdigest()
             if unsettled is None or site.ledger is None:
                 ledger.commit(reservation, digest)
             else:

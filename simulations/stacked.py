@@ -141,7 +141,7 @@ class Stacked:
 
     def _chunks(self, clients: "Iterator[Client]") -> "Iterator[list[Client]]":
         """Clients of one step, as many records for each thread; then others, alike."""
-        once, others = [], []
+        once, others = list["Client"](), list["Client"]()
         for client in clients:
             (once if self._steps_once(client) else others).append(client)
         ends = np.cumsum([min(len(client), self._training.batch_size) for client in once])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from client import lent_memory, worker, worker_process
@@ -97,7 +98,7 @@ class Direct:
 
     def __init__(self, path: Path, lent: LentMemory) -> None:
         self.server = worker.serve(str(path), 1 << 24, lent)
-        channel = worker_process.grpc.insecure_channel(f"unix:{path}")
+        channel = grpc.insecure_channel(f"unix:{path}")
         nobody: Any = None
         self.running = worker_process._Running(nobody, path, channel, lent)
         self.largest = 1 << 24
