@@ -89,7 +89,7 @@ MEANINGS = {
     "runtime.torch_threads": "threads of one training",
     "runtime.gpu_memory_fraction": "share of the GPU that one process may take",
     "runtime.evaluate_every": "rounds between two evaluations on public data",
-    "runtime.engine": "how a simulation trains a cohort: auto, messages, threads, stacked, ray",
+    "runtime.engine": "training of a cohort: auto, measured, messages, threads, stacked, ray",
     "runtime.autocast": "products of a forward pass in bfloat16; not at record level",
     "output.dir": "folder of the run folders",
     "output.run_id": 'name of the run folder; "" makes one',

@@ -79,7 +79,7 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
         str | None,
         typer.Option(
             metavar="NAME",
-            help="auto, messages, threads, stacked, ray: how clients are trained.",
+            help="auto, measured, messages, threads, stacked, ray: how clients are trained.",
             rich_help_panel=WHAT,
         ),
     ] = None,

@@ -38,7 +38,7 @@ class RuntimeConfig:
     gpu_memory_fraction: float = field(default=1.0, metadata=fraction())
     evaluate_every: int = field(default=1, metadata=positive())
     engine: str = field(
-        default="auto", metadata=one_of("auto", "messages", "threads", "stacked", "ray")
+        default="auto", metadata=one_of("auto", "measured", "messages", "threads", "stacked", "ray")
     )
     autocast: bool = False
 

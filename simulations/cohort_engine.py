@@ -28,6 +28,7 @@ from shared.messages import TrainInstruction
 from shared.spans import span
 from shared.task import Task
 from simulations.faults import Fault, Faults
+from simulations.measured import TRIED, fastest
 from simulations.reading import Client, Reader
 from simulations.stacked import Stacked, can_be_stacked
 from simulations.stacked_records import StackedRecords, can_be_stacked_by_record
@@ -95,12 +96,37 @@ class CohortEngine:
         lost |= {name: refused for name, fits in zip(asked, allowed, strict=True) if not fits}
         taking = [index for index, fits in zip(indices, allowed, strict=True) if fits]
         total: Vector = np.zeros(len(instruction.parameters))
-        if self._begun is None:
-            task, _ = self._computing.trainer()
-            self._begun = self._chosen(task), Reader(self._config, self._computing, task)
-        method, reader = self._begun
+        method, reader = self._begun or self._begin(taking, instruction)
         failed = method.add(total, instruction, reader.clients(taking, instruction))
         return CohortSum(total, len(taking) - len(failed), lost | dict(failed))
+
+    def _begin(self, taking: Sequence[int], instruction: TrainInstruction) -> tuple[Method, Reader]:
+        """Choose a way, once for the run; a cohort that is empty chooses none for the next."""
+        task, _ = self._computing.trainer()
+        reader = Reader(self._config, self._computing, task)
+        measured = self._config.runtime.engine == "measured"
+        method = self._threads(task) if measured else self._chosen(task)
+        ways = {"threads": method} | (self._stacks(task) if measured and taking else {})
+        if len(ways) > 1:
+            tried = taking[:TRIED]
+            name, seconds = fastest(ways, lambda: reader.clients(tried, instruction), instruction)
+            told = ", ".join(f"{way} {seconds[way]:.4f} s" for way in ways)
+            _LOGGER.info("clients are trained by %s; %d clients took %s", name, len(tried), told)
+            method = ways[name]
+        if taking or not measured:
+            self._begun = method, reader
+        return method, reader
+
+    def _stacks(self, task: Task) -> dict[str, Method]:
+        """Every stack that the model and its unit allow, for better or worse."""
+        config, mechanism = self._config, self._plan.mechanism
+        if config.runtime.several:
+            return {}
+        if can_be_stacked(task, mechanism, everywhere=True):
+            return {"stacked": Stacked(config, task, mechanism)}
+        if can_be_stacked_by_record(mechanism, task):
+            return {"stacked": StackedRecords(config, task, mechanism)}
+        return {}
 
     @property
     def _fit(self) -> bool:
@@ -138,10 +164,12 @@ class CohortEngine:
             return StackedRecords(config, task, mechanism)
         if asked:
             _LOGGER.info("clients are trained one by one: the model has layers that do not stack")
-        # Several devices are busy with one client.
-        count = (
-            1
-            if on_gpu or runtime.several
-            else max(1, (os.cpu_count() or 1) // runtime.torch_threads)
-        )
-        return Threads(self._computing, task, mechanism, count=count)
+        return self._threads(task)
+
+    def _threads(self, task: Task) -> Threads:
+        runtime = self._config.runtime
+        device = choose_device(runtime.device, runtime.gpu_memory_fraction)
+        # A GPU, or several devices, are busy with one client.
+        alone = device.type != "cpu" or runtime.several
+        count = 1 if alone else max(1, (os.cpu_count() or 1) // runtime.torch_threads)
+        return Threads(self._computing, task, self._plan.mechanism, count=count)
