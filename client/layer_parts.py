@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from shared.norms import row_norms
+
 _MOST_NUMBERS = 1 << 27  # that single gradients of one layer may have together: 512 MiB
 
 
@@ -49,9 +51,7 @@ class Kept:
 
     def norms_squared(self) -> Tensor:
         """As `Part`."""
-        flat = self._each.reshape(len(self._each), -1)
-        norms: Tensor = torch.linalg.vector_norm(flat, dim=1)
-        return norms.double().square()
+        return row_norms(self._each).square()
 
     def each(self) -> Tensor:
         """As `Part`."""
@@ -87,8 +87,7 @@ class Outer:
         """As `Part`."""
         examples, places, columns = self._inputs.shape
         if places == 1:  # ‖g aᵀ‖ = ‖g‖ ‖a‖
-            norms: list[Tensor] = [torch.linalg.vector_norm(t, dim=(1, 2)) for t in self._factors]
-            return (norms[0].double() * norms[1].double()).square()
+            return (row_norms(self._inputs) * row_norms(self._gradients)).square()
         rows = self._gradients.shape[2]
         few = _GRAM * places * (columns + rows) < columns * rows
         if not few and examples * columns * rows <= _MOST_NUMBERS:

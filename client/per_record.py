@@ -20,6 +20,7 @@ from client.dp_optimizer import RecordOptimizer
 from client.layout import as_usual, channels_last, convolves
 from client.losses import Losses
 from shared.errors import PrivacyError
+from shared.norms import row_norms
 from shared.parameters import trainable
 from shared.per_example import backward
 from shared.spans import span
@@ -134,7 +135,7 @@ def _agree(model: nn.Module, losses: Losses, batch: Examples) -> bool:
         plain.to(memory_format=torch.contiguous_format)
         backward(losses(plain, as_usual(batch)))
         each = [_checked(weight, len(batch)) for weight in trainable(plain)]
-        norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in each]).norm(dim=0)
+        norms = torch.stack([row_norms(gradient) for gradient in each]).norm(dim=0)
         smallest = float(norms.min())
         if not 0.0 < smallest < float("inf"):
             return False
@@ -143,7 +144,7 @@ def _agree(model: nn.Module, losses: Losses, batch: Examples) -> bool:
             sums = ByBookKeeping(copy.deepcopy(model), losses, smallest).sums(batch)
         except PrivacyError:
             return False
-    scales = smallest / (norms + 1e-6)
+    scales = (smallest / (norms + 1e-6)).to(each[0])
     return all(
         _near(a, torch.tensordot(scales, b, dims=1)) for a, b in zip(sums, each, strict=True)
     )

@@ -26,6 +26,7 @@ from shared.device import choose_device
 from shared.dp.clipping import Vector
 from shared.dp.mechanisms import ClientPrivacy, Mechanism, NoPrivacy
 from shared.messages import TrainInstruction
+from shared.norms import row_norms
 from shared.spans import span
 from shared.task import Examples, Task
 from simulations.batched import Batched
@@ -158,7 +159,7 @@ class Stacked:
         self, start: Tensor, clients: "Sequence[Client]", norm: float
     ) -> tuple[Vector, dict[str, str]]:
         moved = self._moved(start, clients)
-        norms = torch.linalg.vector_norm(moved, dim=1)
+        norms = row_norms(moved)
         finite = torch.isfinite(norms)
         failed = {}
         if not bool(finite.all()):
@@ -170,10 +171,10 @@ class Stacked:
                 failed = {
                     n: f"{why}infinity" for n, ok in zip(names, finite, strict=True) if not ok
                 }
-            norms = torch.linalg.vector_norm(moved, dim=1)
+            norms = row_norms(moved)
         scales = (norm / (norms * _SHORT)).clamp(max=1.0) if self._clips else torch.ones_like(norms)
         # A mean over few clients in single precision; sums of many chunks in double.
-        return (scales @ moved).double().cpu().numpy(), failed
+        return (scales.to(moved) @ moved).double().cpu().numpy(), failed
 
     def _careful(self, moved: Tensor, norm: float) -> Tensor:
         """As `moved`, but rows that are not finite are zero, and huge ones have norm `norm`."""

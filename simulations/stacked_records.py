@@ -28,6 +28,7 @@ from shared.dp.noise import gaussian_noise
 from shared.dp.sampling import poisson_sample
 from shared.dp.witness import installed
 from shared.messages import TrainInstruction
+from shared.norms import row_norms
 from shared.spans import span
 from shared.task import Examples, Task
 from simulations.reading import joined
@@ -151,7 +152,7 @@ class StackedRecords:
 
     def _clipped(self, gradients: Tensor, real: Tensor) -> Tensor:
         """Of shape (clients, records, d), and which of them are records: the sums, (clients, d)."""
-        norms = torch.linalg.vector_norm(gradients, dim=2)
+        norms = row_norms(gradients.flatten(0, 1)).view(gradients.shape[:2])
         finite = torch.isfinite(norms)
         # Guarantee: a gradient that is not finite counts as zero, and so does one whose square no
         # number holds; 0 times infinity would not.
@@ -160,7 +161,7 @@ class StackedRecords:
         scales = torch.where(
             finite & real, self._mechanism.clipping_norm / (norms + _SMALLEST), 0.0
         ).clamp(max=1.0)
-        return torch.bmm(scales.unsqueeze(1), gradients).squeeze(1)
+        return torch.bmm(scales.to(gradients).unsqueeze(1), gradients).squeeze(1)
 
     def _noisy(
         self,
