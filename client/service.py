@@ -32,6 +32,7 @@ from shared.durable import read_json, write_json
 from shared.errors import FederationError, ProtocolError
 from shared.log_lines import JsonLines
 from shared.memory_use import give_back, hold_little
+from shared.secagg.keys import forget_signatures
 
 _LOGGER = logging.getLogger("murmura.guard")
 _ALIVE_S, _AGAIN_S, _RENEW_S, _IDLE_S = 20.0, 3.0, 3600.0, 900.0
@@ -118,6 +119,7 @@ class Service:
                 with suppress(ProtocolError):  # the other thread finds out for itself
                     self._fleet.heartbeat()
                     alive = now
+                    forget_signatures()
                     give_back()
             self._workers.rest(_IDLE_S)
             self._write_status()

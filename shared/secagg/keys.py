@@ -229,3 +229,8 @@ def _cipher(secret: bytes, context: bytes, sender: str, receiver: str) -> ChaCha
 
 def _announcement(run_id: str, plan: str, client_id: str, public_key: bytes) -> bytes:
     return digest("key", run_id, plan, client_id, public_key)
+
+
+def forget_signatures() -> None:
+    """Verify each anew from now on: a process that lives for months need not keep them."""
+    _is_signed.cache_clear()

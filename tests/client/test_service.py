@@ -81,9 +81,10 @@ def test_it_connects_stays_alive_and_goes_offline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says so in a file, which knows its process and node."""
-    server = BothServer(AUTHORITY)
+    server, forgotten = BothServer(AUTHORITY), list[bool]()
+    monkeypatch.setattr(service_module, "forget_signatures", lambda: forgotten.append(True))
     with running(tmp_path, server, monkeypatch) as (_, home):
-        until(lambda: names(server).count("send-node-heartbeat") >= 2)
+        until(lambda: names(server).count("send-node-heartbeat") >= 2 and forgotten)
         said = read_json(home.status)
         assert (said["state"], said["node"]) == ("connected", NODE)
         assert home.running() == said["pid"]

@@ -3,14 +3,17 @@
 from dataclasses import replace
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from shared.errors import AggregationRefused
+from shared.secagg import keys as keys_module
 from shared.secagg.keys import (
     KeyBook,
     SignedKey,
+    check_signature,
+    forget_signatures,
     opened,
     pair_seed,
     sealed,
@@ -121,6 +124,33 @@ def test_ed25519_is_that_of_the_standard() -> None:
         "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
         "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
     )
+
+
+def test_a_signature_is_verified_once_until_it_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So a process that lives for months keeps few; a wrong one is refused before and after."""
+    looked_at = list[bytes]()
+
+    class Counting:
+        @staticmethod
+        def from_public_bytes(content: bytes) -> Ed25519PublicKey:
+            looked_at.append(content)
+            return Ed25519PublicKey.from_public_bytes(content)
+
+    monkeypatch.setattr(keys_module, "Ed25519PublicKey", Counting)
+    forget_signatures()
+    good = (ENROLLED["a"], IDENTITIES["a"].sign(b"content"), b"content")
+    for _ in range(2):
+        check_signature(*good)
+        with pytest.raises(AggregationRefused):
+            check_signature(ENROLLED["b"], *good[1:])
+    assert looked_at == [ENROLLED["a"], ENROLLED["b"]]
+    forget_signatures()
+    check_signature(*good)
+    assert len(looked_at) == 3
+    with pytest.raises(AggregationRefused):
+        check_signature(ENROLLED["b"], *good[1:])
 
 
 def test_chacha20_poly1305_is_that_of_the_standard() -> None:
