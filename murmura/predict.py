@@ -14,11 +14,12 @@ from murmura.machine import json_line
 from murmura.opened import Run, TaskName, about, headline, opened
 from murmura.options import Machine
 from shared.domains import positive
-from shared.errors import ConfigurationError, StateError
+from shared.errors import ConfigurationError, DataError, StateError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
+    from shared.looking import AnswersTexts
     from shared.saved_model import SavedModel
 
 _SHOWN = 50  # rows of the table; the rest are counted
@@ -81,9 +82,12 @@ def _of_file(saved: "SavedModel", path: Path, top: int) -> list[tuple[str, list[
     import torch  # noqa: PLC0415 - slow, and needed by no help
 
     from client.own_records import own_inputs  # noqa: PLC0415 - likewise
+    from shared.looking import AnswersTexts  # noqa: PLC0415 - likewise
     from shared.measuring import outputs_of  # noqa: PLC0415 - likewise
     from shared.task import Examples  # noqa: PLC0415 - likewise
 
+    if isinstance(saved.task, AnswersTexts) and path.suffix != ".npy":
+        return _answers(saved.task, saved.network, path)
     read = own_inputs(saved.task, path)
     _check_taken(saved, len(read.inputs))
     # A record that a rule leaves out stays in its place: rows of the answer are rows of the file.
@@ -96,6 +100,21 @@ def _of_file(saved: "SavedModel", path: Path, top: int) -> list[tuple[str, list[
     one = len(read.names) == 1
     named = [str(path) if one else f"{path}:{name}" for name in read.names]
     return list(zip(named, guesses, strict=True))
+
+
+def _answers(
+    task: "AnswersTexts", network: "nn.Module", path: Path
+) -> list[tuple[str, list[Guess]]]:
+    """An answer to each line of a text file that is not empty."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"expected UTF-8 text in {path}, got none") from error
+    return [
+        (f"{path}:{number}", [(task.answered(network, line), None)])
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]
 
 
 def _check_taken(saved: "SavedModel", count: int) -> None:

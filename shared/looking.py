@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from shared.task import Examples, Task
 
 __all__ = [
+    "AnswersTexts",
     "BlanksTokens",
     "DescribesOutputs",
     "ExplainsPlace",
@@ -94,6 +95,14 @@ class DescribesOutputs(Protocol):
 
     def describe(self, outputs: Tensor) -> Sequence[str]:
         """One line for each row of `outputs`."""
+
+
+@runtime_checkable
+class AnswersTexts(Protocol):
+    """A task whose model answers a text by a text: it translates it, or goes on."""
+
+    def answered(self, model: nn.Module, text: str) -> str:
+        """What `model`, in evaluation mode, says to `text`."""
 
 
 @runtime_checkable

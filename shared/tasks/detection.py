@@ -6,7 +6,7 @@ kind it is. Unit of privacy at record level: a scene, and so each image in it.
 Source: Redmon et al. 2016, "You only look once" (arXiv:1506.02640), section 2, with one box a cell.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -75,6 +75,21 @@ class Detection(MadeOfImages):
             "each of 64 cells has scores of its own, so a scene has none to explain; the run's "
             "detections-*.png show what was found"
         )
+
+    def describe(self, outputs: Tensor) -> Sequence[str]:
+        """Each piece that was found in a scene: kind, pixels from the top left corner, score."""
+        return [self._line(found(scene, _SURE)) for scene in outputs]
+
+    def _line(self, boxes: Boxes) -> str:
+        names = self.class_names()
+        pieces = (
+            f"{names[int(kind)]} at ({top:.0f}, {left:.0f}) to ({bottom:.0f}, {right:.0f}), "
+            f"{100 * float(score):.0f} %"
+            for (top, left, bottom, right), kind, score in zip(
+                boxes.corners.tolist(), boxes.kinds, boxes.scores, strict=True
+            )
+        )
+        return "; ".join(pieces) or "nothing"
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Of each scene, shape (n,): cells' pieces, and of cells with one its box and kind."""

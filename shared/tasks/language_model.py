@@ -65,6 +65,10 @@ class LanguageModel(SharedOut):
         """Any other character: padding, which the model never sees inside a text, would not do."""
         return UNKNOWN
 
+    def answered(self, model: nn.Module, text: str) -> str:
+        """What comes after `text`: the likeliest characters, as many as a window has."""
+        return continued(model, text, WINDOW)[len(text) :]
+
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean cross entropy of each window's characters, shape (n,)."""
         return token_losses(outputs, targets)

@@ -68,12 +68,16 @@ class Translation(SharedOut):
 
     def pool(self) -> Pool:
         """All messages of the languages asked for, read once in a process."""
+        return _read_pool(self.settings.data_dir or django_catalogues(), self._languages)
+
+    @property
+    def _languages(self) -> tuple[str, ...]:
         languages = tuple(self.settings.data_name.split(",")) if self.settings.data_name else ()
         if unknown := set(languages) - set(LANGUAGES):
             raise ConfigurationError(
                 f"data.name must be languages of {', '.join(LANGUAGES)}, got {sorted(unknown)}"
             )
-        return _read_pool(self.settings.data_dir or django_catalogues(), languages or LANGUAGES)
+        return languages or LANGUAGES
 
     def class_names(self) -> Sequence[str]:
         """Of characters of a translation, as a person sees them; then of languages."""
@@ -91,6 +95,11 @@ class Translation(SharedOut):
     def blank_token(self) -> int:
         """Any other character: padding, which the model never sees inside a text, would not do."""
         return UNKNOWN
+
+    def answered(self, model: nn.Module, text: str) -> str:
+        """`text` in each language of the run, or in all there are; its first 24 characters."""
+        found = (f"{language}: {translated(model, text, language)}" for language in self._languages)
+        return "; ".join(found)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean cross entropy of each translation's characters, shape (n,)."""

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shared.preprocessing.text_masking import SETTINGS_FILE
@@ -141,3 +142,31 @@ def test_texts_are_masked_as_the_site_s_were(
     one, other = json.loads(capsys.readouterr().out)["predictions"]
     assert one["predicted"] == other["predicted"]
     assert {guess["value"] for guess in one["predicted"]} == {"ham", "spam"}
+
+
+def test_a_language_model_goes_on_and_a_detector_names_what_it_sees(
+    murmura: Command, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line for each that is not empty; a file that is no text is named."""
+    data = tmp_path / "texts"
+    data.mkdir()
+    (data / "a.txt").write_text("who is it? it is nobody. " * 400)
+    run = trained(
+        "language_model", f"data.dir={data}", "model=tiny", "population.examples_per_client=8",
+        "training.batch_size=8",
+    )  # fmt: skip
+    Path("begin.txt").write_text("who is\n\nit is no\n")
+    capsys.readouterr()
+    assert murmura("predict", run, "begin.txt", "--json") == 0
+    told = json.loads(capsys.readouterr().out)["predictions"]
+    assert [one["input"] for one in told] == ["begin.txt:1", "begin.txt:3"]
+    assert all(len(one["predicted"][0]["value"]) > 20 for one in told)
+    Path("begin.txt").write_bytes(b"\xff\xfe")
+    assert murmura("predict", run, "begin.txt") == 5
+    assert "expected UTF-8 text in begin.txt" in capsys.readouterr().err
+    run = trained("detection", "population.examples_per_client=8", "training.batch_size=8")
+    np.save("scene.npy", np.zeros((1, 64, 64), dtype=np.float32))
+    capsys.readouterr()
+    assert murmura("predict", run, "scene.npy", "--json") == 0
+    told = json.loads(capsys.readouterr().out)["predictions"]
+    assert isinstance(told[0]["predicted"][0]["value"], str)

@@ -174,6 +174,7 @@ def test_it_learns_what_follows_what(tmp_path: Path) -> None:
     assert found["bits_per_token"] < baseline["bits_per_token"] - 1.0
     text = continued(model, "the priv", 3)
     assert text == "the privacy"
+    assert built.answered(model.eval(), "the priv").startswith("acy")
 
 
 def test_a_task_must_say_where_its_examples_are() -> None:

@@ -189,7 +189,9 @@ def test_it_learns_messages_it_never_saw(tmp_path: Path) -> None:
     baseline = unigram_baseline(training, public, VOCABULARY)
     assert found["accuracy"] > baseline["accuracy"] + 0.4
     assert found["bits_per_token"] < baseline["bits_per_token"] - 2.0
-    assert translated(model, "one file", "de").split()[0] in GERMAN.values()
+    said = translated(model, "one file", "de")
+    assert said.split()[0] in GERMAN.values()
+    assert task(tmp_path, names="de").answered(model, "one file") == f"de: {said}"
     assert built.scores(model)["chrf"] > built.chrf_of_copies() + 0.2
 
 
