@@ -1,5 +1,6 @@
 """Arrays are Flower's, byte for byte, though made without Flower's copies."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, 
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 from numpy.typing import NDArray
 
-from shared.flower_arrays import array_of, name_parts
+from shared.flower_arrays import Arrays, array_of, name_parts
 
 LARGE = np.arange(3_000_000, dtype=np.float32)
 ARRAYS = [
@@ -59,6 +60,25 @@ def test_an_array_that_is_changed_has_other_parts() -> None:
     array.data = array_of(LARGE + 1).data
     name_parts(record)
     assert array.object_id == Array(LARGE + 1).object_id != before
+
+
+def test_an_array_that_leaves_a_chunk_out_is_refused() -> None:
+    """Its name promises all of them."""
+    record = record_of(array_of(LARGE))
+    name_parts(record)
+    contents = {name: part.deflate() for name, part in get_all_nested_objects(record).items()}
+    assert list(Arrays(dict(contents)).objects) == [array_name(contents)]
+    whole = contents[array_name(contents)]
+    changed = whole.replace(b"[0, 1, 2]", b"[0, 1, 1]")
+    assert changed != whole
+    with pytest.raises(ValueError, match="an array of all its chunks"):
+        Arrays(contents | {array_name(contents): changed})
+
+
+def array_name(contents: Mapping[str, bytes]) -> str:
+    """Of the one array."""
+    (found,) = (name for name, content in contents.items() if content.startswith(b"Array "))
+    return found
 
 
 def test_a_record_without_arrays_has_no_parts() -> None:

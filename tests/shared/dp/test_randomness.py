@@ -144,7 +144,7 @@ def test_every_place_of_a_permutation_is_as_likely_as_any_other() -> None:
 def test_equal_sorting_keys_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two equal keys would leave the order as it came."""
     keys = [np.array([5, 5, 1], np.uint64), np.array([2, 9, 1], np.uint64)]
-    monkeypatch.setattr(RandomStream, "_words", lambda _self, _count: keys.pop(0))
+    monkeypatch.setattr(RandomStream, "words", lambda _self, _count: keys.pop(0))
     assert RandomStream(bytes(32)).permutation(3).tolist() == [2, 0, 1]
 
 

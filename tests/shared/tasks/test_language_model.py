@@ -175,6 +175,7 @@ def test_it_learns_what_follows_what(tmp_path: Path) -> None:
     text = continued(model, "the priv", 3)
     assert text == "the privacy"
     assert built.answered(model.eval(), "the priv").startswith("acy")
+    assert built.token_texts(torch.tensor([built.blank_token()])) == ["(other)"]
 
 
 def test_a_task_must_say_where_its_examples_are() -> None:

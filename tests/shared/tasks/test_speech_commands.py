@@ -53,6 +53,7 @@ def test_a_folder_s_words_are_its_labels_and_speakers_its_sites(tmp_path: Path) 
     by_speaker = task(tmp_path, column="speaker")
     training, public = by_speaker.site_data(WHOLE), by_speaker.evaluation_data()
     assert training.inputs[0].shape == (3 * 14, 40, 100)
+    assert by_speaker.axis_names() == ("band", "frame")
     assert torch.bincount(training.targets).tolist() == [14, 14, 14]
     assert torch.bincount(public.targets).tolist() == [2, 2, 2]
     spec = PartitionSpec(scheme="natural", clients=14)

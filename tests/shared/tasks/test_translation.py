@@ -192,6 +192,7 @@ def test_it_learns_messages_it_never_saw(tmp_path: Path) -> None:
     said = translated(model, "one file", "de")
     assert said.split()[0] in GERMAN.values()
     assert task(tmp_path, names="de").answered(model, "one file") == f"de: {said}"
+    assert built.token_texts(torch.tensor([built.blank_token()])) == ["(other)"]
     assert built.scores(model)["chrf"] > built.chrf_of_copies() + 0.2
 
 
