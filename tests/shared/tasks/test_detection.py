@@ -51,10 +51,8 @@ def test_what_was_found_is_told_in_words(task: Detection) -> None:
     """Kind, place and score of each piece; or that there is nothing."""
     outputs = torch.full((2, 8, 8, 15), -9.0)
     outputs[1, 2, 3] = torch.tensor([9.0, 0.0, 0.0, 0.0, 0.0, *[-9.0] * 8, 9.0, -9.0])
-    nothing, (kind, rest) = (
-        line if place == 0 else line.split(" at ", 1)
-        for place, line in enumerate(task.describe(outputs))
-    )
+    nothing, told = task.describe(outputs)
+    kind, rest = told.split(" at ", 1)
     assert (nothing, kind) == ("nothing", task.class_names()[8])
     assert rest.endswith(", 100 %")
     assert ") to (" in rest
