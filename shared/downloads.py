@@ -18,6 +18,7 @@ import httpx
 
 _PATH = "/pull-object"
 LARGEST = 32 << 20
+_ENDED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 class Downloads(httpx.BaseTransport):
@@ -44,7 +45,17 @@ class Downloads(httpx.BaseTransport):
         secure = request.url.scheme == "https"
         if not request.url.path.endswith(_PATH) or (secure and self._context is None):
             return self._inner.handle_request(request)
-        connection = self._taken() or self._fresh(request.url)
+        kept = self._taken()
+        if kept is not None:
+            try:
+                return self._answered(kept, request)
+            except _EndedError:
+                # Between the look at it and the request: nothing came, and to ask twice for an
+                # object changes nothing.
+                pass
+        return self._answered(self._fresh(request.url), request)
+
+    def _answered(self, connection: HTTPConnection, request: httpx.Request) -> httpx.Response:
         with ExitStack() as broken:
             broken.callback(connection.close)
             answer, content = self._asked(connection, request)
@@ -74,12 +85,10 @@ class Downloads(httpx.BaseTransport):
                 connection.connect()
         with _named(httpx.ReadTimeout, httpx.ReadError):
             connection.sock.settimeout(allowed.get("read"))
-            target = request.url.raw_path.decode("ascii")
-            connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
-            for name, value in request.headers.raw:
-                connection.putheader(name, value)
-            connection.endheaders(request.read())
-            answer = connection.getresponse()
+            try:
+                answer = _answer_to(connection, request)
+            except _ENDED as error:
+                raise _EndedError(f"{type(error).__name__}: {error}") from error
             # Guarantee: no more is read than what is allowed, whatever the server says.
             if answer.length is not None and answer.length > self._largest:
                 raise httpx.ReadError("the answer is too large")
@@ -112,6 +121,20 @@ class Downloads(httpx.BaseTransport):
                 connection.close()
             else:
                 self._idle.append(connection)
+
+
+class _EndedError(httpx.RemoteProtocolError):
+    """The connection was closed before a byte of an answer; httpx's name for it."""
+
+
+def _answer_to(connection: HTTPConnection, request: httpx.Request) -> HTTPResponse:
+    """Its head is read, its content is not."""
+    target = request.url.raw_path.decode("ascii")
+    connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
+    for name, value in request.headers.raw:
+        connection.putheader(name, value)
+    connection.endheaders(request.read())
+    return connection.getresponse()
 
 
 @contextmanager

@@ -127,6 +127,42 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used(
     assert server.connections == 3
 
 
+def test_a_connection_that_ends_while_it_is_asked_is_asked_for_once_more_on_a_new_one(
+    client: httpx.Client, server: Server
+) -> None:
+    """Once, and only where nothing came: the server reads the request and closes."""
+    assert fetched(client, server).content == BODY
+
+    def silent(to: socket.socket, _: bytes) -> None:
+        to.close()
+        server.answer = answers
+
+    answers, server.answer = server.answer, silent
+    assert fetched(client, server).content == BODY
+    assert (server.connections, len(server.requests)) == (2, 3)
+
+    server.answer = lambda to, _: to.close()
+    with pytest.raises(httpx.RemoteProtocolError):
+        fetched(client, server)
+    assert (server.connections, len(server.requests)) == (3, 5)
+
+
+def test_an_answer_that_breaks_off_is_not_asked_for_again(
+    client: httpx.Client, server: Server
+) -> None:
+    """A kept connection, too."""
+    assert fetched(client, server).content == BODY
+
+    def half(to: socket.socket, _: bytes) -> None:
+        to.sendall(head(len(BODY)) + BODY[:100])
+        to.close()
+
+    server.answer = half
+    with pytest.raises(httpx.RemoteProtocolError):
+        fetched(client, server)
+    assert (server.connections, len(server.requests)) == (1, 2)
+
+
 def test_an_answer_without_a_length_ends_with_its_connection(
     client: httpx.Client, server: Server
 ) -> None:
