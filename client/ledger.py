@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Protocol
 from dp_accounting import dp_event as dp
 
 from client.ledger_journal import Journal, create_journal
-from client.ledger_state import Block, Grant, Key, LedgerState, Release
+from client.ledger_state import Block, Grant, Key, LedgerState, Release, key_of
 from shared.dp.events import event_from_json
 from shared.dp.mechanisms import Adjacency, CorrelatedPrivacy
 from shared.dp.plan import PrivacyPlan
@@ -149,9 +149,9 @@ class Ledger:
             StateError: the ledger is damaged, or cannot be written.
         """
         with self._current():
-            if release.key in self._state.reserved:
+            if self._state.is_reserved(release.key):
                 self._state.check_request(release)
-                again = unanswered and self._state.reserved[release.key] is None
+                again = unanswered and self._state.reply_to(release.key) is None
                 if not (repeatable or again):
                     raise PrivacyError(
                         f"round {release.round_number}, attempt {release.attempt} was asked for "
@@ -170,11 +170,11 @@ class Ledger:
             PrivacyError: another reply was committed to the same request before.
         """
         with self._current():
-            before = self._state.reserved.get(reservation.key)
+            before = self._state.reply_to(reservation.key)
             if before is None:
                 entry = {"kind": "commit", "key": list(reservation.key), "reply": reply_digest}
                 self._append(entry)
-            elif before.hex() != reply_digest:
+            elif before != reply_digest:
                 # Guarantee: what costs nothing tells nothing new.
                 raise PrivacyError("expected the reply that was committed before, got another")
 
@@ -189,7 +189,7 @@ class Ledger:
             StateError: the ledger is damaged, or cannot be written.
         """
         with self._current():
-            if bytes.fromhex(context) in self._state.unmasked:
+            if self._state.is_unmasked(context):
                 raise AggregationRefused(
                     Refusal.ANSWERED_BEFORE, "expected a context of which nothing was told yet"
                 )
@@ -218,11 +218,9 @@ class Ledger:
 
     @property
     def reservations(self) -> dict[Key, str | None]:
-        """Every release that was charged, and the digest of what was sent for it."""
-        return {
-            key: None if reply is None else reply.hex()
-            for key, reply in self._state.reserved.items()
-        }
+        """Every release that was charged, and the digest of what was sent for it; as `entries`."""
+        kept = [entry for entry in self.entries if entry["kind"] in {"reserve", "commit"}]
+        return {key_of(entry): entry.get("reply") for entry in kept}
 
     @property
     def torn(self) -> int:

@@ -4,6 +4,8 @@ Every decision rests on public numbers: the budget, the event, the times and nam
 a refusal tells nothing of the data.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from sys import intern
@@ -11,6 +13,7 @@ from typing import Any
 
 from dp_accounting import dp_event as dp
 
+from client.packed_digests import DIGEST_BYTES, PackedDigests
 from client.participation import Participation
 from shared.dp.events import event_to_json
 from shared.dp.mechanisms import Adjacency
@@ -18,6 +21,7 @@ from shared.dp.renyi import NOTHING, RenyiBudget, Spending, added, renyi_cost
 from shared.errors import BudgetExhausted, ConfigurationError, PrivacyError, StateError
 
 Key = tuple[str, str, str, int, int]
+_NO_REPLY, _REPLY = bytes(1 + DIGEST_BYTES), b"\1"
 _ADJACENCY = {"record": Adjacency.ADD_OR_REMOVE_ONE, "client": Adjacency.ZERO_OUT}
 
 
@@ -88,10 +92,8 @@ class Grant:
                 f"{self.quota!r}"
             )
         if not 0.0 <= self.min_separation_s < float("inf") or not self.block or not self.data_set:
-            raise ConfigurationError(
-                "expected names and a separation of at least 0 s, got "
-                f"{self.data_set!r}, {self.block!r}, {self.min_separation_s!r}"
-            )
+            got = (self.data_set, self.block, self.min_separation_s)
+            raise ConfigurationError(f"expected names and a separation of at least 0 s, got {got}")
 
 
 @dataclass
@@ -129,15 +131,15 @@ class Block:
 
 
 class LedgerState:
-    """The sum of a ledger's entries."""
+    """The sum of a ledger's entries; a release takes some hundred bytes of memory, not more."""
 
     def __init__(self) -> None:
         self.blocks: dict[str, Block] = {}
-        self.reserved: dict[Key, bytes | None] = {}  # -> digest of what was sent
+        self._replies = PackedDigests(1 + DIGEST_BYTES)  # of keys, to digests of what was sent
         self.plans: dict[tuple[str, str], str] = {}
         self.last: dict[tuple[str, str], float] = {}
-        self.rounds: dict[tuple[str, str], frozenset[int]] = {}
-        self.unmasked: set[bytes] = set()
+        self._rounds: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._unmasked = PackedDigests()
         self.torn = 0
 
     def apply(self, entry: Mapping[str, Any]) -> None:
@@ -151,7 +153,7 @@ class LedgerState:
                 case "commit":
                     self._commit(entry)
                 case "unmask":
-                    self.unmasked.add(bytes.fromhex(entry["context"]))
+                    self._unmasked.put(_digest(entry["context"]))
                 case "torn":
                     self.torn += 1
                 case other:
@@ -166,23 +168,36 @@ class LedgerState:
         )
 
     def _reserve(self, entry: Mapping[str, Any]) -> None:
-        server, run_id, kind, number, _ = key = _key(entry)
+        server, run_id, kind, number, _ = key = key_of(entry)
         # Guarantee: what was written counts, not what today's code would make of the event.
         cost = tuple(int(amount) for amount in entry["cost"])
         for block in entry["blocks"]:
             self.blocks[block].charge(server, cost)
-        self.reserved[key] = None
+        self._replies.put(_digest(key), _NO_REPLY)
         self.plans[server, run_id] = entry["plan_digest"]
         self.last[server, kind] = entry["time"]
-        if kind == "train":
-            self.rounds[server, run_id] = self.rounds_of(server, run_id) | {number}
+        if kind == "train" and number not in (known := self._rounds.get((server, run_id), ())):
+            self._rounds[server, run_id] = (*known, number)
 
     def _commit(self, entry: Mapping[str, Any]) -> None:
-        self.reserved[_key(entry)] = bytes.fromhex(entry["reply"])
+        self._replies.put(_digest(key_of(entry)), _REPLY + bytes.fromhex(entry["reply"]))
+
+    def is_reserved(self, key: Key) -> bool:
+        """Whether it was charged."""
+        return _digest(key) in self._replies
+
+    def reply_to(self, key: Key) -> str | None:
+        """SHA-256 of what was sent for it; None: nothing was, as far as is known."""
+        found = self._replies.get(_digest(key))
+        return found[1:].hex() if found and found != _NO_REPLY else None
+
+    def is_unmasked(self, context: str) -> bool:
+        """Whether the site told something of that attempt."""
+        return _digest(context) in self._unmasked
 
     def rounds_of(self, server: str, run_id: str) -> frozenset[int]:
         """Rounds of a run that the site trained in."""
-        return self.rounds.get((server, run_id), frozenset())
+        return frozenset(self._rounds.get((server, run_id), ()))
 
     def entry_for(self, release: Release, now: float) -> dict[str, Any]:
         """The entry that charges `release`.
@@ -259,10 +274,14 @@ class LedgerState:
             )
 
 
-def _key(entry: Mapping[str, Any]) -> Key:
+def key_of(entry: Mapping[str, Any]) -> Key:
+    """Of an entry that reserves or commits."""
     server, run_id, kind, number, attempt = entry["key"]
-    # One string for all releases of a run: they are kept for as long as the process lives.
     return intern(server), intern(run_id), intern(kind), number, attempt
+
+
+def _digest(name: Key | str) -> bytes:
+    return hashlib.sha256(json.dumps(name).encode()).digest()
 
 
 def charged(release: Release, before: frozenset[int]) -> dp.DpEvent:
