@@ -36,14 +36,17 @@ class VirtualLedgers:
     """
 
     def __init__(self, folder: Path, count: int, budget: RenyiBudget) -> None:
-        self._budget = budget
+        self._budget, self._count = budget, count
+        # Of a client that was charged before, where it lies: next to those of the same round, so
+        # that a round touches a few pages, however many clients there are.
+        self._rows: dict[int, int] = {}
         self._rounds: dict[int, frozenset[int]] = {}
         self._costs: dict[Spending, int] = {}
         self._last: dict[tuple[int, str], tuple[int, int]] = {}
         self._path = folder / _FILE
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.spent = _on_disk(folder, (count, len(RENYI_ORDERS)))
+            self._spent = _on_disk(folder, (count, len(RENYI_ORDERS)))
             self._path.touch()
             text = self._path.read_text()
             # A last line without its end was never acknowledged.
@@ -100,20 +103,34 @@ class VirtualLedgers:
                 "correlated noise"
             )
         cost = renyi_cost(release.event, release.adjacency, unit=release.unit)
-        fits = self._budget.admits_each(self.spent[indices], cost)
-        paying = indices[fits]
-        self.spent[paying] = self._budget.charge_each(self.spent[paying], cost)
-        for index in paying.tolist():
+        rows = np.array([self._row(name) for name in names], dtype=np.intp)
+        spent = self._spent[rows]
+        fits = self._budget.admits_each(spent, cost)
+        self._spent[rows[fits]] = self._budget.charge_each(spent[fits], cost)
+        paying = indices[fits].tolist()
+        for index in paying:
             self._remember(index, release.kind, place)
-        self._write(paying.tolist(), release, cost)
+        self._write(paying, release, cost)
         return fits
 
     def epsilon(self, index: int) -> float:
         """What client `index` has spent, rounded up."""
-        return self._budget.epsilon_of([int(amount) for amount in self.spent[index]])
+        return self._budget.epsilon_of(self.spent(index))
+
+    def spent(self, index: int) -> Spending:
+        """By client `index`, at each order."""
+        if index not in self._rows:
+            return NOTHING
+        return tuple(int(amount) for amount in self._spent[self._rows[index]])
+
+    def _row(self, index: int) -> int:
+        if not 0 <= index < self._count:
+            raise IndexError(f"expected a client below {self._count}, got {index}")
+        return self._rows.setdefault(index, len(self._rows))
 
     def _charge(self, index: int, cost: Spending) -> None:
-        row = self.spent[index : index + 1]
+        first = self._row(index)
+        row = self._spent[first : first + 1]
         if not self._budget.admits_each(row, cost)[0]:
             raise BudgetExhausted("the site's privacy budget does not allow this release")
         row[:] = self._budget.charge_each(row, cost)
