@@ -24,6 +24,7 @@ from shared.config import RunConfig
 from shared.dp.claims import check_budget
 from shared.dp.plan import PrivacyPlan
 from shared.errors import ConfigurationError, StateError
+from shared.memory_use import give_back
 from shared.spans import span
 
 _CONFIG = "config.json"
@@ -52,6 +53,8 @@ def run(config: RunConfig, grid: Grid) -> Path:
     number = str(grid.run.run_id)
     with folder.held(), log_file(folder.file("log.txt")), progress_file(folder, number):
         federation = Federation(config, plan, prepared, folder, grid)
+        # Cost: what the plan's epsilon was worked out on, half a gigabyte where it is tiny.
+        give_back()
         try:
             tell(
                 f"run {folder.path.name}: {config.rounds} rounds, {config.population.size} clients",

@@ -227,11 +227,18 @@ def _repeated(
     return step if count == 1 else self_composed(step, count)
 
 
-@lru_cache(maxsize=16)
 def _single(
     part: dp.DpEvent, adjacency: Adjacency, interval: float
 ) -> privacy_loss_distribution.PrivacyLossDistribution:
     """Distribution of one step; kept, since a run asks for the same one after every round."""
+    # Cost: a fine one holds millions of numbers, and is asked for by plans and reports alone.
+    kept = _single_kept if interval >= REPORT_INTERVAL else _single_fine
+    return kept(part, adjacency, interval)
+
+
+def _single_anew(
+    part: dp.DpEvent, adjacency: Adjacency, interval: float
+) -> privacy_loss_distribution.PrivacyLossDistribution:
     relation = RELATIONS[adjacency]
     if isinstance(part, dp.TruncatedSubsampledGaussianDpEvent):
         return privacy_loss_distribution.from_truncated_subsampled_gaussian_mechanism(
@@ -249,6 +256,10 @@ def _single(
         sampling_prob=part.sampling_probability if sampled else 1.0,
         neighboring_relation=relation,
     )
+
+
+_single_kept = lru_cache(maxsize=16)(_single_anew)
+_single_fine = lru_cache(maxsize=3)(_single_anew)
 
 
 def _rdp(counts: Counts, delta: float, adjacency: Adjacency) -> float | None:

@@ -8,7 +8,7 @@ Source: dp-accounting 0.6, `common.self_convolve` and `DensePLDPmf.self_compose`
 """
 
 import math
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from dp_accounting.pld.pld_pmf import DensePLDPmf, PLDPmf
@@ -18,6 +18,8 @@ from scipy import fft, special
 
 Vector = NDArray[np.float64]
 _CUT = 1e-15  # mass that may be cut off, and is counted as infinite: the library's own
+# For as long as the step itself is kept by somebody: it may hold millions of numbers.
+_KEPT: WeakKeyDictionary[DensePLDPmf, tuple[Vector, Vector]] = WeakKeyDictionary()
 _ORDERS = np.concatenate((np.arange(-20, 0), np.arange(1, 21)))
 
 
@@ -60,10 +62,12 @@ def _ends(step: DensePLDPmf, count: int) -> tuple[int, int]:
     return first, min([everything, *map(math.ceil, above[np.isfinite(above)])])
 
 
-@lru_cache(maxsize=32)
 def _moments(step: DensePLDPmf) -> tuple[Vector, Vector]:
     """Orders, and the logarithm of each one's moment of a step."""
-    masses = step._probs  # noqa: SLF001 - likewise
-    orders = _ORDERS / len(masses)
-    places = np.arange(len(masses))
-    return orders, np.array([special.logsumexp(places * order, b=masses) for order in orders])
+    if step not in _KEPT:
+        masses = step._probs  # noqa: SLF001 - likewise
+        orders = _ORDERS / len(masses)
+        places = np.arange(len(masses))
+        moments = [special.logsumexp(places * order, b=masses) for order in orders]
+        _KEPT[step] = orders, np.array(moments)
+    return _KEPT[step]
