@@ -1,5 +1,8 @@
 """Composing a step with itself gives the library's numbers, whatever was composed before."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from dp_accounting.pld import privacy_loss_distribution as pld
@@ -51,3 +54,16 @@ def test_a_planted_bound_that_cuts_too_much_is_seen(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(composition, "_CUT", 1e-3)
     found, expected = self_composed(step, 60), step.self_compose(60)
     assert parts(found._pmf_remove) != parts(expected._pmf_remove)
+
+
+def test_moments_are_kept_for_as_long_as_their_step() -> None:
+    """And no longer: a step may hold millions of numbers."""
+    step = pld.from_gaussian_mechanism(0.9, value_discretization_interval=1e-3)
+    self_composed(step, 2)
+    self_composed(step, 3)
+    mine = step._pmf_remove
+    assert mine in composition._KEPT
+    gone = weakref.ref(mine)
+    del step, mine
+    gc.collect()
+    assert gone() is None
