@@ -29,6 +29,9 @@ class Part(Protocol):
     def norms_squared(self) -> Tensor:
         """Squared norm of each example's share, shape (n,), float64."""
 
+    def bounds_squared(self) -> Tensor:
+        """What those cannot be above but for rounding, likewise, where that costs less."""
+
     def each(self) -> Tensor:
         """Each example's share, shape (n, *parameter)."""
 
@@ -52,6 +55,10 @@ class Kept:
     def norms_squared(self) -> Tensor:
         """As `Part`."""
         return row_norms(self._each).square()
+
+    def bounds_squared(self) -> Tensor:
+        """As `Part`."""
+        return self.norms_squared()
 
     def each(self) -> Tensor:
         """As `Part`."""
@@ -95,6 +102,11 @@ class Outer:
         # Guarantee: in double precision; what cancels in single precision could pass the clip.
         a, g = (t.double() for t in self._factors)
         return ((a @ a.transpose(1, 2)) * (g @ g.transpose(1, 2))).sum((1, 2)).clamp(min=0.0)
+
+    def bounds_squared(self) -> Tensor:
+        """As `Part`: a sum is no longer than its terms together."""
+        lengths = row_norms(self._inputs.flatten(0, 1)) * row_norms(self._gradients.flatten(0, 1))
+        return lengths.view(self._inputs.shape[:2]).sum(1).square()
 
     def each(self) -> Tensor:
         """As `Part`."""
@@ -143,6 +155,10 @@ class Lookup:
         same = self._indices.unsqueeze(1) == self._indices.unsqueeze(2)
         g = self._gradients.double()
         return ((g @ g.transpose(1, 2)) * same).sum((1, 2)).clamp(min=0.0)
+
+    def bounds_squared(self) -> Tensor:
+        """As `Part`."""
+        return self.norms_squared()
 
     def each(self) -> Tensor:
         """As `Part`."""

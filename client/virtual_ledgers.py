@@ -21,6 +21,7 @@ from shared.dp.renyi import NOTHING, RENYI_ORDERS, RenyiBudget, Spending, added,
 from shared.errors import BudgetExhausted, PrivacyError, StateError
 
 _FILE = "charges.jsonl"
+Place = tuple[int, int]  # round and attempt
 
 
 class VirtualLedgers:
@@ -42,7 +43,9 @@ class VirtualLedgers:
         self._rows: dict[int, int] = {}
         self._rounds: dict[int, frozenset[int]] = {}
         self._costs: dict[Spending, int] = {}
-        self._last: dict[tuple[int, str], tuple[int, int]] = {}
+        self._last: dict[tuple[int, str], Place] = {}
+        self._latest: dict[str, Place] = {}  # of all clients, by kind
+        self._unread: list[tuple[str, Place, NDArray[np.int64]]] = []  # charged together
         self._path = folder / _FILE
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +67,7 @@ class VirtualLedgers:
     def reserve(self, index: int, release: Release, *, repeatable: bool) -> Reservation:
         """As `Ledger.reserve`, for client `index`."""
         place = (release.round_number, release.attempt)
+        self._read_up()
         last = self._last.get((index, release.kind), (0, 0))
         if place <= last:
             if not repeatable:
@@ -94,23 +98,26 @@ class VirtualLedgers:
                 noise, which is charged one by one.
         """
         place = (release.round_number, release.attempt)
-        names = [int(index) for index in indices]
-        new = all(place > self._last.get((name, release.kind), (0, 0)) for name in names)
+        new = place > self._latest.get(release.kind, (0, 0)) or self._is_new(
+            place, indices, release
+        )
         # Guarantee: an array charges an index that is in it twice only once.
-        if not new or len(set(names)) < len(names) or release.participation is not None:
+        twice = len(set(indices.tolist())) < len(indices)
+        if not new or twice or release.participation is not None:
             raise PrivacyError(
                 f"expected different clients that were not asked for {place} before, without "
                 "correlated noise"
             )
         cost = renyi_cost(release.event, release.adjacency, unit=release.unit)
-        rows = np.array([self._row(name) for name in names], dtype=np.intp)
+        rows = np.array([self._row(index) for index in indices.tolist()], dtype=np.intp)
         spent = self._spent[rows]
         fits = self._budget.admits_each(spent, cost)
         self._spent[rows[fits]] = self._budget.charge_each(spent[fits], cost)
-        paying = indices[fits].tolist()
-        for index in paying:
-            self._remember(index, release.kind, place)
-        self._write(paying, release, cost)
+        paying = indices[fits]
+        if len(paying):
+            self._unread.append((release.kind, place, paying))
+            self._latest[release.kind] = max(place, self._latest.get(release.kind, (0, 0)))
+        self._write(paying.tolist(), release, cost)
         return fits
 
     def epsilon(self, index: int) -> float:
@@ -135,8 +142,22 @@ class VirtualLedgers:
             raise BudgetExhausted("the site's privacy budget does not allow this release")
         row[:] = self._budget.charge_each(row, cost)
 
-    def _remember(self, index: int, kind: str, place: tuple[int, int]) -> None:
+    def _is_new(self, place: Place, indices: np.ndarray, release: Release) -> bool:
+        """Whether `place` comes after all that each client was asked of this kind."""
+        self._read_up()
+        names = indices.tolist()
+        return all(place > self._last.get((name, release.kind), (0, 0)) for name in names)
+
+    def _read_up(self) -> None:
+        """Remember of each client what was charged to many: only where one is asked alone."""
+        for kind, place, indices in self._unread:
+            for index in indices.tolist():
+                self._remember(index, kind, place)
+        self._unread.clear()
+
+    def _remember(self, index: int, kind: str, place: Place) -> None:
         self._last[index, kind] = place
+        self._latest[kind] = max(place, self._latest.get(kind, (0, 0)))
         if kind == "train":
             self._rounds[index] = self._rounds.get(index, frozenset()) | {place[0]}
 
@@ -172,7 +193,8 @@ class VirtualLedgers:
 def _on_disk(folder: Path, shape: tuple[int, int]) -> NDArray[np.int64]:
     """Zeros, in a file without a name: pages nobody touched take no room, others need no memory."""
     with TemporaryFile(dir=folder) as file:
-        return np.memmap(file, dtype=np.int64, mode="w+", shape=shape)
+        # As a plain array: each look at a part of a memmap makes another memmap, which is slow.
+        return np.asarray(np.memmap(file, dtype=np.int64, mode="w+", shape=shape))
 
 
 class VirtualLedger:

@@ -35,8 +35,9 @@ class Budget:
             raise StateError(f"{folder.file(CHARGES)} holds charges of another privacy plan")
         self._meter = RunningMeter(plan)
         self._booked = {charge.key for charge in self.charges}
+        self._attempts: dict[tuple[str, int], int] = {}  # the last one of each round
         for charge in self.charges:
-            self._meter.add(charge)
+            self._count(charge)
 
     def check_covers(self, rounds_done: int) -> None:
         """Raise StateError if a round that was finished was never charged."""
@@ -49,12 +50,7 @@ class Budget:
 
     def next_attempt(self, round_number: int, kind: str = "train") -> int:
         """Number of the attempt at `round_number` that comes now; 1 where none was charged."""
-        attempts = [
-            charge.attempt
-            for charge in self.charges
-            if (charge.kind, charge.round_number) == (kind, round_number)
-        ]
-        return 1 if self._repeatable else max(attempts, default=0) + 1
+        return 1 if self._repeatable else self._attempts.get((kind, round_number), 0) + 1
 
     def charge(
         self, round_number: int, attempt: int, clients: tuple[str, ...], kind: str = "train"
@@ -83,6 +79,11 @@ class Budget:
         self._folder.append_line(CHARGES, charge.to_json(), durable=True)
         self.charges.append(charge)
         self._booked.add(charge.key)
+        self._count(charge)
+
+    def _count(self, charge: Charge) -> None:
+        place = (charge.kind, charge.round_number)
+        self._attempts[place] = max(charge.attempt, self._attempts.get(place, 0))
         self._meter.add(charge)
 
     def epsilon(self) -> float:

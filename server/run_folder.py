@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
@@ -50,6 +51,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.synced = True
+        self._letting_go: ThreadPoolExecutor | None = None
+        self._last: Future[None] | None = None
 
     def create(self) -> None:
         """Make the folder.
@@ -141,15 +144,36 @@ class RunFolder:
                 if self.synced:
                     file.flush()
                     os.fsync(file.fileno())
-            partial.replace(target)
             if self.synced:
+                partial.replace(target)
                 self._sync_folder()
+            else:
+                self._replace(partial, target)
         except OSError as error:
             raise StateError(f"{target} cannot be written: {error}") from error
         finally:
             # Whatever ends this, an interrupt too; on success there is none any more.
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
+
+    def _replace(self, partial: Path, target: Path) -> None:
+        """Without waiting for a disk to free the room of what was there: a thread does."""
+        before: int | None = None
+        with suppress(OSError):  # there may be none, and then nothing is to be freed
+            before = os.open(target, os.O_RDONLY)
+        try:
+            partial.replace(target)
+        finally:
+            # As long as it is open its room is not freed: milliseconds, for a checkpoint.
+            if before is not None:
+                self._let_go(before)
+
+    def _let_go(self, descriptor: int) -> None:
+        if self._letting_go is None:
+            self._letting_go = ThreadPoolExecutor(1, "murmura-file")
+        if self._last is not None:
+            self._last.result()  # a slow disk slows us down, rather than that files pile up
+        self._last = self._letting_go.submit(os.close, descriptor)
 
     def append_line(self, name: str, content: Mapping[str, Any], *, durable: bool) -> None:
         """Append one line of JSON; `durable`: it is on disk when this returns, where `synced`.

@@ -9,7 +9,7 @@ aggregation, correlated noise, an adaptive clip, clients that keep something bet
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -47,7 +47,7 @@ class Method(Protocol):
     """A way to train many clients."""
 
     def add(
-        self, total: Vector, instruction: TrainInstruction, clients: Iterator[Client]
+        self, total: Vector, instruction: TrainInstruction, clients: Iterable[Client]
     ) -> Mapping[str, str]:
         """Add the clipped update of each to `total`, shape (d,); returns who failed, and why."""
 

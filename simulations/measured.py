@@ -1,7 +1,7 @@
 """The fastest way to train a cohort on this machine, measured on a few of its clients."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ TRIED, _TIMES = 32, 2  # clients of a trial; how often each way trains them
 
 def fastest(
     methods: "Mapping[str, Method]",
-    trial: "Callable[[], Iterator[Client]]",
+    trial: "Callable[[], Iterable[Client]]",
     instruction: TrainInstruction,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[str, Mapping[str, float]]:

@@ -18,7 +18,7 @@ from client.layer_parts import Part, knows, parts
 from shared.config_sections import TrainingConfig
 from shared.spans import span
 from shared.task import Examples, Task
-from simulations.reading import Held, chosen, joined
+from simulations.reading import Cohort, Held, chosen, joined
 
 if TYPE_CHECKING:
     from simulations.reading import Client
@@ -69,26 +69,46 @@ class OneStep:
             somebody else has to look at each.
         """
         with span("data"):
-            batches = [batch for batch in map(self._batch, clients) if len(batch)]
-            together = joined(batches).to(self._device) if batches else None
+            held, counts = self._held(clients)
+            together = held.to(self._device) if counts else None
         if together is None:
             return torch.zeros_like(start, dtype=torch.float64)
         self._load(start)
-        found = self._parts(together, [len(batch) for batch in batches])
+        found = self._parts(together, counts)
         rate = self._training.learning_rate
-        norms = rate * torch.stack([part.norms_squared() for part in found]).sum(0).sqrt()
-        if not bool((norms < _LARGEST).all()):
-            return None
-        scales = torch.full_like(norms, -rate)
-        if norm is not None:
-            scales *= (norm / norms).clamp(max=1.0)
+        scales = torch.full((len(counts),), -rate, dtype=torch.float64, device=self._device)
+        with span("clip"):
+            if not self._surely_below(found, _LARGEST if norm is None else norm):
+                norms = rate * torch.stack([part.norms_squared() for part in found]).sum(0).sqrt()
+                if not bool((norms < _LARGEST).all()):
+                    return None
+                if norm is not None:
+                    scales *= (norm / norms).clamp(max=1.0)
         weights = scales.to(start.dtype)
-        return torch.cat([part.weighted(weights).reshape(-1) for part in found]).double()
+        with span("aggregate"):
+            return torch.cat([part.weighted(weights).reshape(-1) for part in found]).double()
+
+    def _surely_below(self, found: Sequence[Part], norm: float) -> bool:
+        """Whether no client's update can be longer than `norm`, which is finite.
+
+        Then the clip changes nothing, and nobody need know how long each is.
+        """
+        # Guarantee: NaN fails the comparison, and nothing is below it that is not finite.
+        bounds = torch.stack([part.bounds_squared() for part in found]).sum(0).sqrt()
+        return bool((self._training.learning_rate * bounds < norm).all())
 
     def _load(self, start: Tensor) -> None:
+        """The layers look at `start` itself, which nobody writes to."""
         sizes = [weight.numel() for weight in self._weights]
         for weight, part in zip(self._weights, start.split(sizes), strict=True):
-            weight.copy_(part.view_as(weight))
+            weight.data = part.view_as(weight)
+
+    def _held(self, clients: "Sequence[Client]") -> tuple[Examples, list[int]]:
+        """The records of all steps, and how many each client's has; of those that have any."""
+        if isinstance(clients, Cohort) and max(clients.counts) <= self._training.batch_size:
+            return clients.held().read(), [count for count in clients.counts if count]
+        batches = [batch for batch in map(self._batch, clients) if len(batch)]
+        return joined(batches or [clients[0].held]), [len(batch) for batch in batches]
 
     def _batch(self, client: "Client") -> Held:
         """The records of its step; where they are all it has, in no order: a mean has none."""
@@ -103,10 +123,9 @@ class OneStep:
         with span("forward"):
             went_in, came_out, outputs = self._passed(batch.inputs)
             losses = self._task.losses(outputs, batch.targets)
-        shares = torch.tensor([1.0 / count for count in counts], device=self._device)
-        shares = shares.repeat_interleave(torch.tensor(counts, device=self._device))
         with span("backward"):
-            came_back = torch.autograd.grad((losses * shares).sum(), came_out)
+            shares = _shares(counts, losses)
+            came_back = torch.autograd.grad(losses, came_out, grad_outputs=shares)
         by_client = _grouping(counts, self._device)
         found: list[Part] = []
         owned = [layer for layer in self._layers if _owned(layer)]
@@ -142,17 +161,26 @@ class _Grouped(Protocol):
     def __call__(self, tensor: Tensor, *, gradient: bool) -> Tensor: ...
 
 
+def _shares(counts: Sequence[int], losses: Tensor) -> Tensor:
+    """What each record's loss counts for in its client's mean."""
+    if min(counts) == max(counts):
+        return torch.full_like(losses, 1.0 / counts[0])
+    shares = torch.tensor([1.0 / count for count in counts], device=losses.device)
+    held = torch.tensor(counts, device=losses.device)
+    return shares.to(losses.dtype).repeat_interleave(held)
+
+
 def _grouping(counts: Sequence[int], device: torch.device) -> _Grouped:
     """Records of all -> (client, record of it, ...); gradients of what fills up are zero."""
     most = max(counts)
+    if min(counts) == most:
+        return lambda tensor, **_: tensor.view(len(counts), most, *tensor.shape[1:])
     held = torch.tensor(counts, device=device).unsqueeze(1)
     places = torch.arange(most, device=device).expand(len(counts), most)
     rows = held.cumsum(0) - held + torch.minimum(places, held - 1)
     filling = places >= held
 
     def grouped(tensor: Tensor, *, gradient: bool) -> Tensor:
-        if min(counts) == most:
-            return tensor.view(len(counts), most, *tensor.shape[1:])
         found = tensor[rows]
         if not gradient:
             return found

@@ -5,8 +5,9 @@ part of one pool, a client is a list of rows until somebody computes with it, an
 are gathered by one copy.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 import numpy as np
 import torch
@@ -82,12 +83,65 @@ class Client:
     @property
     def width(self) -> int:
         """How many numbers a record's inputs have."""
-        held = self.held if isinstance(self.held, Examples) else self.held.pool
-        return sum(tensor.shape[1:].numel() for tensor in held.inputs)
+        return _width(self.held if isinstance(self.held, Examples) else self.held.pool)
 
     def __len__(self) -> int:
         """Number of its records."""
         return len(self.held)
+
+
+class Cohort(Sequence[Client]):
+    """Clients that hold parts of one pool; each is made when somebody asks for it.
+
+    Args:
+        turns: By a client's number, what its randomness is labelled with.
+        numbers: Of its clients, in order.
+        parts: Their rows of the pool, likewise.
+        rows: Of the pool: none, with what is done to those that are read.
+
+    Attributes:
+        counts: Of each, how many records it holds.
+    """
+
+    def __init__(
+        self,
+        turns: Callable[[int], Turn],
+        numbers: Sequence[int],
+        parts: Sequence[Places],
+        rows: Rows,
+    ) -> None:
+        self._turns, self._numbers, self._parts, self._none = turns, numbers, parts, rows
+        self.counts = [len(part) for part in parts]
+
+    def __len__(self) -> int:
+        """How many clients."""
+        return len(self.counts)
+
+    @overload
+    def __getitem__(self, place: int) -> Client: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Cohort": ...
+    def __getitem__(self, place: int | slice) -> "Client | Cohort":
+        """The client, or clients, at a place."""
+        if isinstance(place, slice):
+            return Cohort(self._turns, self._numbers[place], self._parts[place], self._none)
+        return Client(self._turns(self._numbers[place]), self._of(self._parts[place]))
+
+    @property
+    def width(self) -> int:
+        """As `Client.width`, of each of them."""
+        return _width(self._none.pool)
+
+    def held(self) -> Rows:
+        """The records of one client after another's; at least one client."""
+        return self._of(np.concatenate(self._parts))
+
+    def _of(self, places: Places) -> Rows:
+        return Rows(self._none.pool, places, self._none.normalisation)
+
+
+def _width(examples: Examples) -> int:
+    return sum(tensor.shape[1:].numel() for tensor in examples.inputs)
 
 
 def chosen(held: Held, rows: Places) -> Held:
@@ -133,34 +187,33 @@ class Reader:
         self._shared: tuple[Examples, Parts] | None = None
         self._randomness = randomness_for(config.seed)
 
-    def clients(self, indices: Iterable[int], instruction: TrainInstruction) -> Iterator[Client]:
-        """Clients by their numbers, in the round of an instruction."""
+    def clients(self, indices: Sequence[int], instruction: TrainInstruction) -> Iterable[Client]:
+        """Clients by their numbers, in the round of an instruction: a `Cohort`, or one by one."""
         randomness = self._randomness
         number, attempt = instruction.round_number, instruction.attempt
-        held = (
-            self._each(instruction) if self._task is None else self._rows(self._task, instruction)
-        )
-        for index in indices:
+
+        def turn(index: int) -> Turn:
             name = demonstration_name(index)
-            turn = Turn(randomness=randomness, client_id=name, round_number=number, attempt=attempt)
-            yield Client(turn, held(index))
+            return Turn(randomness=randomness, client_id=name, round_number=number, attempt=attempt)
 
-    def _each(self, instruction: TrainInstruction) -> Callable[[int], Examples]:
-        def read(index: int) -> Examples:
-            site = ThisSite(
-                client_id=demonstration_name(index),
-                site=Site(index=index, partition=self.partition),
-                data_dir=None,
-            )
-            with span("data"):
-                return self._computing.training_examples(site, instruction)
-
-        return read
-
-    def _rows(self, task: Pooled, instruction: TrainInstruction) -> Callable[[int], Rows]:
+        if self._task is None:
+            return (Client(turn(index), self._read(index, instruction)) for index in indices)
         with span("data"):
-            if self._shared is None:
-                self._shared = task.training(), task.parts(self.partition)
-            pool, parts = self._shared
+            pool, parts = self._pooled(self._task)
             normalisation = Normalisation.from_vector(instruction.normalisation)
-        return lambda index: Rows(pool, parts[index], normalisation)
+            held = [parts[index] for index in indices]
+        return Cohort(turn, indices, held, Rows(pool, np.zeros(0, dtype=np.int64), normalisation))
+
+    def _read(self, index: int, instruction: TrainInstruction) -> Examples:
+        site = ThisSite(
+            client_id=demonstration_name(index),
+            site=Site(index=index, partition=self.partition),
+            data_dir=None,
+        )
+        with span("data"):
+            return self._computing.training_examples(site, instruction)
+
+    def _pooled(self, task: Pooled) -> tuple[Examples, Parts]:
+        if self._shared is None:
+            self._shared = task.training(), task.parts(self.partition)
+        return self._shared

@@ -9,9 +9,9 @@ Source: torch.func.vmap over `functional_call`, with the hand-over of gradients 
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby, islice
+from itertools import groupby, islice, pairwise
 from threading import local
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ from shared.spans import span
 from shared.task import Examples, Task
 from simulations.batched import Batched
 from simulations.one_step import OneStep, takes_one_step
-from simulations.reading import joined
+from simulations.reading import Cohort, joined
 from simulations.stackable import MAPPED, SIMPLE, can_be_mapped
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Stacked:
         return found
 
     def add(
-        self, total: Vector, instruction: TrainInstruction, clients: "Iterator[Client]"
+        self, total: Vector, instruction: TrainInstruction, clients: "Iterable[Client]"
     ) -> Mapping[str, str]:
         """As `Method.add`; an update that is not finite is zero, or lost where nothing clips."""
         start = torch.from_numpy(np.array(instruction.parameters)).to(self._device)
@@ -140,20 +140,31 @@ class Stacked:
     def _steps_once(self, client: "Client") -> bool:
         return self._one_step and takes_one_step(self._training, len(client))
 
-    def _chunks(self, clients: "Iterator[Client]") -> "Iterator[list[Client]]":
+    def _chunks(self, clients: "Iterable[Client]") -> "Iterator[Sequence[Client]]":
         """Clients of one step, as many records for each thread; then others, alike."""
+        if self._one_step and isinstance(clients, Cohort):
+            most = max(clients.counts, default=0)
+            if most <= self._training.batch_size and takes_one_step(self._training, most):
+                yield from (clients[place] for place in self._shares(clients.counts, clients.width))
+                return
         once, others = list["Client"](), list["Client"]()
         for client in clients:
             (once if self._steps_once(client) else others).append(client)
-        ends = np.cumsum([min(len(client), self._training.batch_size) for client in once])
         if once:
-            most = max(1, min(_RECORDS, _INPUTS // max(1, once[0].width)))
-            turns = -(-int(ends[-1]) // (most * self._count)) or 1
-            shares = np.linspace(0, ends[-1], turns * self._count + 1)[1:-1]
-            for place in np.split(np.arange(len(once)), np.searchsorted(ends, shares)):
-                if len(place):
-                    yield once[place[0] : place[-1] + 1]
+            counts = [min(len(client), self._training.batch_size) for client in once]
+            yield from (once[place] for place in self._shares(counts, once[0].width))
         yield from _alike(others, self._most)
+
+    def _shares(self, counts: Sequence[int], width: int) -> Iterator[slice]:
+        """Which clients go together, none of them empty, as many records for each thread."""
+        if not counts:
+            return
+        ends = np.cumsum(counts)
+        most = max(1, min(_RECORDS, _INPUTS // max(1, width)))
+        turns = -(-int(ends[-1]) // (most * self._count)) or 1
+        shares = np.linspace(0, ends[-1], turns * self._count + 1)[1:-1]
+        places = [0, *np.searchsorted(ends, shares).tolist(), len(counts)]
+        yield from (slice(a, b) for a, b in pairwise(places) if a < b)
 
     def _each_summed(
         self, start: Tensor, clients: "Sequence[Client]", norm: float

@@ -10,7 +10,7 @@ Source: torch.func.vmap over torch.func.grad; Abadi et al. 2016, Algorithm 1 (ar
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, TypeGuard
@@ -74,14 +74,15 @@ class StackedRecords:
         self._gradients = vmap(vmap(grad(self._loss), in_dims=(None, 0, 0)))
 
     def add(
-        self, total: Vector, instruction: TrainInstruction, clients: "Iterator[Client]"
+        self, total: Vector, instruction: TrainInstruction, clients: "Iterable[Client]"
     ) -> Mapping[str, str]:
         """As `Method.add`; a client whose model is not finite is lost."""
         start = torch.from_numpy(np.array(instruction.parameters)).to(self._device)
         failed: dict[str, str] = {}
         # What a chunk keeps: its parameters, and whatever the optimizer keeps of them.
         most = max(1, min(_CLIENTS, self._numbers // (4 * len(start))))
-        while chunk := list(islice(clients, most)):
+        each = iter(clients)
+        while chunk := list(islice(each, most)):
             moved = self._trained(start, chunk) - start
             finite = torch.isfinite(moved).all(1)
             if not bool(finite.all()):

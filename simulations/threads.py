@@ -5,7 +5,7 @@ with one torch thread each: on a small model two threads of one are nearly twice
 two. Bit for bit what one after another would give.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from threading import local
@@ -51,18 +51,19 @@ class Threads:
         self._own = local()
 
     def add(
-        self, total: Vector, instruction: TrainInstruction, clients: "Iterator[Client]"
+        self, total: Vector, instruction: TrainInstruction, clients: "Iterable[Client]"
     ) -> Mapping[str, str]:
         """As `Method.add`; a client that fails is as one whose app raises."""
         failed: dict[str, str] = {}
-        first = next(clients, None)
+        others = iter(clients)
+        first = next(others, None)
         if first is None:
             return failed
         if self._pool is None:
             # Dropout draws from torch's one generator: one client after another.
             self._count = 1 if draws(self._task, first.examples) else self._count
             self._pool = ThreadPoolExecutor(self._count, "murmura-client")
-        for name, future in self._started(self._pool, instruction, chain([first], clients)):
+        for name, future in self._started(self._pool, instruction, chain([first], others)):
             try:
                 update = future.result()
                 with span("aggregate"):

@@ -65,6 +65,24 @@ def test_all_at_once_is_one_by_one(tmp_path: Path) -> None:
     assert not all(fits)
 
 
+def test_charges_together_are_remembered_of_each(tmp_path: Path) -> None:
+    """Whoever was asked with others is not asked the same again, alone or with others."""
+    ledgers = virtual(tmp_path)
+    ledgers.reserve_each(np.array([0, 1]), release(2))
+    ledgers.reserve_each(np.array([2]), release(2))
+    for again in (np.array([1, 3]), np.array([2])):
+        with pytest.raises(PrivacyError, match="asked for"):
+            ledgers.reserve_each(again, release(2))
+    with pytest.raises(PrivacyError, match="after"):
+        ledgers.reserve(0, release(1), repeatable=False)
+    ledgers.reserve(3, release(1), repeatable=False)
+    ledgers.reserve(0, release(4), repeatable=False)
+    with pytest.raises(PrivacyError, match="asked for"):
+        ledgers.reserve_each(np.array([0]), release(3))
+    assert ledgers.reserve_each(np.array([1]), release(3)).tolist() == [True]
+    assert (virtual(tmp_path).spent == ledgers.spent).all()
+
+
 def test_a_resumed_run_finds_what_was_spent(tmp_path: Path) -> None:
     """Even where the last line was torn."""
     ledgers = virtual(tmp_path)

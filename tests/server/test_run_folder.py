@@ -219,3 +219,33 @@ def test_a_simulation_does_not_wait_for_the_disk(
     folder.write("model", b"newer")
     folder.append_line("charges", {"n": 2}, durable=True)
     assert len(calls) == 3
+
+
+def test_whoever_reads_what_is_replaced_reads_it_whole(tmp_path: Path) -> None:
+    """Synced or not, a reader keeps what it opened; and no descriptor stays open for it."""
+    folder = RunFolder(tmp_path)
+    for folder.synced in (True, False):
+        folder.write("model", b"old")
+        open_before = len(list(Path("/proc/self/fd").iterdir()))
+        with folder.file("model").open("rb") as reader:
+            for number in range(50):
+                folder.write("model", b"new %d" % number)
+            assert reader.read() == b"old"
+        assert folder.file("model").read_bytes() == b"new 49"
+        assert [path.name for path in tmp_path.iterdir()] == ["model"]
+        assert len(list(Path("/proc/self/fd").iterdir())) <= open_before + 1
+
+
+def test_a_replacement_that_fails_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is synced either."""
+    folder = RunFolder(tmp_path)
+    folder.synced = False
+    folder.write("model", b"old")
+    monkeypatch.setattr("os.replace", failing(OSError(errno.ENOSPC, "no space left")))
+    monkeypatch.setattr(Path, "replace", failing(OSError(errno.ENOSPC, "no space left")))
+    with pytest.raises(StateError, match="no space left"):
+        folder.write("model", b"new")
+    assert folder.file("model").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

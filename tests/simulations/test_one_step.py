@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from client.layer_parts import Kept, Outer
 from client.trainer import LocalTraining
 from client.turn import Turn
 from client.update import leaving
@@ -21,7 +22,7 @@ from shared.task import Examples, TaskSettings
 from shared.tasks.digits import Digits
 from simulations import one_step, stacked
 from simulations.one_step import OneStep, takes_one_step
-from simulations.reading import Client
+from simulations.reading import Client, Cohort, Rows
 from simulations.stacked import Stacked
 
 CLIP = 0.4
@@ -82,7 +83,7 @@ def one_by_one(config: RunConfig, task: Digits, start: np.ndarray, clients: list
 
 
 def stacked_sum(
-    config: RunConfig, task: Digits, start: np.ndarray, clients: list[Client]
+    config: RunConfig, task: Digits, start: np.ndarray, clients: Sequence[Client]
 ) -> tuple[Vector, Mapping[str, str]]:
     """What the engine's method adds, and whom it lost."""
     plan = PrivacyPlan.from_config(config)
@@ -93,7 +94,7 @@ def stacked_sum(
         clipping_norm=plan.clipping_norm, parameters=start,
         normalisation=np.zeros(0, dtype=np.float32),
     )  # fmt: skip
-    return total, stack.add(total, instruction, iter(clients))
+    return total, stack.add(total, instruction, clients)
 
 
 def start_of(task: Digits) -> np.ndarray:
@@ -121,6 +122,49 @@ def test_the_sum_is_that_of_the_trainer(
     found, lost = stacked_sum(config, task, start, clients)
     assert lost == {}
     assert np.abs(found - expected).max() <= 5e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("unit", ["client", "none"])
+def test_a_cohort_of_one_pool_gives_the_sum_of_its_clients(sizes: str, unit: str) -> None:
+    """Bit for bit where it is one pass; whoever holds more than a batch is trained as before."""
+    task, config = TASKS["mlp"], config_of({"privacy.unit": unit})
+    start = start_of(task)
+    for counts in (SIZES[sizes], [*SIZES[sizes], 40]):
+        clients, ends = clients_of(task, counts), np.cumsum(counts)
+        parts = [np.arange(end - count, end) for end, count in zip(ends, counts, strict=True)]
+        pool = Rows(task.evaluation_data(), np.zeros(0, dtype=np.int64))
+        turns = [client.turn for client in clients]
+        cohort = Cohort(turns.__getitem__, range(len(counts)), parts, pool)
+        expected, _ = stacked_sum(config, task, start, clients)
+        found, lost = stacked_sum(config, task, start, cohort)
+        assert lost == {}
+        assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+def test_a_clip_that_cannot_bind_asks_for_no_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound below it is enough, and the sum is the same; one that binds asks."""
+    task, start = TASKS["mlp"], start_of(TASKS["mlp"])
+    clients = clients_of(task, SIZES["ragged"])
+    expected, _ = stacked_sum(config_of({"privacy.clipping_norm": 99.0}), task, start, clients)
+
+    def never(_: Outer) -> torch.Tensor:
+        raise AssertionError
+
+    monkeypatch.setattr(Outer, "norms_squared", never)
+    found, _ = stacked_sum(config_of({"privacy.clipping_norm": 99.0}), task, start, clients)
+    assert np.array_equal(found, expected)
+    with pytest.raises(AssertionError):
+        stacked_sum(config_of({}), task, start, clients)
+
+
+def test_a_planted_bound_below_the_norms_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients pass unclipped, and add more than the clip."""
+    task, config = TASKS["mlp"], config_of({"privacy.clipping_norm": 0.1})
+    for kind in (Outer, Kept):
+        monkeypatch.setattr(kind, "bounds_squared", lambda self: 0.0 * self.norms_squared())
+    found, _ = stacked_sum(config, task, start_of(task), clients_of(task, [7]))
+    assert np.linalg.norm(found) > 0.11
 
 
 def test_no_client_adds_more_than_the_clip() -> None:

@@ -1,6 +1,6 @@
 """What many clients hold, read at once, is what each one's task would give it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from shared.messages import TrainInstruction
 from shared.normalisation import Normalisation
 from shared.task import Examples, Site
 from shared.tasks.digits import Digits
-from simulations.reading import Client, Reader, Rows, chosen, joined
+from simulations.reading import Client, Cohort, Reader, Rows, chosen, joined
 
 HERE = "tests.simulations.test_reading"
 RAW: dict[str, Scalar] = {
@@ -38,10 +38,10 @@ class Reversed(Digits):
         return found.select(torch.arange(len(found)).flip(0))
 
 
-def read(
+def made(
     changes: Mapping[str, Scalar], normalisation: Normalisation | None
-) -> tuple[list[Client], list[Examples]]:
-    """All clients, and what the app of each would train on."""
+) -> tuple[InProcess, Reader, TrainInstruction]:
+    """What reads, and for which round."""
     config = RunConfig.from_run_config({**RAW, **POOLED, **changes})
     computing, plan = InProcess(config), PrivacyPlan.from_config(config)
     told = np.zeros(0, dtype=np.float32) if normalisation is None else normalisation.vector()
@@ -49,7 +49,22 @@ def read(
         round_number=3, attempt=2, plan=plan.canonical(), plan_digest=plan.digest(),
         clipping_norm=1.0, parameters=np.zeros(4, dtype=np.float32), normalisation=told,
     )  # fmt: skip
-    reader = Reader(config, computing, computing.trainer()[0])
+    return computing, Reader(config, computing, computing.trainer()[0]), instruction
+
+
+def cohort_of(
+    changes: Mapping[str, Scalar], normalisation: Normalisation | None
+) -> Iterable[Client]:
+    """All clients together."""
+    _, reader, instruction = made(changes, normalisation)
+    return reader.clients(range(12), instruction)
+
+
+def read(
+    changes: Mapping[str, Scalar], normalisation: Normalisation | None
+) -> tuple[list[Client], list[Examples]]:
+    """All clients, and what the app of each would train on."""
+    computing, reader, instruction = made(changes, normalisation)
     clients = list(reader.clients(range(12), instruction))
     spec = reader.partition
     sites = [
@@ -87,6 +102,21 @@ def test_each_client_holds_what_its_app_would_read(
     together = joined([client.held for client in clients])
     assert same(together, joined(expected))
     assert torch.equal(together.targets, torch.cat([own.targets for own in expected]))
+
+
+@pytest.mark.parametrize("normalisation", [None, NORMALISATION], ids=["as it is", "normalised"])
+def test_a_cohort_holds_what_its_clients_hold(normalisation: Normalisation | None) -> None:
+    """Counts, width, records of all; and so does a part of it."""
+    _, expected = read({}, normalisation)
+    cohort = cohort_of({}, normalisation)
+    assert isinstance(cohort, Cohort)
+    assert cohort.width == cohort[0].width == expected[0].inputs[0][0].numel()
+    for part, own in ((cohort, expected), (cohort[3:9], expected[3:9])):
+        assert part.counts == [len(client) for client in part] == [len(each) for each in own]
+        assert same(part.held().read(), joined(own))
+        names = [client.turn.client_id for client in part]
+        assert names == sorted(names)
+    assert cohort[3:9][0].turn == cohort[3].turn
 
 
 def test_parts_of_what_is_held_are_those_of_what_is_read() -> None:
