@@ -26,6 +26,7 @@ from shared.dp.curves import ORDERS, RELATIONS, renyi_curve
 from shared.dp.integer_event import continuous, is_integer
 from shared.dp.mechanisms import Adjacency
 from shared.dp.quantile import epsilon_at
+from shared.dp.single_step import sampled_gaussian
 from shared.dp.steps import Counts, merged, without_sampling
 from shared.dp.tail import small_delta_epsilon
 from shared.errors import ConfigurationError, PrivacyError
@@ -243,6 +244,9 @@ def _single(
             neighboring_relation=relation,
         )
     sampled = isinstance(part, dp.PoissonSampledDpEvent)
+    if sampled and part.sampling_probability < 1.0 and adjacency is not Adjacency.REPLACE_ONE:
+        noise_multiplier = part.event.noise_multiplier
+        return sampled_gaussian(noise_multiplier, part.sampling_probability, interval=interval)
     return privacy_loss_distribution.from_gaussian_mechanism(
         standard_deviation=part.event.noise_multiplier if sampled else part.noise_multiplier,
         value_discretization_interval=interval,
