@@ -7,11 +7,16 @@ Source: dp-accounting 0.6, `GaussianPrivacyLoss` and `MixtureGaussianPrivacyLoss
 al. 2022 (arXiv:2207.04380) for the distribution, Ganesh 2024 (arXiv:2401.10294) for the mixture.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from dp_accounting.pld import privacy_loss_distribution
+from dp_accounting.pld.pld_pmf import (
+    DensePLDPmf,
+    PLDPmf,
+    create_pmf_pessimistic_connect_dots_fixed_gap,
+)
 from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
 from dp_accounting.pld.privacy_loss_mechanism import (
     AdjacencyType,
@@ -20,7 +25,11 @@ from dp_accounting.pld.privacy_loss_mechanism import (
 )
 from numpy.typing import NDArray
 
+from shared.errors import PrivacyError
+
 Vector = NDArray[np.float64]
+_FEW = 1000  # places that the library keeps in another form
+_FALLING = 1e-12  # how far a delta may rise by rounding: the library's own
 _AT_ONCE = 1 << 14  # places of a mixture, each with a number for every component
 
 
@@ -49,12 +58,29 @@ def mixed_gaussian(
 
 def _of(losses: Callable[[AdjacencyType], Any], interval: float) -> PrivacyLossDistribution:
     removed, added = (
-        privacy_loss_distribution._create_pld_pmf_from_monotone_privacy_loss(  # noqa: SLF001 - no public one
-            losses(way), value_discretization_interval=interval, use_connect_dots=True
-        )
-        for way in (AdjacencyType.REMOVE, AdjacencyType.ADD)
+        _on_a_grid(losses(way), interval) for way in (AdjacencyType.REMOVE, AdjacencyType.ADD)
     )
     return PrivacyLossDistribution(removed, added)
+
+
+def _on_a_grid(losses: Any, interval: float) -> PLDPmf:
+    """Connects the dots, as `create_pmf_pessimistic_connect_dots_fixed_gap` does."""
+    bounds = losses.connect_dots_bounds()
+    first = math.floor(bounds.epsilon_lower / interval)
+    last = math.ceil(bounds.epsilon_upper / interval)
+    deltas = losses.get_delta_for_epsilon(np.arange(first, last + 1) * interval)
+    if len(deltas) <= _FEW:
+        return create_pmf_pessimistic_connect_dots_fixed_gap(interval, first, last, deltas)
+    if (np.diff(deltas) > _FALLING).any():
+        raise PrivacyError("expected deltas that fall with epsilon, got some that rise")
+    deltas = np.minimum.accumulate(deltas)
+    steps, grown = np.diff(deltas), math.expm1(interval)
+    masses = np.empty_like(deltas)
+    masses[0] = 1 - deltas[0] + steps[0] / grown
+    masses[1:-1] = (steps[1:] - steps[:-1] * math.exp(interval)) / grown
+    masses[-1] = steps[-1] / math.expm1(-interval)
+    # The library would put them into a dictionary first, which takes longer than all else.
+    return DensePLDPmf(interval, first, np.maximum(0.0, masses), deltas[-1], True)
 
 
 class _Sampled(GaussianPrivacyLoss):  # type: ignore[misc]

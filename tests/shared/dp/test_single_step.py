@@ -7,6 +7,7 @@ from scipy import stats
 
 from shared.dp import single_step
 from shared.dp.single_step import mixed_gaussian, sampled_gaussian
+from shared.errors import PrivacyError
 from tests.shared.dp.test_composition import parts
 
 
@@ -75,6 +76,16 @@ def test_a_planted_inverse_that_is_a_little_off_is_seen(monkeypatch: pytest.Monk
         lambda self, losses, sign: exact(self, losses, sign) * (1 + 1e-9),
     )
     assert not same(sampled_gaussian(4.0, 0.5, interval=1e-2), expected)
+
+
+def test_deltas_that_rise_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the library does: they are of no distribution."""
+    exact = single_step._Sampled.get_delta_for_epsilon
+    monkeypatch.setattr(
+        single_step._Sampled, "get_delta_for_epsilon", lambda self, place: exact(self, -place)
+    )
+    with pytest.raises(PrivacyError, match="fall"):
+        sampled_gaussian(4.0, 0.5, interval=1e-3)
 
 
 def test_a_planted_search_that_ends_early_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
