@@ -15,7 +15,7 @@ from dp_accounting import dp_event as dp
 from dp_accounting.pld import privacy_loss_distribution
 from scipy import stats
 
-from shared.dp.accounting import coarsened, epsilon_of, rounded_up
+from shared.dp.accounting import claim_of, coarsened, epsilon_of, rounded_up
 from shared.dp.integer_event import IntegerNoiseDpEvent, is_integer
 from shared.dp.mechanisms import Adjacency
 from shared.dp.single_step import mixed_gaussian
@@ -71,10 +71,7 @@ def group_epsilon(
 def _by_renyi(counts: Counts, records: int, delta: float) -> float:
     """Of steps at least as telling, in which all k are drawn as soon as one of them is."""
     steps = [dp.SelfComposedDpEvent(_drawn(part, records), count) for part, count in counts]
-    # The bound is Rényi's; a distribution beside it, to compare with, need not be a fine one.
-    interval = _INTERVAL_EACH * records
-    composed = dp.ComposedDpEvent(steps)
-    return epsilon_of(composed, delta, Adjacency.ADD_OR_REMOVE_ONE, interval=interval).epsilon
+    return claim_of(dp.ComposedDpEvent(steps), delta, Adjacency.ADD_OR_REMOVE_ONE)
 
 
 def _drawn(part: dp.DpEvent, records: int) -> dp.DpEvent:
