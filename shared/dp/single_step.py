@@ -93,7 +93,9 @@ class _Sampled(GaussianPrivacyLoss):  # type: ignore[misc]
         # Beyond, a unit that was added is never told, and one that was removed costs no more.
         limit = sign * np.log1p(-self.sampling_prob)
         inside = epsilon > limit if removed else epsilon < limit
-        found = -np.expm1(epsilon) if removed else np.zeros_like(epsilon)
+        found = np.zeros_like(epsilon)
+        if removed:
+            found[~inside] = -np.expm1(epsilon[~inside])
         places = self._inverses(epsilon[inside], sign)
         found[inside] = self.mu_upper_cdf(places) - np.exp(
             epsilon[inside] + self.mu_lower_log_cdf(places)

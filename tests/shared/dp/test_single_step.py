@@ -30,6 +30,7 @@ def same(found: pld.PrivacyLossDistribution, expected: pld.PrivacyLossDistributi
         (4.0, 0.5, 1e-3),
         (1.63, 0.3, 1e-3),
         (0.06, 0.999, 0.1),
+        (0.02, 0.3, 1.0),  # losses that no exponential can hold
         (20.0, 1e-4, 1e-5),
         (1.2, 0.6321205588285577, 1e-2),  # ln(1 - q) is a place of the grid
     ],
