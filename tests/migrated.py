@@ -7,6 +7,7 @@ is measured: for each SuperLink and each store of a test. What is copied is what
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from unittest.mock import patch
 
 from flwr.supercore import sql_mixin
 from sqlalchemy import Engine
@@ -15,26 +16,37 @@ from sqlalchemy import Engine
 @contextmanager
 def migrated_once() -> Iterator[None]:
     """Within it the second new database and all later ones are copies of the first."""
-    migrate, first = sql_mixin.run_migrations, sqlite3.connect(":memory:", check_same_thread=False)
+    migrate = vars(sql_mixin)["run_migrations"]
+    first = sqlite3.connect(":memory:", check_same_thread=False)
 
     def migrated(engine: Engine) -> None:
-        with closing(engine.raw_connection()) as connection:
-            file = connection.driver_connection
-            new = isinstance(file, sqlite3.Connection) and _is_empty(file)
-            if new and not _is_empty(first):
-                first.backup(file)
+        is_new = _is_empty(engine)
+        if is_new and not _holds_nothing(first):
+            _copied(engine, first, back=True)
         migrate(engine)
-        if new and _is_empty(first):
-            with closing(engine.raw_connection()) as connection:
-                connection.driver_connection.backup(first)
+        if is_new and _holds_nothing(first):
+            _copied(engine, first, back=False)
 
-    sql_mixin.run_migrations = migrated
-    try:
+    with closing(first), patch.object(sql_mixin, "run_migrations", migrated):
         yield
-    finally:
-        sql_mixin.run_migrations = migrate
-        first.close()
 
 
-def _is_empty(database: sqlite3.Connection) -> bool:
-    return database.execute("select count(*) from sqlite_master").fetchone() == (0,)
+def _is_empty(engine: Engine) -> bool:
+    with closing(engine.raw_connection()) as connection:
+        file = connection.driver_connection
+        return isinstance(file, sqlite3.Connection) and _holds_nothing(file)
+
+
+def _copied(engine: Engine, first: sqlite3.Connection, *, back: bool) -> None:
+    with closing(engine.raw_connection()) as connection:
+        file = connection.driver_connection
+        assert isinstance(file, sqlite3.Connection)
+        if back:
+            first.backup(file)
+        else:
+            file.backup(first)
+
+
+def _holds_nothing(database: sqlite3.Connection) -> bool:
+    (count,) = database.execute("select count(*) from sqlite_master").fetchone()
+    return bool(count == 0)

@@ -122,6 +122,6 @@ class Outlook:
         )
 
     def coarse_epsilon(self, noise_multiplier: float) -> float:
-        """At or above the claim, and about eight times faster."""
+        """At or above the claim, and sooner."""
         event = self.event(noise_multiplier)
         return claim_of(event, self.delta, self.adjacency, interval=LIVE_INTERVAL)
