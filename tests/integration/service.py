@@ -22,9 +22,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def murmura(home: ServerHome, *arguments: str) -> dict[str, Any]:
-    """The object that a command printed; in a process of its own if that is what it starts."""
+    """The object that a command printed; those about processes have one of their own."""
     words = ["server", *arguments, "--json"]
-    status, said = _apart(home, words) if arguments[0] == "start" else _here(home, words)
+    apart = arguments[0] in {"start", "stop"}
+    status, said = _apart(home, words) if apart else _here(home, words)
     assert status == 0, said
     content: dict[str, Any] = json.loads(said.splitlines()[-1])
     return content
