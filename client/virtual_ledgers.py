@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from client.ledger import LedgerHead, Reservation
 from client.ledger_state import Release, charged
-from shared.dp.accounting import LIVE_INTERVAL, epsilon_of
+from shared.dp.accounting import LIVE_INTERVAL, claim_of
 from shared.dp.plan import PrivacyPlan
 from shared.dp.renyi import NOTHING, RENYI_ORDERS, RenyiBudget, Spending, added, renyi_cost
 from shared.errors import BudgetExhausted, PrivacyError, StateError
@@ -242,8 +242,6 @@ def virtual_budget(plan: PrivacyPlan) -> RenyiBudget:
         for _ in range(times):
             cost = added(cost, renyi_cost(event, adjacency, unit=unit))
     needed = RenyiBudget(1.0, plan.delta).epsilon_of(cost)
-    claimed = epsilon_of(
-        dp.ComposedDpEvent(planned), plan.delta, adjacency, interval=LIVE_INTERVAL
-    ).epsilon
+    claimed = claim_of(dp.ComposedDpEvent(planned), plan.delta, adjacency, interval=LIVE_INTERVAL)
     ratio = max(1.0, needed / claimed) if claimed > 0.0 else 1.0
     return RenyiBudget(1.05 * ratio * plan.epsilon_budget, plan.delta)

@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -53,13 +54,15 @@ def git_commit() -> str:
 
 def software() -> dict[str, str]:
     """Version of each package that the result depends on; "not installed" where it is not."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"  # an app bundle on a node has no murmura package
-    return found
+    return {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES}
+
+
+@cache  # a process goes on with what it has loaded, and each look reads a page of metadata
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"  # an app bundle on a node has no murmura package
 
 
 def environment(runtime: RuntimeConfig) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from shared.dp.curves import ORDERS, RELATIONS, renyi_curve
 from shared.dp.integer_event import continuous, is_integer
 from shared.dp.mechanisms import Adjacency
 from shared.dp.quantile import epsilon_at
+from shared.dp.single_step import sampled_gaussian
 from shared.dp.steps import Counts, merged, without_sampling
 from shared.dp.tail import small_delta_epsilon
 from shared.errors import ConfigurationError, PrivacyError
@@ -95,6 +96,18 @@ def epsilon_of(
     return _epsilon(counts, delta, adjacency, interval)
 
 
+def claim_of(
+    event: dp.DpEvent, delta: float, adjacency: Adjacency | str, *, interval: float | None = None
+) -> float:
+    """`epsilon_of(...).epsilon`; of integer noise without the distribution beside it."""
+    counts, adjacency = merged(event), Adjacency(adjacency)
+    open_to_all = any(isinstance(part, dp.NonPrivateDpEvent) for part, _ in counts)
+    known = 0.0 < delta < 1.0 and adjacency is not Adjacency.REPLACE_ONE and not open_to_all
+    if known and _has_integers(counts):
+        return rounded_up(_integer_rdp(counts, delta, adjacency))
+    return epsilon_of(event, delta, adjacency, interval=interval).epsilon
+
+
 @lru_cache(maxsize=4096)
 def _epsilon(counts: Counts, delta: float, adjacency: Adjacency, interval: float | None) -> Epsilon:
     found = {"interval": interval or REPORT_INTERVAL, "delta": delta}
@@ -131,9 +144,7 @@ def _by_renyi(
     counts: Counts, delta: float, adjacency: Adjacency, interval: float | None
 ) -> Epsilon:
     """RDP of whole orders, with the PLD of the continuous counterpart beside it."""
-    rdp = _rdp(counts, delta, adjacency)
-    if rdp is None:
-        raise PrivacyError("expected steps with Rényi bounds beside integer noise, got others")
+    rdp = _integer_rdp(counts, delta, adjacency)
     reference = _epsilon(_merged_continuous(counts), delta, adjacency, interval)
     return Epsilon(
         epsilon=rounded_up(rdp),
@@ -144,6 +155,14 @@ def _by_renyi(
         agree=reference.pld <= rdp + _ALARM,
         interval=reference.interval,
     )
+
+
+@lru_cache(maxsize=4096)
+def _integer_rdp(counts: Counts, delta: float, adjacency: Adjacency) -> float:
+    rdp = _rdp(counts, delta, adjacency)
+    if rdp is None:
+        raise PrivacyError("expected steps with Rényi bounds beside integer noise, got others")
+    return rdp
 
 
 def _merged_continuous(counts: Counts) -> Counts:
@@ -250,6 +269,9 @@ def _single_anew(
             neighboring_relation=relation,
         )
     sampled = isinstance(part, dp.PoissonSampledDpEvent)
+    if sampled and part.sampling_probability < 1.0 and adjacency is not Adjacency.REPLACE_ONE:
+        noise_multiplier = part.event.noise_multiplier
+        return sampled_gaussian(noise_multiplier, part.sampling_probability, interval=interval)
     return privacy_loss_distribution.from_gaussian_mechanism(
         standard_deviation=part.event.noise_multiplier if sampled else part.noise_multiplier,
         value_discretization_interval=interval,

@@ -12,7 +12,7 @@ from typing import Self
 import dp_accounting
 from dp_accounting import dp_event as dp
 
-from shared.dp.accounting import LIVE_INTERVAL, epsilon_of
+from shared.dp.accounting import LIVE_INTERVAL, claim_of
 from shared.dp.mechanisms import Adjacency
 from shared.errors import ConfigurationError, PrivacyError
 
@@ -49,7 +49,7 @@ def calibrated_noise(
 
     def claimed(noise_multiplier: float, interval: float | None = None) -> float:
         event = event_of(noise_multiplier)
-        return epsilon_of(event, delta, adjacency, interval=interval).epsilon
+        return claim_of(event, delta, adjacency, interval=interval)
 
     if claimed(_LEAST, LIVE_INTERVAL) <= target_epsilon:
         return _LEAST
@@ -116,5 +116,5 @@ class _Claims:
 
     def get_epsilon(self, delta: float) -> float:
         """The claim; finite, since root finding needs numbers."""
-        claim = epsilon_of(self.ledger, delta, self.adjacency, interval=self.interval)
-        return min(claim.epsilon, 1e12)
+        claim = claim_of(self.ledger, delta, self.adjacency, interval=self.interval)
+        return min(claim, 1e12)

@@ -13,7 +13,7 @@ from typing import Any
 
 from dp_accounting import dp_event as dp
 
-from shared.dp.accounting import LIVE_INTERVAL, Epsilon, epsilon_of
+from shared.dp.accounting import LIVE_INTERVAL, Epsilon, claim_of, epsilon_of
 from shared.dp.claim import Claim
 from shared.dp.events import Charge
 from shared.dp.exposure import Exposure, composed, exposures, planned_exposure, within_plan
@@ -57,7 +57,7 @@ def check_budget(plan: PrivacyPlan) -> tuple[Claim, ...]:
     """
     # Guarantee: an epsilon that cannot be bounded is infinite, and above every budget; only a plan
     # that promises nothing passes with it.
-    worst = _epsilon(plan, planned_exposure(plan)).epsilon
+    worst = _claimed(plan, planned_exposure(plan))
     if worst > plan.epsilon_budget and not isinstance(plan.mechanism, NoPrivacy):
         raise BudgetExhausted(
             f"the plan must spend at most epsilon {_exactly(plan.epsilon_budget)} at delta "
@@ -76,26 +76,30 @@ class SpendingMeter:
 
     def __init__(self, plan: PrivacyPlan) -> None:
         self._plan = plan
-        self._planned = _epsilon(plan, planned_exposure(plan)).epsilon
+        self._planned = _claimed(plan, planned_exposure(plan))
 
     def after(self, charges: Sequence[Charge]) -> float:
         """Epsilon after `charges`; infinite without privacy, 0 before the first charge."""
         if isinstance(self._plan.mechanism, NoPrivacy):
             return math.inf
         found = exposures(self._plan, charges)
-        spent = max(_epsilon(self._plan, e, interval=LIVE_INTERVAL).epsilon for e in found)
+        spent = max(_claimed(self._plan, e, interval=LIVE_INTERVAL) for e in found)
         return min(spent, self._planned) if within_plan(self._plan, found) else spent
 
 
-def _epsilon(plan: PrivacyPlan, exposure: Exposure, *, interval: float | None = None) -> Epsilon:
-    return epsilon_of(composed(exposure), plan.delta, plan.mechanism.adjacency, interval=interval)
+def _epsilon(plan: PrivacyPlan, exposure: Exposure) -> Epsilon:
+    return epsilon_of(composed(exposure), plan.delta, plan.mechanism.adjacency)
+
+
+def _claimed(plan: PrivacyPlan, exposure: Exposure, *, interval: float | None = None) -> float:
+    return claim_of(composed(exposure), plan.delta, plan.mechanism.adjacency, interval=interval)
 
 
 def _claims(plan: PrivacyPlan, found: tuple[Exposure, ...]) -> tuple[Claim, ...]:
-    worst = max(found, key=lambda exposure: _epsilon(plan, exposure).epsilon)
+    worst = max(found, key=lambda exposure: _claimed(plan, exposure))
     numbers = _Numbers(
         spent=_epsilon(plan, worst),
-        planned=_epsilon(plan, planned_exposure(plan)).epsilon,
+        planned=_claimed(plan, planned_exposure(plan)),
         bare=max(_without_sampling(plan, exposure) for exposure in found),
     )
     return tuple(
@@ -115,7 +119,7 @@ def _without_sampling(plan: PrivacyPlan, exposure: Exposure) -> float:
     bare = dp.ComposedDpEvent(
         [dp.SelfComposedDpEvent(*part) for part in without_sampling(merged(composed(exposure)))]
     )
-    return epsilon_of(bare, plan.delta, plan.mechanism.adjacency).epsilon
+    return claim_of(bare, plan.delta, plan.mechanism.adjacency)
 
 
 def _claim(plan: PrivacyPlan, name: str, adversary: str, numbers: _Numbers) -> Claim:

@@ -5,7 +5,7 @@ from collections import Counter
 
 from dp_accounting import dp_event as dp
 
-from shared.dp.accounting import LIVE_INTERVAL, epsilon_of
+from shared.dp.accounting import LIVE_INTERVAL, claim_of
 from shared.dp.events import Charge
 from shared.dp.exposure import Exposure, composed, planned_exposure, undominated, within_plan
 from shared.dp.mechanisms import NoPrivacy, RecordPrivacy
@@ -31,9 +31,9 @@ class RunningMeter:
         self._events: dict[str, dp.DpEvent] = {}
         self._asked: dict[str, Counter[str]] = {}  # of each client, how often by event
         self._rows: Counter[frozenset[tuple[str, int]]] = Counter()  # how many were asked so
-        self._planned = epsilon_of(
+        self._planned = claim_of(
             composed(planned_exposure(plan)), plan.delta, plan.mechanism.adjacency
-        ).epsilon
+        )
 
     def add(self, charge: Charge) -> None:
         """Count one charge."""
@@ -95,10 +95,9 @@ class RunningMeter:
 
     def _of(self, exposure: Exposure) -> float:
         plan = self._plan
-        found = epsilon_of(
+        return claim_of(
             composed(exposure), plan.delta, plan.mechanism.adjacency, interval=LIVE_INTERVAL
         )
-        return found.epsilon
 
 
 def _more(exposure: Exposure) -> Exposure:

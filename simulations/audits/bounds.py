@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.special import log_ndtr
+from scipy.special import bdtr, bdtrc, log_ndtr, ndtri
 
 Scores = NDArray[np.float64]
 _FromRates = Callable[[float, float], float]
 _LARGEST = 200.0
+_NEAR = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def mu_from_rates(false_positive: float, false_negative: float) -> float:
     """Φ⁻¹(1 - p) - Φ⁻¹(r) for upper bounds p, r of an attacker's error rates; at least 0."""
     if false_positive >= 1.0 or false_negative >= 1.0:
         return 0.0
-    return max(0.0, float(stats.norm.isf(false_positive) - stats.norm.ppf(false_negative)))
+    return max(0.0, -float(ndtri(false_positive)) - float(ndtri(false_negative)))
 
 
 def two_sided_bounds(
@@ -79,8 +80,8 @@ def two_sided_bounds(
     half0, half1 = len(without) // 2, len(with_unit) // 2
     judged = without[half0:], with_unit[half1:]
 
-    def bound(epsilon: _FromRates) -> LowerBound:
-        threshold = _best_threshold(without[:half0], with_unit[:half1], alpha, epsilon)
+    def bound(epsilon: _FromRates, growing: _FromRates) -> LowerBound:
+        threshold = _best_threshold(without[:half0], with_unit[:half1], alpha, growing)
         wrong = int(np.sum(judged[0] > threshold)) + int(np.sum(judged[1] <= threshold))
         p, r = _rates(*judged, np.array([threshold]), alpha)
         trials = len(judged[0]) + len(judged[1])
@@ -90,7 +91,9 @@ def two_sided_bounds(
     def plain(p: float, r: float) -> float:
         return max(0.0, _log_ratio(1 - r - delta, p), _log_ratio(1 - p - delta, r))
 
-    return bound(lambda p, r: gaussian_epsilon(mu_from_rates(p, r), delta)), bound(plain)
+    # Epsilon grows with mu, which costs nothing to find, for every threshold that is tried.
+    gaussian = bound(lambda p, r: gaussian_epsilon(mu_from_rates(p, r), delta), mu_from_rates)
+    return gaussian, bound(plain, plain)
 
 
 def _log_ratio(numerator: float, denominator: float) -> float:
@@ -115,12 +118,12 @@ def _upper(errors: NDArray[np.int64], trials: int, alpha: float) -> Scores:
     return np.where(errors >= trials, 1.0, found)
 
 
-def _best_threshold(without: Scores, with_unit: Scores, alpha: float, epsilon: _FromRates) -> float:
+def _best_threshold(without: Scores, with_unit: Scores, alpha: float, growing: _FromRates) -> float:
     pooled = np.concatenate([without, with_unit])
     ends = np.geomspace(1e-4, 0.5, 40)
     tried = np.quantile(pooled, np.concatenate([ends, 1.0 - ends]))
     reached = [
-        epsilon(float(p), float(r))
+        growing(float(p), float(r))
         for p, r in zip(*_rates(without, with_unit, tried, alpha), strict=True)
     ]
     return float(tried[int(np.argmax(reached))])
@@ -130,18 +133,19 @@ def steinke_bound(
     canaries: int, guesses: int, correct: int, *, delta: float, alpha: float = 0.05
 ) -> LowerBound:
     """Bound 1, for any (ε, δ): `correct` of `guesses`, out of `canaries` fair coins, in one run."""
-    before = np.arange(1, correct + 1)
+    fewer, before = np.arange(correct), np.arange(1, correct + 1)
 
     def rejected(epsilon: float) -> bool:
-        guess = stats.binom(guesses, 1.0 / (1.0 + math.exp(-epsilon)))
-        beta = float(guess.sf(correct - 1))
-        if not correct:
+        # scipy.stats' binomial has the same figures, and takes forty times as long.
+        right = 1.0 / (1.0 + math.exp(-epsilon))
+        beta = float(bdtrc(correct - 1, guesses, right))
+        if beta > alpha:
             return False
-        inside = guess.cdf(correct - 1) - guess.cdf(correct - before - 1)
-        worst = float(np.max(inside / before))
+        at_most = np.concatenate([[0.0], bdtr(fewer, guesses, right)])
+        worst = float(np.max((at_most[-1] - at_most[-2::-1]) / before))
         return beta + 2.0 * canaries * delta * worst <= alpha
 
-    epsilon = _supremum(rejected, _LARGEST) if guesses else 0.0
+    epsilon = _supremum(rejected, _LARGEST) if correct else 0.0
     return LowerBound(epsilon, delta, 1 - alpha, guesses, correct)
 
 
@@ -153,7 +157,7 @@ def gaussian_one_run_bound(
     def rejected(mu: float) -> bool:
         right, wrong = alpha * correct / canaries, alpha * (guesses - correct) / canaries
         for index in range(correct - 1, -1, -1):
-            reached = max(wrong, float(_ndtr(_ppf(right) - mu)))
+            reached = max(wrong, _ndtr(float(ndtri(right)) - mu))
             right = min(1.0, right + index / (guesses - index) * (reached - wrong))
             wrong = reached
             if right + wrong > guesses / canaries:
@@ -166,10 +170,6 @@ def gaussian_one_run_bound(
 
 def _ndtr(value: float) -> float:
     return 0.5 * math.erfc(-value / math.sqrt(2.0))
-
-
-def _ppf(probability: float) -> float:
-    return float(stats.norm._ppf(probability))  # noqa: SLF001 - a hundred times faster than ppf
 
 
 def two_gaussian_estimate(
@@ -228,11 +228,14 @@ def normal_delta(epsilon: float, p: tuple[float, float], q: tuple[float, float])
 
 
 def _supremum(holds: Callable[[float], bool], largest: float) -> float:
-    """Largest x in [0, `largest`] at which `holds`, a property of all smaller x; 0 if nowhere."""
+    """Largest x in [0, `largest`] at which `holds`, a property of all smaller x; 0 if nowhere.
+
+    It holds there, and not 1e-9 further on.
+    """
     low, high = 0.0, largest
     if not holds(low):
         return 0.0
-    for _ in range(60):
+    while high - low > _NEAR:
         middle = 0.5 * (low + high)
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low

@@ -1,6 +1,5 @@
 """A stock SuperLink over TLS with node authentication, and sites' guards as processes."""
 
-import json
 import os
 import shlex
 import signal
@@ -23,6 +22,7 @@ from client.site_keys import read_curve_key
 from shared.app_signatures import fingerprint
 from tests.client.authorities import TestAuthority
 from tests.client.made_sites import made_home, roster_of, settings_of, signature
+from tests.integration.flower_command import flower_command
 from tests.integration.run_status import outcome
 from tests.integration.superlink import BIN, _copy_of_the_app, _free_ports, _toml
 
@@ -101,13 +101,8 @@ class GuardedFederation:
         self, *arguments: str, cwd: Path | None = None, json_out: bool = False
     ) -> dict[str, Any]:
         """What Flower's command says."""
-        command = [str(BIN / "flwr"), *arguments, *(("--format", "json") if json_out else ())]
-        done = subprocess.run(  # noqa: S603 - our own command line
-            command, env=self.environment, cwd=cwd, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        found: dict[str, Any] = json.loads(done.stdout) if json_out else {}
-        return found
+        words = (*arguments, *(("--format", "json") if json_out else ()))
+        return flower_command(*words, environment=self.environment, folder=cwd)
 
     def start_superlink(self) -> None:
         """Start it, wait for it, register the sites' nodes."""

@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from murmura.cli import main
 from server.home import ServerHome
 from tests.server.site_client import FleetClient, SiteKeys, client_of, context_for, pem_of
 
@@ -19,19 +22,32 @@ ROOT = Path(__file__).parents[2]
 
 
 def murmura(home: ServerHome, *arguments: str) -> dict[str, Any]:
-    """A command in a process of its own; the object it printed."""
+    """The object that a command printed; those about processes have one of their own."""
+    words = ["server", *arguments, "--json"]
+    apart = arguments[0] in {"start", "stop"}
+    status, said = _apart(home, words) if apart else _here(home, words)
+    assert status == 0, said
+    content: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return content
+
+
+def _here(home: ServerHome, words: list[str]) -> tuple[int, str]:
+    said = StringIO()
+    with patch.dict(os.environ, {"MURMURA_HOME": str(home.root)}), redirect_stdout(said):
+        return main(words), said.getvalue()
+
+
+def _apart(home: ServerHome, words: list[str]) -> tuple[int, str]:
     code = "import sys; from murmura.cli import main; sys.exit(main())"
     done = subprocess.run(  # noqa: S603 - our own command line
-        [sys.executable, "-c", code, "server", *arguments, "--json"],
+        [sys.executable, "-c", code, *words],
         cwd=ROOT,
         env=os.environ | {"MURMURA_HOME": str(home.root), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    content: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return content
+    return done.returncode, done.stdout or done.stderr
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """A real SuperLink and real SuperNodes on loopback, started and stopped around a test."""
 
-import json
 import os
 import shutil
 import signal
@@ -18,6 +17,7 @@ from typing import Any
 import httpx
 
 from tests.integration.certificates import CERTIFICATE, CERTIFICATE_KEY, certify
+from tests.integration.flower_command import flower_command
 from tests.integration.run_status import outcome
 
 BIN = Path(sys.executable).parent
@@ -135,15 +135,8 @@ class Deployment:
                 cwd=self.logs,
             )
 
-    def _flwr(self, *arguments: str) -> dict[str, Any]:
-        command = [str(BIN / "flwr"), *arguments, "--format", "json"]
-        done = subprocess.run(  # noqa: S603 - our own command line
-            command, env=self.environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise AssertionError(f"{command}: {done.stdout}{done.stderr}")
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
+    def _flwr(self, *words: str) -> dict[str, Any]:
+        return flower_command(*words, "--format", "json", environment=self.environment)
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,9 @@ import pytest
 from server.report.verify import verify
 from shared.config import Scalar
 from simulations.federation import simulate
+from tests.integration.faults.deaths import in_child
 from tests.integration.traced_run import SUMMED, UPLOADED, traced
 
-ROOT = Path(__file__).parents[2]
 KILLED_IN = 2
 CONFIG: dict[str, Scalar] = {
     "task": "digits",
@@ -34,11 +32,7 @@ CONFIG: dict[str, Scalar] = {
 
 def killed(config: dict[str, Scalar], trace: Path, moment: str) -> None:
     """The run in a process of its own, which ends by SIGKILL in round KILLED_IN."""
-    command = [sys.executable, "-m", "tests.integration.traced_run", json.dumps(config)]
-    done = subprocess.run(  # noqa: S603 - our own interpreter
-        [*command, str(trace), str(KILLED_IN), moment], cwd=ROOT, capture_output=True, check=False
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    assert in_child(lambda: traced(config, trace, KILLED_IN, moment)) == -signal.SIGKILL
 
 
 def lines(path: Path) -> list[Any]:

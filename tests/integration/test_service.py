@@ -1,9 +1,7 @@
 """The service as it is installed: real processes, a run of Flower's, a site at the public port."""
 
-import json
 import os
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,8 @@ from flwr.app import Message
 
 from server.home import LISTENING, ServerHome
 from shared.durable import read_json
+from tests.integration.flower_command import flower_command
 from tests.integration.service import becomes_true, joined, murmura, processes_of, service
-from tests.integration.superlink import BIN
 from tests.server.flower_run import activate, pulled, pushed, record_of, reply_to
 from tests.server.site_client import (
     FleetClient,
@@ -85,22 +83,8 @@ def flower(home: ServerHome, folder: Path, *arguments: str) -> dict[str, Any]:
         '[superlink]\ndefault = "here"\n[superlink.here]\n'
         f'address = "127.0.0.1:{internal}"\ninsecure = true\n'
     )
-    done = subprocess.run(  # noqa: S603 - Flower's command
-        [str(BIN / "flwr"), *arguments, "--format", "json"],
-        env=os.environ
-        | {
-            "FLWR_HOME": str(place),
-            "FLWR_TELEMETRY_ENABLED": "0",
-            "FLWR_DISABLE_UPDATE_CHECK": "1",
-            "NO_PROXY": "127.0.0.1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+    alone = {"FLWR_HOME": str(place), "FLWR_DISABLE_UPDATE_CHECK": "1", "NO_PROXY": "127.0.0.1"}
+    return flower_command(*arguments, "--format", "json", environment=alone)
 
 
 def next_message(site: FleetClient, home: ServerHome) -> tuple[int, Message]:

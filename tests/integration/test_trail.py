@@ -3,8 +3,6 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -23,6 +21,7 @@ from server.home import LISTENING, ServerHome
 from server.local_client import facts_of, status_of
 from shared.app_signatures import bundle_content
 from shared.durable import read_json
+from tests.integration.flower_command import flower_command
 from tests.integration.service import ROOT, becomes_true, murmura, service
 from tests.integration.superlink import _copy_of_the_app, _toml
 from tests.integration.test_service import flower
@@ -82,10 +81,7 @@ def submit(home: ServerHome, folder: Path) -> str:
     """Build the app, sign it with the server's key, and submit it as `flwr run` does."""
     app = _copy_of_the_app(ROOT, folder / "murmura-app")
     (folder / "built").mkdir()
-    subprocess.run(  # noqa: S603 - Flower's command
-        [str(Path(sys.executable).parent / "flwr"), "build", "--app", str(app)],
-        cwd=folder / "built", check=True, capture_output=True,
-    )  # fmt: skip
+    flower_command("build", "--app", str(app), environment={}, folder=folder / "built")
     bundle = next((folder / "built").glob("*.fab")).read_bytes()
     signature = signature_of(read_app_key(home), bundle_content(bundle))
     chosen = SETTINGS | {"output.dir": str(home.runs), "output.bundle_signature": signature}

@@ -1,12 +1,8 @@
-"""A simulated run that writes down what its server asked and heard, and may die at a moment.
-
-python -m tests.integration.traced_run CONFIG.json TRACE ROUND MOMENT
-"""
+"""A simulated run that writes down what its server asked and heard, and may die at a moment."""
 
 import json
 import os
 import signal
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,8 +77,3 @@ def traced(raw: dict[str, Scalar], trace: Path, round_number: int = 0, moment: s
         patch.setattr(federation, "InProcessGrid", grid)
         patch.setattr("server.federation.save", save_or_die)
         return federation.simulate(raw)
-
-
-if __name__ == "__main__":
-    config, trace_file, number, when = sys.argv[1:]
-    traced(json.loads(config), Path(trace_file), int(number), when)

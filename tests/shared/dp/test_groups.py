@@ -76,11 +76,11 @@ def test_a_hopeless_group_is_bounded_without_a_distribution() -> None:
 
 def test_a_rough_bound_is_no_reason_for_a_coarse_distribution() -> None:
     """Of much noise that is rarely drawn."""
-    event = sampled(0.001, 0.3, 40)
-    rough = epsilon_of(gaussians(0.1, 40), 1e-5, ADD_REMOVE).epsilon
-    assert rough > 2000.0
-    fine = group_epsilon(event, 3, 1e-5, interval=1e-3)
-    assert fine == pytest.approx(group_epsilon(event, 3, 1e-5, interval=5e-3), rel=0.02)
+    event = sampled(0.001, 0.6, 1000)
+    rough = epsilon_of(gaussians(0.2, 1000), 1e-5, ADD_REMOVE).epsilon
+    assert rough > 10_000.0
+    fine = group_epsilon(event, 3, 1e-5, interval=2.5e-3)
+    assert fine == pytest.approx(group_epsilon(event, 3, 1e-5, interval=5e-3), rel=0.01)
 
 
 def test_a_group_of_nobody_an_unknown_step_or_a_wrong_delta_is_refused() -> None:

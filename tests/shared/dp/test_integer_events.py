@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shared.dp.accounting import epsilon_of
+from shared.dp import accounting
+from shared.dp.accounting import claim_of, epsilon_of
 from shared.dp.curves import ORDERS, renyi_curve
 from shared.dp.events import event_from_json, event_to_json
 from shared.dp.groups import group_epsilon
@@ -20,7 +21,7 @@ from shared.dp.mechanisms import Adjacency
 from shared.dp.profile import PrivacyProfile
 from shared.dp.renyi import RENYI_ORDERS, renyi_cost
 from shared.dp.steps import merged, without_sampling
-from shared.errors import PrivacyError
+from shared.errors import ConfigurationError, PrivacyError
 from tests.shared.dp.test_accounting import gaussians, sampled
 
 ADD_REMOVE, ZERO_OUT = Adjacency.ADD_OR_REMOVE_ONE, Adjacency.ZERO_OUT
@@ -153,15 +154,51 @@ def test_beside_gaussians_all_is_bounded_by_rdp() -> None:
     assert found.pld == reference.pld
 
 
+NOTHING_KEPT = dp.ComposedDpEvent([dp.NonPrivateDpEvent(), integers(2.0)])
+
+
+@pytest.mark.parametrize("adjacency", [ADD_REMOVE, ZERO_OUT])
+@pytest.mark.parametrize(
+    "event",
+    [
+        integers(4.0, 10),
+        integers(2.0, 3, 0.1),
+        dp.ComposedDpEvent([sampled(0.2, 1.5, 2), integers(3.0, 2), gaussians(5.0, 1)]),
+        integers(0.0),
+        NOTHING_KEPT,
+        sampled(0.2, 1.5, 2),
+        dp.NoOpDpEvent(),
+    ],
+    ids=str,
+)
+def test_a_claim_alone_is_the_claim(event: dp.DpEvent, adjacency: Adjacency) -> None:
+    """Whatever would have stood beside it."""
+    found = claim_of(event, DELTA, adjacency, interval=1e-3)
+    assert found == epsilon_of(event, DELTA, adjacency, interval=1e-3).epsilon
+
+
+def test_a_claim_alone_makes_no_distribution_and_is_refused_as_the_whole_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of integer noise; a wrong delta, a relation without a bound."""
+    monkeypatch.setattr(accounting, "distribution", lambda *_: 1 / 0)
+    assert claim_of(integers(4.5, 3, 0.2), DELTA, ZERO_OUT) > 0.0
+    with pytest.raises(ZeroDivisionError):
+        epsilon_of(integers(4.5, 3, 0.2), DELTA, ZERO_OUT)
+    with pytest.raises(ConfigurationError, match="delta"):
+        claim_of(integers(2.0), 1.0, ZERO_OUT)
+    with pytest.raises(PrivacyError, match="replace-one"):
+        claim_of(integers(2.0), DELTA, Adjacency.REPLACE_ONE)
+
+
 def test_what_has_no_renyi_bound_is_not_accounted_beside_it() -> None:
     """Truncated sampling: the library knows no divergence of it. No privacy stays none."""
     truncated = dp.TruncatedSubsampledGaussianDpEvent(100, 0.5, 80, 5.0)
     with pytest.raises(PrivacyError, match="Rényi bounds"):
         epsilon_of(dp.ComposedDpEvent([truncated, integers(2.0)]), DELTA, ZERO_OUT)
-    nothing = dp.ComposedDpEvent([dp.NonPrivateDpEvent(), integers(2.0)])
-    assert epsilon_of(nothing, DELTA, ZERO_OUT).epsilon == math.inf
+    assert epsilon_of(NOTHING_KEPT, DELTA, ZERO_OUT).epsilon == math.inf
     assert epsilon_of(integers(0.0), DELTA, ZERO_OUT).epsilon == math.inf
-    assert PrivacyProfile(nothing, math.inf, ZERO_OUT).advantage() == 1.0
+    assert PrivacyProfile(NOTHING_KEPT, math.inf, ZERO_OUT).advantage() == 1.0
 
 
 @pytest.mark.no_cover

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from shared.dp.mechanisms import RecordPrivacy
 from simulations.audits.bounds import (
@@ -24,6 +25,23 @@ def test_the_ceiling_of_one_run_is_the_published_one(guesses: int, bound: float)
     assert steinke_bound(1000, guesses, guesses, delta=DELTA).epsilon == pytest.approx(
         bound, abs=0.02
     )
+
+
+@pytest.mark.parametrize("right", [1, 150, 200])
+@pytest.mark.parametrize("delta", [0.0, 1e-3])
+def test_the_first_bound_is_where_theorem_5_2_stops_refuting(right: int, delta: float) -> None:
+    """With scipy's binomial, term by term: it refutes there, and not a millionth further on."""
+
+    def chance(epsilon: float) -> float:
+        guess = stats.binom(200, 1 / (1 + np.exp(-epsilon)))
+        inside = [guess.cdf(right - 1) - guess.cdf(right - i - 1) for i in range(1, right + 1)]
+        return float(
+            guess.sf(right - 1) + 2000 * delta * max(v / i for i, v in enumerate(inside, 1))
+        )
+
+    found = steinke_bound(1000, 200, right, delta=delta).epsilon
+    assert found == 0.0 or chance(found) <= 0.05
+    assert chance(found + 1e-6) > 0.05
 
 
 def test_a_gaussian_has_its_closed_form() -> None:
