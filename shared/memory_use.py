@@ -5,6 +5,7 @@ resident memory of a server then follows the worst moment of every thread instea
 """
 
 import ctypes
+import gc
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -42,6 +43,21 @@ def _set(settings: Mapping[int, int]) -> bool:
         made = [bool(change(name, value)) for name, value in settings.items()]
         return all(made)
     return False
+
+
+def let_go() -> None:
+    """Drop what nobody but itself refers to, and give it back.
+
+    Flower's records refer to themselves: a model in one stays until somebody looks for such things.
+    """
+    gc.collect()
+    give_back()
+
+
+def keep_for_good() -> None:
+    """What is here now is not looked through by `let_go`: for whoever has just begun."""
+    gc.collect()
+    gc.freeze()
 
 
 def give_back() -> None:
