@@ -212,7 +212,7 @@ class Federation:
         if not (due and self._evaluator.whole):
             return None
         with span("evaluate"):
-            return kept(self._folder, round_number, self._evaluator.measure(self.model.parameters))
+            return kept(self._folder, round_number, self._evaluator.measure(self.model.alone()))
 
     def _record(
         self,
@@ -284,7 +284,7 @@ class Federation:
             ledger_heads=self._collector.ledger_heads,
             roster=self._roster,
         )
-        write_results(self._folder, outcome, self._initial, self.model.parameters)
+        write_results(self._folder, outcome, self._initial, self.model.at_rest)
         report = build_report(outcome, self._folder.path.name)
         self._folder.write_json(REPORT, report)
         write_forms(self._folder, report)

@@ -84,6 +84,15 @@ class GlobalModel:
         moved = self._optimizer.step(self._parameters, mean)
         self._parameters = self._own_part.stepped(self._parameters, moved, own)
 
+    def alone(self) -> FlatVector:
+        """`parameters`, for a measurement: what the optimizer remembers makes room for it."""
+        if self._rests:
+            self._optimizer.rest({
+                name: laid_down(vector, self._folder.path)
+                for name, vector in self._optimizer.state().items()
+            })  # fmt: skip
+        return self.parameters
+
     def rest(self) -> None:
         """All of it is in the folder's checkpoint: a large model stays there until it moves."""
         if self._rests:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from server.at_rest import AtRest, whole
 from server.report.build import Outcome
 from server.report.verify import report_digest
 from server.run_folder import SUMMARY, RunFolder
@@ -22,7 +23,7 @@ REPORT = "report.json"
 
 
 def model_bytes(
-    model: nn.Module, parameters: FlatVector, outcome: Outcome
+    model: nn.Module, parameters: FlatVector | AtRest, outcome: Outcome
 ) -> list[bytes | memoryview]:
     """The model's tensors by name, with the claims in the metadata: safetensors, no pickle.
 
@@ -31,7 +32,7 @@ def model_bytes(
     """
     plan, config = outcome.plan, outcome.config
     local_layers = config.training.local_layers
-    fill(split(model, local_layers).shared, parameters)
+    fill(split(model, local_layers).shared, whole(parameters))
     tensors = named_shared(model, local_layers)
     metadata = {
         "task": config.task,
@@ -71,7 +72,7 @@ def _in_order(content: bytes, metadata: dict[str, str]) -> list[bytes | memoryvi
 
 
 def write_results(
-    folder: RunFolder, outcome: Outcome, model: nn.Module, parameters: FlatVector
+    folder: RunFolder, outcome: Outcome, model: nn.Module, parameters: FlatVector | AtRest
 ) -> None:
     """Write the model file."""
     with torch.no_grad():

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from server import global_model
+from server.aggregation import Vector
 from server.at_rest import AtRest
 from server.coordinator import run
 from server.federation import Federation
@@ -87,3 +89,20 @@ def test_while_updates_come_no_part_of_the_model_is_in_memory(
     monkeypatch.setattr("server.global_model.SMALLEST", 1 << 20)
     play(tmp_path / "small", {"rounds": 2})
     assert [type(each) for each in seen[2:]] == [np.ndarray, np.ndarray]
+
+
+def test_while_the_model_is_measured_the_optimizer_s_memory_is_not_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is laid down before, and in the checkpoint afterwards."""
+    every(monkeypatch)
+    laid: list[int] = []
+    original = global_model.laid_down
+
+    def noted(numbers: Vector, folder: Path) -> AtRest:
+        laid.append(len(numbers))
+        return original(numbers, folder)
+
+    monkeypatch.setattr(global_model, "laid_down", noted)
+    play(tmp_path, {"rounds": 2, "runtime.evaluate_every": 2})
+    assert laid == [2, 2]  # at the start the model; at the end the momentum
