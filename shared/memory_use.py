@@ -15,6 +15,10 @@ _ARENAS, _LARGE = 2, 1 << 20
 _LEFT = 1 << 23
 _PART, _KEPT = 1 << 22, 1 << 25  # Flower's part of an array is of 5 MiB
 
+# Of an environment, before a process begins: large blocks get large pages, where Linux has some for
+# who asks. Cost: to get a page is half of what it takes to copy a part of a model to a new place.
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
 
 def hold_parts() -> bool:
     """For whoever computes: parts of a large vector go back when freed, what is smaller stays.

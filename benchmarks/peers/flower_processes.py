@@ -40,7 +40,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 from flwr.serverapp.strategy import FedAvg
 
-server, client = ServerApp(), ClientApp()
+server = ServerApp()
+client = ClientApp()
 
 @server.main()
 def main(grid, context):
@@ -79,6 +80,7 @@ _SETTINGS = {
     "FLWR_DISABLE_UPDATE_CHECK": "1",
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
 }
+NO_INSTALLATION = "--disable-runtime-dependency-installation"
 _PATIENCE_S, _READY_S = 600.0, 60.0
 
 
@@ -142,7 +144,7 @@ def played(folder: Path, rounds: int, width: int) -> list[float]:
 
     address = f"127.0.0.1:{port}"
     try:
-        start("flower-superlink", "--insecure", "--port", str(port))
+        start("flower-superlink", "--insecure", "--port", str(port), NO_INSTALLATION)
         _wait(port)
         for number, node in enumerate(nodes):
             start(
