@@ -33,7 +33,7 @@ class Use(threading.Thread):
     ) -> None:
         super().__init__(daemon=True)
         self._folder, self._kinds, self._rounds = str(folder), kinds, rounds
-        self._spent: dict[tuple[str, str], float] = {}
+        self._spent: dict[str, tuple[str, float]] = {}
         self._at: dict[int, dict[str, float]] = {}
         self.before: dict[str, int] = {}
         self.peak: dict[str, int] = {}
@@ -60,7 +60,7 @@ class Use(threading.Thread):
 
     def _by_kind(self) -> dict[str, float]:
         found: dict[str, float] = {}
-        for (_, name), spent in self._spent.items():
+        for name, spent in self._spent.values():
             found[name] = found.get(name, 0.0) + spent
         return found
 
@@ -81,7 +81,7 @@ class Use(threading.Thread):
                 continue
             name = next((kind for kind, part in self._kinds.items() if part in line), "others")
             sizes[name] = sizes.get(name, 0) + int(pages) * _PAGE
-            self._spent[number, name] = (int(stat[11]) + int(stat[12])) / _TICKS
+            self._spent[number] = name, (int(stat[11]) + int(stat[12])) / _TICKS
         return sizes
 
     def _ours(self, number: str, seen: Mapping[str, tuple[str, list[str], str]]) -> bool:

@@ -184,9 +184,12 @@ def large(folder: Path, rounds: int, mib: int) -> dict[str, Any]:
 def stock(folder: Path, rounds: int, mib: int) -> dict[str, Any]:
     """The same model with Flower as it comes."""
     ended = folder / "told"
-    use = Use(
-        folder, flower_processes.KINDS, lambda: len(flower_processes.times(ended)) - 1 or None
-    )
+
+    def over() -> int | None:
+        told = len(flower_processes.times(ended))
+        return told - 1 if told else None
+
+    use = Use(folder, flower_processes.KINDS, over)
     use.start()
     seconds = flower_processes.played(folder, rounds, int((mib * MIB / 4) ** 0.5))
     use.done.set()

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import StateError
-from shared.parameters import FlatVector
 
 SMALLEST = 1 << 24  # bytes; what is less stays in memory
 _AT_ONCE = 1 << 20  # of one read or write
@@ -97,6 +96,6 @@ def laid_down(vector: NDArray[Any], folder: Path) -> AtRest:
     return AtRest(opened, 0, vector.dtype, len(vector))
 
 
-def whole(vector: FlatVector | AtRest) -> FlatVector:
+def whole(vector: NDArray[Any] | AtRest) -> NDArray[Any]:
     """All of it, in memory."""
     return vector[:] if isinstance(vector, AtRest) else vector
