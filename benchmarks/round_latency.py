@@ -3,16 +3,17 @@
     python benchmarks/round_latency.py                # tiny model, three sites: median of 20 rounds
     python benchmarks/round_latency.py --masks        # likewise under masks
     python benchmarks/round_latency.py --mib 100      # a model of 100 MiB, two sites
+    python benchmarks/round_latency.py --mib 100 --stock    # Flower as it comes, with FedAvg
 
 The bars: a median of at most 2 s for the tiny model; for the large one twice the time that the
 bytes of a round take over a loopback socket, and 2 s, with at most three models in memory at the
-server beyond what its processes have before the first round. One JSON object is printed.
+server beyond what its processes have before the first round, when a large model is not in their
+memory yet. One JSON object is printed; processor time is of a round after the first.
 """
 
 import argparse
 import json
 import os
-import re
 import socket
 import statistics
 import subprocess
@@ -25,6 +26,10 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
+import flower_processes
+from process_use import Use
+
 from examples.federation import ROOT, Federation, running
 from murmura.app_bundle import bundle_with
 from server.progress_file import PROGRESS
@@ -63,6 +68,12 @@ TINY = (
     "--task", "digits", "-c", "population.examples_per_client=100", "-c", "training.batch_size=20",
     "-c", "privacy.noise_multiplier=4.0",
 )  # fmt: skip
+KINDS = {
+    "serving": "server.serving",
+    "serverapp": "flwr-serverapp",
+    "guards": "client start",
+    "workers": "flwr-clientapp",
+}
 LARGE = (
     "--task", "large:Large", "-c", "privacy.unit=client", "-c", "privacy.noise_multiplier=10.0",
     "-c", "training.batch_size=4",
@@ -90,59 +101,38 @@ def copied(total: int) -> float:
     return time.perf_counter() - started
 
 
-class Memory(threading.Thread):
-    """The server's processes: how much each held when the run began, and at most since."""
+def finished(folder: Path) -> int | None:
+    """How many rounds of a run are over; None: it has not begun."""
+    try:
+        if b'"event":"started"' not in (folder / PROGRESS).read_bytes():
+            return None
+        return (folder / "metrics.jsonl").read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return None
 
-    def __init__(self, home: Path, folder: Path) -> None:
-        super().__init__(daemon=True)
-        self._home, self._told = home, folder / PROGRESS
-        self.before: dict[str, int] = {}
-        self.peak: dict[str, int] = {}
-        self.done = threading.Event()
 
-    def run(self) -> None:
-        """Look five times a second."""
-        while not self.done.wait(0.2):
-            for name, size in self._sizes():
-                self.peak[name] = max(size, self.peak.get(name, 0))
-                if not self._has_begun():
-                    self.before[name] = size
-
-    def _has_begun(self) -> bool:
-        try:
-            return b'"event":"started"' in self._told.read_bytes()
-        except OSError:
-            return False
-
-    def _sizes(self) -> list[tuple[str, int]]:
-        found = []
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                parent = re.search(r"PPid:\s(\d+)", (path / "status").read_text())
-                memory = re.search(r"VmRSS:\s+(\d+)", (path / "status").read_text())
-            except (OSError, UnicodeDecodeError):
-                continue
-            if memory is None or parent is None:
-                continue
-            if "server.serving" in line and str(self._home) in line:
-                found.append(("serving", int(memory[1]) * 1024))
-            elif "flwr-serverapp" in line and self._ours(parent[1]):
-                found.append(("serverapp", int(memory[1]) * 1024))
-        return found
-
-    def _ours(self, pid: str) -> bool:
-        try:
-            return str(self._home) in Path(f"/proc/{pid}/cmdline").read_text()
-        except OSError:
-            return False
+def told(seconds: list[float], use: Use, server: tuple[str, ...]) -> dict[str, Any]:
+    """Of rounds, and of the processes that played them, some of which are the server's."""
+    spent = use.processor_s()
+    return {
+        "rounds": len(seconds),
+        "first_s": seconds[0],
+        "median_s": statistics.median(seconds[1:]),
+        "slowest_s": max(seconds[1:]),
+        "server_peak_mib": {name: use.peak.get(name, 0) >> 20 for name in server},
+        "server_start_mib": {name: use.before.get(name, 0) >> 20 for name in server},
+        "peak_mib": {name: size >> 20 for name, size in use.peak.items()},
+        "processor_s": {name: round(each, 2) for name, each in spent.items()},
+        "processor_s_in_all": round(sum(spent.values()), 2),
+        "load": os.getloadavg()[0],
+    }
 
 
 def played(federation: Federation, settings: list[str], sites: int) -> dict[str, Any]:
     """A run, and what its rounds took, in seconds as the server's part counts them."""
     folder = federation.server / "runs" / "timed"
-    memory = Memory(federation.server, folder)
-    memory.start()
+    use = Use(federation.folder, KINDS, lambda: finished(folder))
+    use.start()
     words = ["run", *settings, "-c", "output.run_id=timed", "-c", "output.tensorboard=false"]
     done = subprocess.run(  # noqa: S603 - our own command line
         [sys.executable, "-m", "murmura", *words, "--home", str(federation.server), "-q"],
@@ -150,21 +140,12 @@ def played(federation: Federation, settings: list[str], sites: int) -> dict[str,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         check=False,
     )
-    memory.done.set()
+    use.done.set()
     if done.returncode != 0:
         raise SystemExit(done.returncode)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     seconds = [line["seconds"] for line in lines]
-    return {
-        "sites": sites,
-        "rounds": len(seconds),
-        "first_s": seconds[0],
-        "median_s": statistics.median(seconds[1:]),
-        "slowest_s": max(seconds[1:]),
-        "server_peak_mib": {name: size >> 20 for name, size in memory.peak.items()},
-        "server_start_mib": {name: size >> 20 for name, size in memory.before.items()},
-        "load": os.getloadavg()[0],
-    }
+    return {"sites": sites} | told(seconds, use, ("serving", "serverapp"))
 
 
 def tiny(folder: Path, rounds: int, *, masks: bool) -> dict[str, Any]:
@@ -200,6 +181,21 @@ def large(folder: Path, rounds: int, mib: int) -> dict[str, Any]:
     return found | {"mib": mib, "copy_s": copy_s, "bar_s": 2 * copy_s + 2}
 
 
+def stock(folder: Path, rounds: int, mib: int) -> dict[str, Any]:
+    """The same model with Flower as it comes."""
+    ended = folder / "told"
+
+    def over() -> int | None:
+        told = len(flower_processes.times(ended))
+        return told - 1 if told else None
+
+    use = Use(folder, flower_processes.KINDS, over)
+    use.start()
+    seconds = flower_processes.played(folder, rounds, int((mib * MIB / 4) ** 0.5))
+    use.done.set()
+    return {"sites": 2, "mib": mib} | told(seconds, use, ("superlink", "serverapp"))
+
+
 def join(federation: Federation, policy: Path) -> None:
     """Two sites with folders of data."""
     for name in ("site-a", "site-b"):
@@ -222,10 +218,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0, help="default: 21, or 6 with --mib")
     parser.add_argument("--masks", action="store_true")
     parser.add_argument("--mib", type=int, default=0)
+    parser.add_argument("--stock", action="store_true", help="Flower's own processes instead")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="murmura-rounds-") as name:
         folder = Path(name).resolve()
-        if given.mib:
+        if given.stock:
+            found = stock(folder, given.rounds or 6, given.mib or 100)
+        elif given.mib:
             found = large(folder, given.rounds or 6, given.mib)
         else:
             found = tiny(folder, given.rounds or 21, masks=given.masks)

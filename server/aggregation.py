@@ -2,7 +2,8 @@
 
 Updates are added in the order of the clients' names, whatever order they arrive in, so that the
 sum is the same, bit for bit, over every transport. Each is added as soon as all before it have
-arrived or are given up; only those that came early are kept.
+arrived or are given up; only those that came early are kept. The first two are added in whatever
+order they come: a + b and b + a are the same number.
 """
 
 import numpy as np
@@ -58,7 +59,7 @@ class RoundSum:
         self._cohort_size = cohort_size
         self._early: dict[int, FlatVector] = {}
         self._given_up: set[int] = set()
-        self._next = 0
+        self._next = self._added = 0
         self._inflation = 0.0
         self.survivors = 0
 
@@ -159,6 +160,15 @@ class RoundSum:
             if update is not None:
                 self._count(update)
             self._next += 1
+        if self._added:
+            return
+        second = self._next + 1
+        while second in self._given_up:
+            second += 1
+        if second in self._early:
+            # Guarantee: 0 + b + a is 0 + a + b, bit for bit, and 0 + b where a never comes.
+            self._count(self._early.pop(second))
+            self._given_up.add(second)  # nothing more is expected of it
 
     def check(self, reply: TrainReply) -> None:
         """Raise ProtocolError unless `reply` is to this round, attempt and plan."""
@@ -197,6 +207,7 @@ class RoundSum:
         return unpack(reply.packed, plan.compression, len(self._sum), plan.kept_share)
 
     def _count(self, update: FlatVector) -> None:
+        self._added += 1
         if not isinstance(self._plan.mechanism, CLIENT_LEVEL):
             self._sum += update
             return

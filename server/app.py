@@ -9,7 +9,7 @@ from server.orphan import end_with_parent
 from server.progress_file import kind_of
 from shared.config import RunConfig
 from shared.errors import FederationError
-from shared.memory_use import hold_parts
+from shared.memory_use import hold_parts, keep_for_good
 
 app = ServerApp()
 
@@ -21,6 +21,7 @@ def main(grid: Grid, context: Context) -> None:
     if limited is not grid:
         end_with_parent()
         hold_parts()
+        keep_for_good()
     try:
         run(RunConfig.from_run_config(context.run_config), limited)
     except FederationError as error:

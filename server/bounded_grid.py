@@ -44,7 +44,7 @@ from server.flower_objects import AT_ONCE, PushObject, in_turn, pushed
 from server.sizes import AROUND
 from shared.downloads import in_one_piece
 from shared.flower_arrays import Arrays, inflated_size
-from shared.memory_use import give_back
+from shared.memory_use import let_go
 from shared.object_transfer import Pushing
 from shared.object_transfer import pull as pull_object
 
@@ -95,6 +95,7 @@ class BoundedGrid(Grid):
         in_one_piece(self._client._client)  # noqa: SLF001
         self._arriving: dict[str, _Arriving] = {}
         self._pool = ThreadPoolExecutor(AT_ONCE)
+        self._pushed = 0  # bytes since the last look for what nobody needs any more
         self.most_bytes = AROUND
 
     def set_run(self, run: Run) -> None:
@@ -129,6 +130,7 @@ class BoundedGrid(Grid):
                 )
                 if not self._client.PushObject(Pushing(request, content)).stored:
                     raise ObjectPushError(name, run_id, session_id)
+                self._pushed += len(content)
 
             return push
 
@@ -153,10 +155,7 @@ class BoundedGrid(Grid):
         somebody asks for other replies meanwhile.
         """
         wanted = list(message_ids)
-        for name in self._arriving.keys() - set(wanted):
-            self._arriving[name].drop()
-        if fresh := [name for name in wanted if name not in self._arriving]:
-            self._ask(fresh)
+        self._begin(wanted)
         for name in wanted:
             if (reply := self._arriving.get(name)) is None:
                 continue
@@ -168,10 +167,21 @@ class BoundedGrid(Grid):
             if whole:
                 del self._arriving[name]
                 self._confirm(reply)
-                if reply.size >= _LARGE:
-                    give_back()  # what its parts lay in
                 yield _message(reply, content)
+            large = reply.size >= _LARGE
             del reply, content  # before the next is pulled
+            if whole and large:
+                let_go()
+
+    def _begin(self, wanted: list[str]) -> None:
+        """Ask for what is new, and let go what nobody wants any more."""
+        if self._pushed >= _LARGE:
+            let_go()  # whoever pushed a model needs it no more
+            self._pushed = 0
+        for name in self._arriving.keys() - set(wanted):
+            self._arriving[name].drop()
+        if fresh := [name for name in wanted if name not in self._arriving]:
+            self._ask(fresh)
 
     def _ask(self, message_ids: list[str]) -> None:
         try:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
+from server.at_rest import AtRest, Opened
 from server.run_folder import RunFolder
 from shared.config import RunConfig, Scalar
 from shared.errors import StateError
@@ -20,6 +21,7 @@ _HEADER = "header"
 _OPTIMIZER = "optimizer."
 _NOISE = "noise."
 _DTYPES = {"<f4": "F32", "<f8": "F64", "|u1": "U8"}
+_KINDS = {name: form for form, name in _DTYPES.items()}
 _ALIGNED = 8
 # What may differ when a run goes on: it cannot change a number of the model or of the report.
 _NEUTRAL = ("output.", "runtime.evaluate_every", "runtime.gpu_memory_fraction")
@@ -131,6 +133,26 @@ def restore(folder: RunFolder, config: RunConfig, code_digest: str) -> Checkpoin
         raise StateError(f"{path} cannot be read as a checkpoint: {error}") from error
     check_same(checkpoint.config, config, checkpoint.code_digest, code_digest)
     return checkpoint
+
+
+def at_rest(folder: RunFolder) -> tuple[AtRest, dict[str, AtRest]]:
+    """Parameters and optimizer's memory in the checkpoint that this process has just saved.
+
+    They stay what they are when another checkpoint replaces it. Raises StateError.
+    """
+    file = Opened.of(folder.file(CHECKPOINT))
+    length = memoryview(bytearray(8))
+    file.read(0, length)
+    text = memoryview(bytearray(int.from_bytes(length, "little")))
+    file.read(len(length), text)
+    start, found = len(length) + len(text), dict[str, AtRest]()
+    for name, described in json.loads(bytes(text)).items():
+        if name == "parameters" or name.startswith(_OPTIMIZER):
+            kind, (begin, _) = np.dtype(_KINDS[described["dtype"]]), described["data_offsets"]
+            found[name] = AtRest(file, start + begin, kind, *described["shape"])
+    return found.pop("parameters"), {
+        name.removeprefix(_OPTIMIZER): vector for name, vector in found.items()
+    }
 
 
 def _named(tensors: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

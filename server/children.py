@@ -12,6 +12,7 @@ from pathlib import Path
 from server.home import ServerHome
 from shared.errors import StateError
 from shared.log_lines import readable
+from shared.memory_use import HUGE_PAGES
 
 _STOP_S = 5.0
 _LARGEST_LOG = 16 << 20
@@ -37,9 +38,10 @@ class Child:
 def child_environment(home: ServerHome) -> dict[str, str]:
     """This process's environment for a child, without whatever would change Flower.
 
-    Flower calls nobody: no telemetry, no look for updates, nothing installed for a run.
+    Flower calls nobody: no telemetry, no look for updates, nothing installed for a run. What the
+    owner says of memory's pages stays as he says it.
     """
-    kept = {
+    kept = HUGE_PAGES | {
         key: value
         for key, value in os.environ.items()
         if not key.startswith(("FLWR_", "PYTHONPATH"))

@@ -1,6 +1,7 @@
 """The updates of one round's cohort, collected one by one or as a sum under masks."""
 
 import math
+from collections.abc import Iterator
 
 from flwr.app import Message
 from flwr.serverapp import Grid
@@ -62,19 +63,20 @@ class UpdateCollector:
         """
         total = self._begun(instruction, len(cohort))
         self._left_out.begin()
-        refused = 0
+        refused, number = 0, instruction.round_number
         if self._sums is not None:
             self._as_sum(total, self._sums, instruction, cohort)
         elif not self._at_once(total, instruction, cohort):
-            refused = self._one_by_one(total, instruction, cohort)
+            answers = self._answers(instruction, cohort)
+            del instruction  # and with it the model, once it is sent
+            refused = self._one_by_one(total, answers, (number, cohort))
         wanted = math.ceil(self._cohort.minimum_survivors * len(cohort))
         if total.survivors < wanted:
             raise TooFewSurvivors(
-                f"round {instruction.round_number} needs {wanted} of {len(cohort)} clients, got "
+                f"round {number} needs {wanted} of {len(cohort)} clients, got "
                 f"{total.survivors}{self._left_out.reasons()}"
             )
         if isinstance(total, RobustSum):
-            number = instruction.round_number
             for position in total.combine(self._quarantine.barred, refused):
                 self._quarantine.strike(number, cohort[position], "its updates lie far off")
         return total
@@ -137,19 +139,27 @@ class UpdateCollector:
         total.settle(found.total, found.survivors, inflation=0.0)
         return True
 
-    def _one_by_one(
-        self, total: RoundSum, instruction: TrainInstruction, cohort: tuple[str, ...]
-    ) -> int:
-        """Count what comes; returns how many sent what no honest client sends."""
-        number = instruction.round_number
-        silent, refused = set(range(len(cohort))), 0
-        most = vector_bytes(len(instruction.parameters) + self._plan.adaptive)
-        for position, reply in exchange(
+    def _answers(
+        self, instruction: TrainInstruction, cohort: tuple[str, ...]
+    ) -> Iterator[tuple[int, Message]]:
+        """What comes, once it is asked for."""
+        return exchange(
             self._grid,
             self._messages(instruction, cohort),
             self._cohort.timeout_s,
-            most_bytes=most,
-        ):
+            most_bytes=vector_bytes(len(instruction.parameters) + self._plan.adaptive),
+        )
+
+    def _one_by_one(
+        self,
+        total: RoundSum,
+        answers: Iterator[tuple[int, Message]],
+        asked: tuple[int, tuple[str, ...]],
+    ) -> int:
+        """Count what comes to a round and cohort; returns how many sent what no client sends."""
+        number, cohort = asked
+        silent, refused = set(range(len(cohort))), 0
+        for position, reply in answers:
             silent.discard(position)
             refused += not self._counted(total, position, reply, (number, cohort[position]))
             del reply  # before the next comes

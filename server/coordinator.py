@@ -65,11 +65,11 @@ def run(config: RunConfig, grid: Grid) -> Path:
                     population=config.population.size,
                     task=config.task,
                     model=config.model,
-                    dimension=len(federation.parameters),
+                    dimension=federation.model.dimension,
                     planned_claims=planned,
                     seeded=config.seeded,
                     first_round=federation.rounds_done + 1,
-                    aggregation=described(plan, len(federation.parameters)),
+                    aggregation=described(plan, federation.model.dimension),
                 ),
             )
             federation.prepare_inputs()

@@ -15,10 +15,9 @@ from server.collection import UpdateCollector
 from server.enrolment import Enrolment
 from server.environment import code_digest
 from server.evaluation import Evaluator, Measurement
-from server.optimizer import server_optimizer
-from server.own_part import OwnPart
+from server.global_model import GlobalModel
 from server.pictures import kept
-from server.preparation import Prepared, shared_parameters
+from server.preparation import Prepared
 from server.progress import RoundFinished, RunFinished, tell, told
 from server.queries import PrivateQueries, PrivateScores
 from server.recording import Recorder
@@ -43,12 +42,12 @@ from shared.spans import span
 _LOGGER = logging.getLogger("murmura.server")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Collected:
-    """What a round's exchange came to."""
+    """Of a round's exchange, besides the sum."""
 
-    total: RoundSum
     asked: int
+    answered: int
     attempt: int
 
 
@@ -81,17 +80,15 @@ class Federation:
         self._folder = folder
         self._grid = grid
         self._randomness = prepared.randomness
-        self._model = prepared.model
+        self._initial = prepared.model
         self._code, self._resumable = code_digest(), resumable(config)
         self._lost, self._seconds = 0, 0.0
         self._last: Measurement | None = None
         self._normalisation: Normalisation | None = None
         self.rounds_done = 0
-        self.parameters: FlatVector = shared_parameters(prepared.model, config)
-        self._optimizer = server_optimizer(config, plan, len(self.parameters))
-        self._own_part = OwnPart(prepared.task, config)
+        self.model = GlobalModel(config, plan, prepared, folder)
         self._clipping_norm = plan.clipping_norm
-        self._noise = correlated_noise(plan, len(self._optimizer.told(self.parameters)))
+        self._noise = correlated_noise(plan, len(self.model.told()))
         self._quarantine = Quarantine(robust_of(config, plan))
         self._budget = Budget(plan, folder, repeatable=prepared.randomness.seeded)
         self._restore()
@@ -117,11 +114,11 @@ class Federation:
 
     def _restore(self) -> None:
         checkpoint = restore(self._folder, self._config, self._code)
+        if checkpoint is not None:
+            self._budget.check_covers(checkpoint.round_number)
+        self.model.begin(checkpoint)
         if checkpoint is None:
             return
-        self._budget.check_covers(checkpoint.round_number)
-        self.parameters = checkpoint.parameters
-        self._optimizer.restore(checkpoint.optimizer)
         self._normalisation = Normalisation.from_vector(checkpoint.normalisation)
         self._clipping_norm = checkpoint.clipping_norm
         self._quarantine.restore(checkpoint.strikes)
@@ -141,17 +138,18 @@ class Federation:
         """Everything of one round; on disk when it returns."""
         spent = begun()
         self._enrolment.join(self._admit)
-        collected = self._collected(round_number)
-        self._step(collected.total, round_number, collected.attempt)
+        total, collected = self._collected(round_number)
+        self._step(total, round_number, collected.attempt)
+        del total  # as large as two models
         self.rounds_done = round_number
         if self._noise is not None:
             # Guarantee: on disk before anybody sees it; a crash cannot release this row twice.
             self._save()
         measured = self._measure(round_number)
-        scores = self._queries.evaluation(round_number, self.parameters, self._normalisation)
+        scores = self._queries.evaluation(round_number, self.model.at_rest, self._normalisation)
         self._record(round_number, collected, (measured, scores), spent)
 
-    def _collected(self, round_number: int) -> _Collected:
+    def _collected(self, round_number: int) -> tuple[RoundSum, _Collected]:
         """The round's sum, of the first attempt at it that is not void."""
         first = self._budget.next_attempt(round_number)
         last = first + self._config.cohort.attempts - 1
@@ -169,15 +167,17 @@ class Federation:
                 self._budget.charge(round_number, attempt, cohort)
             try:
                 with span("messages"):
-                    instruction = self._instruction(round_number, attempt)
-                    total = self._collector.collect(instruction, cohort)
+                    # No name for the instruction: it holds the model until it is sent.
+                    total = self._collector.collect(
+                        self._instruction(round_number, attempt), cohort
+                    )
             except TooFewSurvivors as error:
                 if attempt == last:
                     raise
                 # Guarantee: charged, and asked again with fresh noise, masks and cohort.
                 _LOGGER.warning("round %d is void: %s", round_number, error)
             else:
-                return _Collected(total=total, asked=len(cohort), attempt=attempt)
+                return total, _Collected(len(cohort), total.survivors, attempt)
         raise TooFewSurvivors(f"round {round_number} needs an attempt, got none")
 
     def _instruction(self, round_number: int, attempt: int) -> TrainInstruction:
@@ -187,7 +187,7 @@ class Federation:
             plan=self._plan.canonical(),
             plan_digest=self._digest,
             clipping_norm=self._clipping_norm,
-            parameters=self._optimizer.told(self.parameters),
+            parameters=self.model.told(),
             normalisation=self._normalised(),
         )
 
@@ -196,9 +196,8 @@ class Federation:
         with span("noise"):
             mean = total.mean(noise, self._noise)
         with span("step"):
-            moved = self._optimizer.step(self.parameters, mean)
             own = partial(self._randomness.stream, "own_part", round_number, attempt)
-            self.parameters = self._own_part.stepped(self.parameters, moved, own)
+            self.model.step(mean, own)
         if self._plan.adaptive:
             count_noise = self._randomness.stream("count_noise", round_number, attempt)
             self._clipping_norm = total.next_clipping_norm(count_noise)
@@ -213,7 +212,7 @@ class Federation:
         if not (due and self._evaluator.whole):
             return None
         with span("evaluate"):
-            return kept(self._folder, round_number, self._evaluator.measure(self.parameters))
+            return kept(self._folder, round_number, self._evaluator.measure(self.model.alone()))
 
     def _record(
         self,
@@ -223,7 +222,7 @@ class Federation:
         spent: Spent,
     ) -> None:
         (measured, scores), seconds = found, spent.seconds
-        lost = collected.asked - collected.total.survivors
+        lost = collected.asked - collected.answered
         self._last, self._lost = measured, self._lost + lost
         self._seconds += seconds
         with span("accounting"):
@@ -232,7 +231,7 @@ class Federation:
             round_number=round_number,
             rounds=self._config.rounds,
             asked=collected.asked,
-            answered=collected.total.survivors,
+            answered=collected.answered,
             lost=lost,
             loss=measured.loss if measured else None,
             accuracy=measured.accuracy if measured else None,
@@ -250,13 +249,14 @@ class Federation:
         with span("disk"):
             self.recorder.record(event)
         self._save()
+        self.model.rest()
         tell(f"round {round_number}/{self._config.rounds}: {told(event)}", event)
 
     def _save(self) -> None:
         checkpoint = Checkpoint(
             round_number=self.rounds_done,
-            parameters=self.parameters,
-            optimizer=self._optimizer.state(),
+            parameters=self.model.parameters,
+            optimizer=self.model.optimizer,
             config=self._resumable,
             code_digest=self._code,
             clients_lost=self._lost,
@@ -279,12 +279,12 @@ class Federation:
             simulated=getattr(self._grid, "simulated", False),
             policy=self._randomness.policy,
             accuracy_by_round=self.recorder.accuracy_by_round,
-            final=self._last or self._evaluator.measure(self.parameters),
+            final=self._last or self._evaluator.measure(self.model.parameters),
             normalisation=self._normalisation,
             ledger_heads=self._collector.ledger_heads,
             roster=self._roster,
         )
-        write_results(self._folder, outcome, self._model, self.parameters)
+        write_results(self._folder, outcome, self._initial, self.model.at_rest)
         report = build_report(outcome, self._folder.path.name)
         self._folder.write_json(REPORT, report)
         write_forms(self._folder, report)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from server.at_rest import AtRest, whole
 from shared.config import RunConfig
 from shared.config_sections import ServerConfig
 from shared.dp.plan import PrivacyPlan
@@ -40,32 +41,37 @@ class ServerOptimizer:
         self, config: ServerConfig, dimension: int, control_rate: float | None = None
     ) -> None:
         self._config = config
-        self._memory: dict[str, Vector] = {}
+        self._memory: dict[str, Vector | AtRest] = {}
         if config.optimizer != "sgd" or config.momentum:
             self._memory["first"] = np.zeros(dimension)
         if config.optimizer != "sgd":
             self._memory["second"] = np.full(dimension, config.tau**2)
         self._control_rate = control_rate
         if control_rate is not None:
-            self._memory[_CONTROL] = np.zeros(dimension)
+            self._control = np.zeros(dimension)
 
-    def told(self, parameters: FlatVector) -> FlatVector:
+    def told(self, parameters: FlatVector | AtRest) -> FlatVector:
         """What clients are sent: the parameters, then the control variate, if there is one."""
         if self._control_rate is None:
-            return parameters
-        control = self._memory[_CONTROL].astype(np.float32)
-        sent: FlatVector = np.concatenate([parameters, control])
+            return whole(parameters)
+        control = self._control.astype(np.float32)
+        sent: FlatVector = np.concatenate([whole(parameters), control])
         return sent
 
-    def step(self, parameters: FlatVector, update: Vector) -> FlatVector:
+    def step(self, parameters: FlatVector | AtRest, update: Vector) -> FlatVector:
         """The next global parameters, shape (d,), float32; computed in double precision.
+
+        Args:
+            parameters: Shape (d,).
+            update: The mean of the round's updates; changed: its memory may be the optimizer's
+                from now on.
 
         Raises:
             ConfigurationError: they would not be finite: the training diverges.
         """
         if self._control_rate is not None:
-            update, shift = np.split(update, [len(parameters)])
-            self._memory[_CONTROL] += self._control_rate * shift
+            shift, update = update[len(parameters) :], update[: len(parameters)].copy()
+            self._control += self._control_rate * shift
         moved: FlatVector = np.empty(len(parameters), dtype=np.float32)
         for start in range(0, len(moved), _BLOCK):
             part = slice(start, start + _BLOCK)
@@ -79,11 +85,19 @@ class ServerOptimizer:
                     "NaN; lower training.learning_rate or server.learning_rate"
                 )
             moved[part] = there
+        if "first" in self._memory:
+            self._memory["first"] = update
         return moved
 
     def state(self) -> dict[str, Vector]:
         """What a checkpoint must keep; nothing, where no later step depends on an earlier one."""
-        return self._memory
+        control = {} if self._control_rate is None else {_CONTROL: self._control}
+        return {name: whole(vector) for name, vector in self._memory.items()} | control
+
+    def rest(self, state: Mapping[str, AtRest]) -> None:
+        """What `state` returned lies there now, and need not lie in memory too."""
+        # A control variate is sent in every round.
+        self._memory = {name: state[name] for name in self._memory}
 
     def restore(self, state: Mapping[str, Vector]) -> None:
         """Take up what `state` returned.
@@ -94,24 +108,34 @@ class ServerOptimizer:
         for name, own in self.state().items():
             if name not in state or state[name].shape != own.shape:
                 raise StateError(f"expected optimizer state {name!r} of shape {own.shape}")
-            self._memory[name] = state[name].copy()
+            if name == _CONTROL:
+                self._control = state[name].copy()
+            else:
+                self._memory[name] = state[name].copy()
 
     def _direction(self, update: Vector, part: slice) -> Vector:
         if self._config.optimizer != "sgd":
             return self._adaptive(update, part)
         if "first" not in self._memory:
             return update
-        first = self._memory["first"]
-        first[part] = self._config.momentum * first[part] + update
-        return first[part]
+        update += self._config.momentum * self._memory["first"][part]
+        return update
 
     def _adaptive(self, update: Vector, part: slice) -> Vector:
-        beta1, first, second = self._config.beta1, self._memory["first"], self._memory["second"]
-        first[part] = beta1 * first[part] + (1.0 - beta1) * update
+        beta1, first, second = self._config.beta1, self._memory["first"], self._second()
         second[part] = _SECOND[self._config.optimizer](
             second[part], np.square(update), self._config.beta2
         )
-        return first[part] / (np.sqrt(second[part]) + self._config.tau)
+        update *= 1.0 - beta1
+        update += beta1 * first[part]
+        return update / (np.sqrt(second[part]) + self._config.tau)
+
+    def _second(self) -> Vector:
+        """In memory, to be written."""
+        second = self._memory["second"]
+        if isinstance(second, AtRest):
+            second = self._memory["second"] = second[:]
+        return second
 
 
 def server_optimizer(config: RunConfig, plan: PrivacyPlan, dimension: int) -> ServerOptimizer:

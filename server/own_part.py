@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from server.at_rest import AtRest, whole
 from shared.config import RunConfig
 from shared.device import choose_device
 from shared.dp.randomness import RandomStream
@@ -59,7 +60,7 @@ class OwnPart:
             )
 
     def stepped(
-        self, before: FlatVector, after: FlatVector, stream: Callable[[], RandomStream]
+        self, before: FlatVector | AtRest, after: FlatVector, stream: Callable[[], RandomStream]
     ) -> FlatVector:
         """`after`, and the server's part trained from where it was in `before`.
 
@@ -75,7 +76,7 @@ class OwnPart:
             return after
         torch.set_num_threads(self._threads)
         # Guarantee: what clients sent for this part, noise at most, moves nothing.
-        moved = np.where(self._own, before, after)
+        moved = np.where(self._own, whole(before), after)
         load(self._model, moved)
         generator = torch.Generator().manual_seed(stream().integer())
         # Guarantee: post-processing; the task sees parameters that are noised already. What else

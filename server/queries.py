@@ -11,6 +11,7 @@ import numpy as np
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from server.at_rest import AtRest, whole
 from server.budget import Budget
 from server.cohort import draw_cohort
 from server.exchange import cut, exchange, reason_of
@@ -93,7 +94,10 @@ class PrivateQueries:
         return Normalisation.from_sums(sums, wanted.low, wanted.high)
 
     def evaluation(
-        self, round_number: int, parameters: FlatVector, normalisation: Normalisation | None
+        self,
+        round_number: int,
+        parameters: FlatVector | AtRest,
+        normalisation: Normalisation | None,
     ) -> PrivateScores | None:
         """Loss and accuracy on the sites' own data; None where it is not asked in this round.
 
@@ -122,7 +126,7 @@ class PrivateQueries:
         kind: str,
         query: SumQuery,
         round_number: int,
-        parameters: FlatVector,
+        parameters: FlatVector | AtRest,
         normalisation: FlatVector,
     ) -> tuple[Vector, float | None]:
         """The noisy sum, and the expected number of units where it is public."""
@@ -135,7 +139,7 @@ class PrivateQueries:
             attempt=attempt,
             plan=self._plan.canonical(),
             plan_digest=self._plan.digest(),
-            parameters=parameters,
+            parameters=whole(parameters),
             normalisation=normalisation,
         )
         stream = self._randomness.stream(f"{kind}_server_noise", round_number, attempt)

@@ -15,6 +15,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 
 import httpx
+from httpx._client import BoundSyncStream
 
 _PATH = "/pull-object"
 LARGEST = 32 << 20
@@ -160,5 +161,15 @@ def _has_ended(sock: Any) -> bool:
 def in_one_piece(
     client: httpx.Client, context: ssl.SSLContext | None = None, largest: int = LARGEST
 ) -> None:
-    """`client` fetches objects so from now on; arguments as `Downloads` takes them."""
+    """`client` fetches objects so from now on; arguments as `Downloads` takes them.
+
+    What an answer brought, and its request, are gone with the last who holds the answer.
+    """
     client._transport = Downloads(client._transport, context, largest)  # noqa: SLF001
+    client.event_hooks["response"].insert(0, _untied)
+
+
+def _untied(response: httpx.Response) -> None:
+    """Undo a cycle of httpx's: of a model's parts dozens would wait for the garbage collector."""
+    if isinstance(response.stream, BoundSyncStream):
+        response.stream = response.stream._stream  # noqa: SLF001 - all it adds is a time

@@ -136,14 +136,12 @@ class Arrays:
 
 def _joined(contents: dict[str, bytes], chunks: list[str], uses: Counter[str]) -> bytearray:
     """What `chunks` hold; each is taken out of `contents` once no array needs it any more."""
-    # Zeros that nobody has touched take no memory yet.
-    data, start = bytearray(sum(_length(contents[chunk]) for chunk in chunks)), 0
-    left = Counter(chunks)
+    # It grows while they go. Made at once it would be filled with zeros, and all be there twice.
+    data, left = bytearray(), Counter(chunks)
     for chunk in chunks:
         content = contents[chunk]
-        end = start + _length(content)
-        data[start:end] = memoryview(content)[len(content) - (end - start) :]
-        start, left[chunk] = end, left[chunk] - 1
+        data += memoryview(content)[len(content) - _length(content) :]
+        left[chunk] -= 1
         uses[chunk] -= not left[chunk]
         if not uses[chunk]:
             del contents[chunk]

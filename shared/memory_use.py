@@ -5,6 +5,7 @@ resident memory of a server then follows the worst moment of every thread instea
 """
 
 import ctypes
+import gc
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -13,6 +14,10 @@ _ARENAS, _LARGE = 2, 1 << 20
 # Cost: a megabyte alone would be returned, and asked for anew, around each piece of a large vector.
 _LEFT = 1 << 23
 _PART, _KEPT = 1 << 22, 1 << 25  # Flower's part of an array is of 5 MiB
+
+# Of an environment, before a process begins: large blocks get large pages, where Linux has some for
+# who asks. Cost: to get a page is half of what it takes to copy a part of a model to a new place.
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
 def hold_parts() -> bool:
@@ -42,6 +47,21 @@ def _set(settings: Mapping[int, int]) -> bool:
         made = [bool(change(name, value)) for name, value in settings.items()]
         return all(made)
     return False
+
+
+def let_go() -> None:
+    """Drop what nobody but itself refers to, and give it back.
+
+    Flower's records refer to themselves: a model in one stays until somebody looks for such things.
+    """
+    gc.collect()
+    give_back()
+
+
+def keep_for_good() -> None:
+    """What is here now is not looked through by `let_go`: for whoever has just begun."""
+    gc.collect()
+    gc.freeze()
 
 
 def give_back() -> None:

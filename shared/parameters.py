@@ -69,7 +69,8 @@ def fill(parameters: Sequence[nn.Parameter], vector: FlatVector) -> None:
     expected = sum(parameter.numel() for parameter in parameters)
     if vector.shape != (expected,):
         raise MessageError(f"parameters must have shape ({expected},), got {vector.shape}")
-    source = torch.from_numpy(np.array(vector, dtype=np.float32))
+    # Torch takes no array that may not be written; of any other no copy is needed.
+    source = torch.from_numpy(np.require(vector, np.float32, ("C", "W")))
     offset = 0
     for parameter in parameters:
         if _is_laid_aside(parameter):

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from server.at_rest import AtRest, whole
 from server.report.build import Outcome
 from server.report.verify import report_digest
 from server.run_folder import SUMMARY, RunFolder
@@ -21,14 +22,17 @@ MODEL = "model.safetensors"
 REPORT = "report.json"
 
 
-def model_bytes(model: nn.Module, parameters: FlatVector, outcome: Outcome) -> bytes:
+def model_bytes(
+    model: nn.Module, parameters: FlatVector | AtRest, outcome: Outcome
+) -> list[bytes | memoryview]:
     """The model's tensors by name, with the claims in the metadata: safetensors, no pickle.
 
-    Holds nothing of the run's time or name, so a seeded run gives the same bytes twice.
+    The parts of the file, one after the other. Holds nothing of the run's time or name, so a seeded
+    run gives the same bytes twice.
     """
     plan, config = outcome.plan, outcome.config
     local_layers = config.training.local_layers
-    fill(split(model, local_layers).shared, parameters)
+    fill(split(model, local_layers).shared, whole(parameters))
     tensors = named_shared(model, local_layers)
     metadata = {
         "task": config.task,
@@ -52,7 +56,7 @@ def model_bytes(model: nn.Module, parameters: FlatVector, outcome: Outcome) -> b
     return _in_order(save_tensors(tensors), metadata)
 
 
-def _in_order(content: bytes, metadata: dict[str, str]) -> bytes:
+def _in_order(content: bytes, metadata: dict[str, str]) -> list[bytes | memoryview]:
     """The safetensors file `content` with `metadata`, in the order given.
 
     The library writes metadata in an order that changes from process to process.
@@ -64,15 +68,15 @@ def _in_order(content: bytes, metadata: dict[str, str]) -> bytes:
     header = {"__metadata__": metadata} | json.loads(content[8 : 8 + length])
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[8 + length :]))
+    return [len(text).to_bytes(8, "little"), text, memoryview(content)[8 + length :]]
 
 
 def write_results(
-    folder: RunFolder, outcome: Outcome, model: nn.Module, parameters: FlatVector
+    folder: RunFolder, outcome: Outcome, model: nn.Module, parameters: FlatVector | AtRest
 ) -> None:
     """Write the model file."""
     with torch.no_grad():
-        folder.write(MODEL, model_bytes(model, parameters, outcome))
+        folder.write(MODEL, *model_bytes(model, parameters, outcome))
 
 
 def build_summary(

@@ -1,7 +1,9 @@
 """A reply is bounded before it is put together; what is wrong with it is its node's alone."""
 
+import gc
 import json
 import tracemalloc
+import weakref
 
 import httpx
 import numpy as np
@@ -80,7 +82,7 @@ def test_after_a_large_reply_memory_is_given_back(
 ) -> None:
     """That of its parts, before the next is pulled; after a small one it is not worth it."""
     given: list[int] = []
-    monkeypatch.setattr("server.bounded_grid.give_back", lambda: given.append(1))
+    monkeypatch.setattr("server.bounded_grid.let_go", lambda: given.append(1))
     superlink.hold(answer())
     assert len(pulled(superlink)) == 1
     assert given == []
@@ -88,6 +90,44 @@ def test_after_a_large_reply_memory_is_given_back(
     superlink.hold(answer())
     assert len(pulled(superlink)) == 1
     assert given == [1]
+
+
+def test_of_a_reply_that_was_read_nothing_stays(
+    superlink: StubSuperLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flower's record refers to itself: it is gone all the same before the next is pulled."""
+    monkeypatch.setattr("server.bounded_grid._LARGE", 1)
+    superlink.hold(answer())
+    superlink.hold(answer(9, "m1"))
+    grid = BoundedGrid(StubGrid(superlink))
+    grid.most_bytes = vector_bytes(10)
+    seen: list[weakref.ref[RecordDict]] = []
+    gc.disable()
+    try:
+        for reply in grid.pull_messages(["m0", "m1"]):
+            assert [found() for found in seen] == [None] * len(seen)
+            seen.append(weakref.ref(reply.content))
+            del reply
+    finally:
+        gc.enable()
+    assert len(seen) == 2
+
+
+def test_what_was_pushed_is_let_go_before_replies_are_asked_for(
+    superlink: StubSuperLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, where it was large."""
+    let: list[int] = []
+    monkeypatch.setattr("server.bounded_grid.let_go", lambda: let.append(1))
+    grid = BoundedGrid(StubGrid(superlink))
+    grid.push_messages([question()])
+    assert list(grid.pull_messages(["m0"])) == []
+    assert let == []
+    monkeypatch.setattr("server.bounded_grid._LARGE", 1)
+    grid.push_messages([question()])
+    for _ in range(2):
+        assert list(grid.pull_messages(["m0"])) == []
+    assert let == [1]
 
 
 def test_an_error_reply_stays_one(superlink: StubSuperLink) -> None:

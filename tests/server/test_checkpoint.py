@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from server.checkpoint import CHECKPOINT, Checkpoint, restore, resumable, save
+from server.checkpoint import CHECKPOINT, Checkpoint, at_rest, restore, resumable, save
 from server.run_folder import RunFolder
 from shared.config import Scalar
 from shared.errors import StateError
@@ -64,6 +64,18 @@ def test_the_file_is_one_of_safetensors(folder: RunFolder) -> None:
     for entry in described.values():
         assert entry["data_offsets"][0] % widths[entry["dtype"]] == 0
     assert set(load_tensors(content)) == set(described)
+
+
+def test_what_was_saved_is_read_where_it_lies(folder: RunFolder) -> None:
+    """Also after another checkpoint has replaced it."""
+    parameters, optimizer = at_rest(folder)
+    saved = checkpoint()
+    save(folder, replace(saved, parameters=vector(7.0, 8.0), optimizer={}))
+    assert parameters[:].tobytes() == saved.parameters.tobytes()
+    assert set(optimizer) == set(saved.optimizer)
+    for name, value in saved.optimizer.items():
+        assert optimizer[name][1:].tolist() == value[1:].tolist()
+    assert at_rest(folder)[0][:].tolist() == [7.0, 8.0]
 
 
 def test_noise_of_several_rows_keeps_its_shape(tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ def test_flower_calls_nobody_and_is_told_nothing_else(
     }
     assert "PYTHONPATH" not in environment
     assert environment["LANG"] == "C.UTF-8"
+    assert environment["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
     assert environment["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from server.at_rest import laid_down
 from server.optimizer import ServerOptimizer
 from shared.config import Scalar
 from shared.config_sections import ServerConfig
@@ -25,7 +26,7 @@ def server(**changes: Scalar) -> ServerConfig:
 def two_steps(constants: ServerConfig) -> list[float]:
     """Parameters after both updates."""
     optimizer = ServerOptimizer(constants, 2)
-    after = optimizer.step(optimizer.step(START, FIRST), SECOND)
+    after = optimizer.step(optimizer.step(START, FIRST.copy()), SECOND.copy())
     assert after.dtype == np.float32
     return [float(value) for value in after]
 
@@ -64,11 +65,12 @@ def test_a_restored_optimizer_goes_on_as_if_nothing_had_happened(name: str) -> N
     """Bit for bit: what it remembers is double precision."""
     constants = server(optimizer=name)
     straight = ServerOptimizer(constants, 2)
-    middle = straight.step(START, FIRST)
+    middle = straight.step(START, FIRST.copy())
     resumed = ServerOptimizer(constants, 2)
     resumed.restore({key: value.copy() for key, value in straight.state().items()})
     assert all(value.dtype == np.float64 for value in straight.state().values())
-    assert resumed.step(middle, SECOND).tobytes() == straight.step(middle, SECOND).tobytes()
+    again, there = (each.step(middle, SECOND.copy()) for each in (resumed, straight))
+    assert again.tobytes() == there.tobytes()
 
 
 @pytest.mark.parametrize("state", [{}, {"first": np.zeros(3), "second": np.zeros(3)}])
@@ -103,10 +105,10 @@ def test_a_long_step_is_that_of_its_parts(name: str) -> None:
     generator, count = np.random.default_rng(3), 2**18 + 5
     start = generator.standard_normal(count).astype(np.float32)
     update = generator.standard_normal(count)
-    whole = ServerOptimizer(server(optimizer=name), count).step(start, update)
+    whole = ServerOptimizer(server(optimizer=name), count).step(start, update.copy())
     for part in (slice(0, 9), slice(2**18 - 2, 2**18 + 5)):
         alone = ServerOptimizer(server(optimizer=name), len(start[part]))
-        assert alone.step(start[part], update[part]).tobytes() == whole[part].tobytes()
+        assert alone.step(start[part], update[part].copy()).tobytes() == whole[part].tobytes()
 
 
 def test_a_control_variate_moves_by_its_share_of_all_clients() -> None:
@@ -120,3 +122,26 @@ def test_a_control_variate_moves_by_its_share_of_all_clients() -> None:
     assert again.told(after).tobytes() == optimizer.told(after).tobytes()
     usual = ServerOptimizer(server(), 2)
     assert usual.told(START) is START
+
+
+@pytest.mark.parametrize("name", ["sgd", *BY_HAND])
+def test_a_step_from_a_file_is_that_from_memory(tmp_path: Path, name: str) -> None:
+    """Bit for bit, parameters and memory, over several blocks and steps."""
+    generator, count = np.random.default_rng(5), 2**16 + 3
+    resting, usual = (ServerOptimizer(server(optimizer=name), count) for _ in range(2))
+    there = here = generator.standard_normal(count).astype(np.float32)
+    for _ in range(3):
+        update = generator.standard_normal(count)
+        there = resting.step(laid_down(there, tmp_path), update.copy())
+        here = usual.step(here, update.copy())
+        assert there.tobytes() == here.tobytes()
+        resting.rest({key: laid_down(kept, tmp_path) for key, kept in resting.state().items()})
+        for key, kept in usual.state().items():
+            assert resting.state()[key].tobytes() == kept.tobytes()
+
+
+def test_the_memory_of_an_update_becomes_that_of_the_momentum() -> None:
+    """No second vector of the same size is made."""
+    optimizer = ServerOptimizer(server(momentum=0.5), 2)
+    optimizer.step(START, update := FIRST.copy())
+    assert optimizer.state()["first"] is update

@@ -1,8 +1,10 @@
 """Objects come as httpx would fetch them, in one piece; errors have httpx's names."""
 
+import gc
 import socket
 import ssl
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -99,6 +101,34 @@ def test_an_object_comes_as_httpx_brings_it(client: httpx.Client, server: Server
     ours = sorted(server.requests[1].lower().splitlines())
     assert ours == sorted(server.requests[0].lower().splitlines())
     assert server.connections == 2
+
+
+@pytest.mark.parametrize("path", ["/v1/pull-object", "/v1/push-object"])
+def test_an_answer_is_gone_with_the_last_who_holds_it(
+    client: httpx.Client, server: Server, path: str
+) -> None:
+    """And its request; httpx's own would wait for the garbage collector."""
+    gc.disable()
+    try:
+        with httpx.Client(trust_env=False) as plain:
+            kept = weakref.ref(fetched(plain, server, path))
+        assert kept() is not None
+        answer = fetched(client, server, path)
+        gone = [weakref.ref(answer), weakref.ref(answer.request)]
+        del answer
+        assert [found() for found in gone] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_an_answer_that_another_hook_has_wrapped_is_left_alone() -> None:
+    """Only httpx's own wrapping is undone."""
+    with httpx.Client(trust_env=False) as made:
+        in_one_piece(made, None, len(BODY))
+        untied = made.event_hooks["response"][0]
+        stream = httpx.ByteStream(b"kept")
+        untied(answer := httpx.Response(200, stream=stream))
+        assert answer.stream is stream
 
 
 def test_everything_else_goes_httpx_s_way(client: httpx.Client, server: Server) -> None:

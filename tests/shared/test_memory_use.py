@@ -1,13 +1,15 @@
 """A process gives back what it frees, where its C library lets it."""
 
 import ctypes
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 
-from shared.memory_use import give_back, hold_little, hold_parts
+from shared.memory_use import give_back, hold_little, hold_parts, keep_for_good, let_go
 
 ROOT = Path(__file__).resolve().parents[2]
 HELD = """
@@ -58,6 +60,30 @@ def test_what_is_freed_is_given_back() -> None:
         [sys.executable, "-c", HELD], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert int(done.stdout) < 50_000  # KiB
+
+
+class Own:
+    """Refers to itself."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+def test_what_only_refers_to_itself_is_let_go() -> None:
+    """What came since the process began; what was there before is not looked through."""
+    gc.disable()
+    try:
+        before = weakref.ref(kept := Own())
+        keep_for_good()
+        found = weakref.ref(Own())
+        del kept
+        assert found() is not None
+        let_go()
+        assert found() is None
+        assert before() is not None
+    finally:
+        gc.unfreeze()
+        gc.enable()
 
 
 class Library:

@@ -17,7 +17,7 @@ from tests.server.report.outcomes import UNITS, outcome
 
 def content(unit: str = "client") -> bytes:
     """The model file of a toy run."""
-    return model_bytes(torch.nn.Linear(1, 1), vector(0.25, -0.5), outcome(UNITS[unit]))
+    return b"".join(model_bytes(torch.nn.Linear(1, 1), vector(0.25, -0.5), outcome(UNITS[unit])))
 
 
 def test_the_model_file_has_the_same_bytes_every_time() -> None:
