@@ -48,6 +48,7 @@ class Federation:
         folder: A home for each lies in it.
         seeded: Whether the sites allow runs whose noise can be repeated: for tests alone.
         quiet: Print no command.
+        unit: Whose presence the sites' budgets count: runs with the other unit are refused.
         joined: Homes of the sites so far.
         founded: The server's home, once it is made: one that was there before is left alone.
     """
@@ -55,6 +56,7 @@ class Federation:
     folder: Path
     seeded: bool = False
     quiet: bool = False
+    unit: str = "record"
     joined: list[Path] = field(default_factory=list)
     founded: list[Path] = field(default_factory=list)
 
@@ -106,7 +108,8 @@ class Federation:
         name = f"site-{number:06d}"
         line = self.ask("server", "invite", name, "--home", str(self.server))["line"]
         home = self.folder / name
-        budget = ("--epsilon", "1000" if self.seeded else "8", "--delta", "1e-5")
+        epsilon = "1000" if self.seeded else "8"
+        budget = ("--epsilon", epsilon, "--delta", "1e-5", "--unit", self.unit)
         seeded = ("--allow-seeded-runs",) if self.seeded else ()
         self.do(
             "client", "join", line, "--part", f"{number}/{SITES}", *budget, *seeded,
@@ -131,15 +134,18 @@ class Federation:
 
 
 @contextmanager
-def running(folder: Path, *, seeded: bool = False, quiet: bool = False) -> Iterator[Federation]:
+def running(
+    folder: Path, *, seeded: bool = False, quiet: bool = False, unit: str = "record"
+) -> Iterator[Federation]:
     """A server and three sites in `folder`, ready for runs; stopped at the end, also by an error.
 
     Args:
         folder: Must hold none yet.
         seeded: Whether runs may have a seed.
         quiet: Print no command.
+        unit: Of the sites' budgets.
     """
-    federation = Federation(folder, seeded, quiet)
+    federation = Federation(folder, seeded, quiet, unit)
     try:
         federation.start_server()
         for number in range(SITES):

@@ -13,11 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from shared.errors import ConfigurationError
+from shared.partition import PartitionSpec
 from shared.preprocessing.text import clean
 from shared.preprocessing.text_masking import site_masking
 from shared.task import Examples, Site, TaskSettings
 from shared.tasks.pooled import Column, Pooled, named_column
 from shared.tasks.text_tables import EVALUATION, TRAINING, LabelledTexts, read_folder, read_lines
+
+_KEPT = 10_000  # clients of a simulation; of parts of one pool, so at most as much as that pool
 
 
 class TextClassification(Pooled):
@@ -40,6 +43,7 @@ class TextClassification(Pooled):
                 f"text.labels must name at least 2 different labels, got {settings.text.labels!r}"
             )
         self._texts = lru_cache(maxsize=2)(self._read)
+        self._part = lru_cache(maxsize=_KEPT)(self._read_part)
 
     def chosen_labels(self) -> tuple[str, ...]:
         """The labels that `text.labels` lists, or the task's own."""
@@ -75,10 +79,14 @@ class TextClassification(Pooled):
         return self._encoded(self._texts(TRAINING))
 
     def site_data(self, site: Site) -> Examples:
-        """The site's part of the texts; only those are encoded, which may take a large model."""
+        """The site's part of the texts, as copies.
+
+        Only those are encoded, which may take a large model, and once in a process.
+        """
         if site.partition is None:
             return self.training()
-        return self._encoded(self._texts(TRAINING).select(self.parts(site.partition)[site.index]))
+        part = self._part(site.partition, site.index)
+        return part.select(torch.arange(len(part)))
 
     def evaluation_data(self) -> Examples:
         """The public texts, encoded."""
@@ -104,6 +112,9 @@ class TextClassification(Pooled):
         if self.settings.data_dir:
             return read_folder(self.settings.data_dir, name, self.labels)
         return self.demonstration()[int(name == EVALUATION)]
+
+    def _read_part(self, spec: PartitionSpec, index: int) -> Examples:
+        return self._encoded(self._texts(TRAINING).select(self.parts(spec)[index]))
 
     def _encoded(self, read: LabelledTexts) -> Examples:
         return Examples(self.encode(read.texts), torch.tensor(read.labels))

@@ -3,16 +3,24 @@
 import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from client.per_record import ByBookKeeping
+from shared.config import Scalar
 from shared.errors import ConfigurationError, DataError
 from shared.partition import PartitionSpec
 from shared.task import Site, TaskSettings
 from shared.tasks import hub_images, load_task
 from shared.tasks.hub_images import HubImages
+from tests.shared.tasks.vision_learning import (
+    check_plain_training,
+    check_private_training,
+    summary,
+)
 
 NAME = "some/images"
 Columns = Mapping[str, Sequence[object]]
@@ -185,3 +193,34 @@ def test_a_split_that_cannot_be_loaded_is_not_replaced_by_another(
     monkeypatch.setattr(hub, "load_split", without_network)
     with pytest.raises(DataError, match="cannot be loaded: connection lost"):
         HubImages(TaskSettings(data_name=NAME)).pool()
+
+
+def shades(count: int) -> Split:
+    """Pictures of one shade each, of which the dark ones are of one class."""
+    images = [Image.new("L", (28, 28), 255 * place // count) for place in range(count)]
+    return Split({"image": images, "label": [int(2 * place >= count) for place in range(count)]})
+
+
+@pytest.mark.slow
+def test_one_client_trains_as_bare_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without privacy, and at q = 1 with next to no noise; every tensor moves in one step."""
+    a_hub(monkeypatch, train=shades(16), test=shades(4))
+    task = load_task("hub_images", TaskSettings(data_name=NAME))
+    examples = task.site_data(Site(index=0, partition=None))
+    check_plain_training(task, examples)
+    assert isinstance(check_private_training(task, examples), ByBookKeeping)
+
+
+@pytest.mark.slow
+def test_it_learns_at_its_epsilon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nine of ten pictures at epsilon 4, where a guess is right one time in two."""
+    a_hub(monkeypatch, train=shades(400), test=shades(100))
+    keys: dict[str, Scalar] = {
+        "task": "hub_images", "data.name": NAME, "rounds": 12, "population.size": 2,
+        "population.examples_per_client": 0, "training.batch_size": 40,
+        "training.learning_rate": 1.0, "privacy.clipping_norm": 0.5,
+        "privacy.noise_multiplier": 2.0, "privacy.epsilon_budget": 4.0, "privacy.delta": 1e-4,
+    }  # fmt: skip
+    found = summary(tmp_path, keys)
+    assert max(claim["epsilon"] for claim in found["claims"]) <= 4.0
+    assert found["accuracy"] > 0.9

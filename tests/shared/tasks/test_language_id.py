@@ -136,6 +136,9 @@ def test_a_site_s_examples_are_its_own_copies(folder: Path) -> None:
     spec = PartitionSpec(clients=2)
     for partition in (spec, None):
         examples = small.site_data(Site(index=0, partition=partition))
-        examples.targets.fill_(-1)
+        for tensor in (*examples.inputs, examples.targets):
+            tensor.fill_(-1)
+        again = small.site_data(Site(index=0, partition=partition))
+        assert all(int(tensor.min()) >= 0 for tensor in (*again.inputs, again.targets))
     assert int(small.training_labels().min()) == 0
     assert np.concatenate(small.parts(spec)).size == 4

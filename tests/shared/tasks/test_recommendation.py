@@ -26,15 +26,15 @@ ITEMS, PRIVATE, PUBLIC = 30, 120, 30
 STARS = Scale(low=1, high=5)
 
 
-def made_folder(folder: Path) -> Path:
+def made_folder(folder: Path, *, users: int = PRIVATE) -> Path:
     """Users of two tastes, of whom each likes one half of the items; with a little noise."""
     folder.mkdir(exist_ok=True)
     drawn = np.random.default_rng(0)
     (folder / "items.csv").write_text("item\n" + "\n".join(f"i{i}" for i in range(ITEMS)))
     (folder / "scale.toml").write_text("low = 1\nhigh = 5\n")
-    for name, users in (("ratings.csv", PRIVATE), ("public.csv", PUBLIC)):
+    for name, count in (("ratings.csv", users), ("public.csv", PUBLIC)):
         lines = ["user,item,rating"]
-        for user in range(users):
+        for user in range(count):
             taste = 1 if user % 2 else -1
             for item in drawn.permutation(ITEMS)[:20]:
                 liked = taste * (1 if item % 2 else -1)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from shared.config import Scalar
 from shared.errors import ConfigurationError, DataError
 from shared.model_check import check_model
 from shared.normalisation import Normalisation, statistics_rows
@@ -23,6 +24,7 @@ from shared.tasks.table_classification import TableClassification
 from shared.tasks.tabular import Tabular
 from tests.shared.preprocessing.pipelines import PIPELINE, made_folder
 from tests.shared.tasks.table_learning import federated, moved_tensors, plain, scores
+from tests.shared.tasks.vision_learning import summary
 
 WHOLE = Site(index=0, partition=None)
 
@@ -173,6 +175,31 @@ def test_flights_learn_and_are_those_that_landed() -> None:
     sizes = [len(task.site_data(Site(index=index, partition=split))) for index in range(3)]
     assert sum(sizes) == 315
     assert sizes[1] > 3 * sizes[0]  # DL and AA
+
+
+@pytest.mark.usefixtures("_sky")
+@pytest.mark.parametrize("model", ["logistic", "mlp"])
+def test_flights_of_one_client_are_plain_training(model: str) -> None:
+    """As with tabular."""
+    task = load_task("flights", TaskSettings(model=model))
+    data = task.site_data(WHOLE)
+    keys = {"training.steps": 1, "training.batch_size": len(data), "training.learning_rate": 0.5}
+    np.testing.assert_allclose(federated(task, data, keys, 3), plain(task, data, 0.5, 3), atol=2e-6)
+    assert all(moved_tensors(task, data, 0.5))
+
+
+@pytest.mark.usefixtures("_sky")
+def test_flights_learn_at_their_epsilon(tmp_path: Path) -> None:
+    """Record level, two clients: over 70 % at epsilon 6, where the larger class is 58 %."""
+    keys: dict[str, Scalar] = {
+        "task": "flights", "model": "mlp", "population.size": 2, "rounds": 20,
+        "population.examples_per_client": 0, "training.batch_size": 60,
+        "training.learning_rate": 2.0, "privacy.noise_multiplier": 2.5,
+        "privacy.epsilon_budget": 6.0, "privacy.delta": 1e-4,
+    }  # fmt: skip
+    found = summary(tmp_path, keys)
+    assert max(claim["epsilon"] for claim in found["claims"]) <= 6.0
+    assert found["accuracy"] > 0.7
 
 
 @pytest.mark.usefixtures("_sky")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from client.per_record import ByBookKeeping
 from shared.config import RunConfig
 from shared.errors import ConfigurationError, DataError
 from shared.parameters import dimension
@@ -21,6 +22,7 @@ from shared.tasks.fashion_mnist import FashionMnist, embedded, find_images
 from shared.tasks.idx import read_idx
 from shared.tasks.image_classification import ImageClassification
 from shared.tasks.made_of_images import MadeOfImages
+from tests.shared.tasks.vision_learning import check_plain_training, check_private_training
 
 SETTINGS = TaskSettings()
 WHOLE = Site(index=0, partition=None)
@@ -59,6 +61,25 @@ def test_models_have_the_stated_size_and_no_buffers(task: str, model: str, count
     built = load_task(task, TaskSettings(model=model)).build_model()
     assert dimension(built) == count
     assert not list(built.buffers())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("fashion_mnist", "small_cnn"),
+        ("fashion_mnist", "cnn"),
+        ("digits", "mlp"),
+        ("digits", "tiny_cnn"),
+    ],
+)
+def test_one_client_trains_as_bare_torch_does(name: str, model: str) -> None:
+    """Without privacy, and at q = 1 with next to no noise; every tensor moves in one step."""
+    folder = embedded() if name == "fashion_mnist" else None
+    task = load_task(name, TaskSettings(model=model, data_dir=folder))
+    examples = task.site_data(WHOLE).select(torch.arange(16))
+    check_plain_training(task, examples)
+    assert isinstance(check_private_training(task, examples), ByBookKeeping)
 
 
 def test_the_shipped_subset_is_complete() -> None:
