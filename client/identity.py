@@ -59,8 +59,9 @@ def _known(site: ThisSite, population: int) -> tuple[Ed25519PrivateKey, Mapping[
         return _demonstration_key(site.client_id), _demonstration_roster(population)
     if site.identity is None or site.roster is None:
         raise ConfigurationError(
-            "secure aggregation needs identity and roster in the node config (murmura secagg "
-            "identity makes a key), got none"
+            "secure aggregation needs a roster that was accepted (murmura client roster --accept "
+            "FINGERPRINT; on a stock SuperNode identity and roster in the node config, murmura "
+            "secagg identity makes a key), got none"
         )
     return read_identity(site.identity), read_roster(site.roster)
 

@@ -236,4 +236,7 @@ def _read_key(path: Path) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(path.read_bytes())
     except (OSError, ValueError) as error:
         # Secrecy: neither the key nor what stands in its place is shown.
-        raise StateError(f"expected a readable ledger's key in {path}") from error
+        raise StateError(
+            f"expected a ledger with its key in {path}, got none that can be read; "
+            "`murmura ledger set-budget` makes a ledger"
+        ) from error

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from murmura.client_home import Home, decided, opened, recorder
+from murmura.client_home import Home, check_name, decided, opened, recorder
 from murmura.client_service import logs, start, status, stop
 from murmura.machine import json_line
 from murmura.options import Machine
@@ -65,6 +65,7 @@ def join(  # noqa: PLR0913 - one parameter for each option
     invitation = Invitation.parse(line)
     budget = {"epsilon": epsilon, "delta": delta, "unit": unit}
     choices = decided(data, policy, budget, part, seeded=seeded_runs)
+    check_name(choices, invitation.name)
     place = SiteHome.chosen(home)
     certificate = enrolled(place, invitation, choices, recorder(place))
     content: dict[str, Any] = {
@@ -82,7 +83,8 @@ def join(  # noqa: PLR0913 - one parameter for each option
         return
     typer.echo(f"{invitation.name} joined {invitation.address}; its home is {place.root}")
     typer.echo(f"identity  {content['identity']}")
-    typer.echo("next      murmura client start")
+    there = f" --home {place.root}" if home is not None else ""
+    typer.echo(f"next      murmura client start{there}")
 
 
 @app.command()
@@ -121,8 +123,11 @@ def approve(
         return
     for digest, entry in approved.items():
         typer.echo(f"approved  {digest}{'  without a signature' if entry['unsigned'] else ''}")
-    for digest in sorted(seen.keys() - approved.keys()):
+    waiting = sorted(seen.keys() - approved.keys())
+    for digest in waiting:
         typer.echo(f"waits     {digest}  {seen[digest]}")
+    if not waiting:
+        typer.echo("no bundle waits")
 
 
 @app.command()

@@ -94,6 +94,22 @@ def decided(
     )
 
 
+def check_name(choices: "Choices", name: str) -> None:
+    """Refuse a demonstration's site that no roster would hold under the name its runs give it.
+
+    Raises:
+        ConfigurationError: it was invited under another name.
+    """
+    from client.site import demonstration_name  # noqa: PLC0415 - slow, and needed by no help
+
+    parts = choices.demonstration
+    if parts.partitions and name != demonstration_name(parts.partition):
+        raise ConfigurationError(
+            f"the site of --part {parts.partition}/{parts.partitions} must be invited as "
+            f"{demonstration_name(parts.partition)!r}, which is its name in every run, got {name!r}"
+        )
+
+
 def _tables(file: Path | None) -> dict[str, dict[str, Any]]:
     content: dict[str, Any] = {}
     if file is not None:

@@ -129,6 +129,8 @@ def status(*, home: Home = None, machine: Machine = False) -> None:
         "bundles_waiting": sorted(set(approvals.seen()) - set(approvals.all())),
         "spent_epsilon": {name: ledger.spent(name) for name in sorted(ledger.blocks)},
         "granted_epsilon": {name: b.grant.epsilon for name, b in sorted(ledger.blocks.items())},
+        "granted_delta": {name: b.grant.delta for name, b in sorted(ledger.blocks.items())},
+        "unit": {name: b.grant.unit for name, b in sorted(ledger.blocks.items())},
     }
     if machine:
         typer.echo(json_line(content))
@@ -176,18 +178,22 @@ def _lines(content: dict[str, Any]) -> list[str]:
     return [
         f"site         {content['name']} of {content['server']}",
         f"guard        {content['state']}, {running}, {content['messages']} messages",
-        *(
-            f"worker       {each['process'] or 'rests'}, shut off from {each['shut_in']}"
-            for each in content["workers"]
-        ),
+        *(f"worker       {_worker(each)}" for each in content["workers"]),
         f"certificate  until {expires}",
         f"roster       {'accepted' if content['roster'] else 'none accepted'}",
         *(f"waits        bundle {digest}" for digest in content["bundles_waiting"]),
         *(
-            f"budget       {name}: epsilon {spent} of {content['granted_epsilon'][name]}"
+            f"budget       {name}: epsilon {spent} of {content['granted_epsilon'][name]} at delta "
+            f"{content['granted_delta'][name]:g} for one {content['unit'][name]}, all servers"
             for name, spent in content["spent_epsilon"].items()
         ),
     ]
+
+
+def _worker(each: dict[str, Any]) -> str:
+    if not each["process"]:
+        return "rests, started when it is needed"
+    return f"{each['process']}, shut off from {each['shut_in']}"
 
 
 def _command(place: "SiteHome") -> list[str]:

@@ -175,7 +175,10 @@ def budget(home: SiteHome, settings: SiteSettings) -> Iterator[Check]:
 
 def left_of(block: str, grant: Grant, spent: float) -> Check:
     """What is left of one block's budget."""
-    text = f"{block}: epsilon {spent:.4g} of {grant.epsilon:.4g} spent"
+    text = (
+        f"{block}: epsilon {spent:.4g} of {grant.epsilon:.4g} spent, at delta {grant.delta:g} for "
+        f"one {grant.unit}"
+    )
     if spent >= grant.epsilon:
         return fail("ledger", text, "every run is refused; grant more: murmura ledger set-budget")
     if spent > 0.9 * grant.epsilon:

@@ -5,6 +5,7 @@ the time of a run, keeps the board up to date and hands each event to a view.
 """
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
@@ -14,7 +15,14 @@ from rich.live import Live
 
 from murmura.board import Board, trusts_the_server, worst_finite
 from murmura.picture import Picture
-from murmura.wording import duration_text, epsilon_text, loss_text, model_text, score_text
+from murmura.wording import (
+    OBSERVERS,
+    duration_text,
+    epsilon_text,
+    loss_text,
+    model_text,
+    score_text,
+)
 from server.progress import LOGGER, Progress, RoundFinished, RunStarted
 
 
@@ -119,9 +127,18 @@ def _promise(event: RunStarted) -> str:
     claim = worst_finite(event.planned_claims)
     if claim is None:
         return "no privacy guarantee is planned"
-    trusting = ", against all but the server" if trusts_the_server(event.planned_claims) else ""
+    finite = [c for c in event.planned_claims if math.isfinite(float(c.epsilon))]
+    if trusts_the_server(event.planned_claims):
+        against = "all but the server"
+    elif len(finite) == len(event.planned_claims):
+        against = "every observer"
+    else:
+        against = "; ".join(OBSERVERS.get(c.adversary, c.adversary) for c in finite)
     epsilon = epsilon_text(claim.epsilon)
-    return f"planned: epsilon {epsilon} at delta {claim.delta:g} for one {claim.unit}{trusting}"
+    return (
+        f"planned: epsilon {epsilon} at delta {claim.delta:g} for one {claim.unit}, "
+        f"{claim.adjacency.replace('_', ' ')}, against {against}"
+    )
 
 
 def _started_lines(board: Board, event: RunStarted) -> tuple[str, ...]:

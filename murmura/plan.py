@@ -131,6 +131,7 @@ def _content(outlook: "Outlook", noise: float, target: float | None) -> dict[str
         "unit": outlook.unit,
         "noise": (Noise.DISTRIBUTED if outlook.distributed else Noise.WHOLE).value,
         "adjacency": outlook.adjacency.value,
+        "against": _against(outlook),
         "method": claim.method,
         "cross_check": {"pld": claim.pld, "rdp": claim.rdp, "agree": claim.agree},
         "no_amplification_epsilon": outlook.claim_without_amplification(noise).epsilon,
@@ -152,7 +153,8 @@ def _show(console: Console, outlook: "Outlook", noise: float) -> None:
     relation = outlook.adjacency.value.replace("_", " ")
     console.print(
         f"[bold]noise_multiplier = {noise}[/bold]  →  epsilon {claim.epsilon} at delta "
-        f"{outlook.delta!r}, unit: one {outlook.unit}, adjacency: {relation}"
+        f"{outlook.delta!r}, unit: one {outlook.unit}, adjacency: {relation}, against "
+        f"{_against(outlook)}"
     )
     console.print(
         f"without relying on secret sampling: epsilon {bare}; "
@@ -162,6 +164,14 @@ def _show(console: Console, outlook: "Outlook", noise: float) -> None:
     console.print(_bars("epsilon over rounds", outlook.over_rounds(noise), "rounds"))
     console.print(_bars("epsilon over delta", outlook.over_delta(noise), "delta"))
     console.print(_what_if(outlook, noise))
+
+
+def _against(outlook: "Outlook") -> str:
+    if outlook.distributed:
+        return "all who see a model, and the server that sees sums alone"
+    if outlook.unit == "record":
+        return "the server and all who see a model"
+    return "all who see a model but the server"
 
 
 def _settings(outlook: "Outlook", noise: float) -> str:

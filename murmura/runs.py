@@ -33,7 +33,8 @@ Home = Annotated[
 def list_runs(*, home: Home = None, machine: Machine = False) -> None:
     """Every run, oldest first, and how far it is."""
     found = _all(_home(home))
-    _tell(machine, {"runs": [run.to_json() for run in found]}, *map(_line, found))
+    lines = [_line(run) for run in found] or ["no run yet; `murmura run` starts one"]
+    _tell(machine, {"runs": [run.to_json() for run in found]}, *lines)
 
 
 @app.command()

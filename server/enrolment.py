@@ -190,7 +190,12 @@ class Enrolment:
 
     def _check(self, found: Collection[str]) -> None:
         refusals = self._refusals
-        why = f"; the first of {len(refusals)} refusals: {refusals[0]}" if refusals else ""
+        why = (
+            f"; the first of {len(refusals)} refusals: {refusals[0]}; why stands in each site's "
+            "own log: murmura client logs"
+            if refusals
+            else ""
+        )
         # Who would be left out is a matter of time alone, so nobody is while it costs nothing.
         if not self._wanted <= len(found) <= self._size:
             raise ConfigurationError(

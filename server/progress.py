@@ -85,4 +85,5 @@ def tell(text: str, event: Progress) -> None:
 def told(event: RoundFinished) -> str:
     """A round in a line."""
     accuracy = "" if event.accuracy is None else f", accuracy {event.accuracy:.4f}"
-    return f"{event.answered} of {event.asked} answered{accuracy}, epsilon {event.epsilon:.3f}"
+    # Four digits are exact: the accountant rounds up to them.
+    return f"{event.answered} of {event.asked} answered{accuracy}, epsilon {event.epsilon:.4f}"

@@ -1,15 +1,18 @@
 """The settings under examples/tasks can be run: known keys, a plan within its budget."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from murmura.settings import read_file
+from murmura.holdings import draw_holdings
+from murmura.settings import layered, read_file
 from shared.config import RunConfig
 from shared.dp.claims import check_budget
 from shared.dp.mechanisms import NoPrivacy
 from shared.dp.plan import PrivacyPlan
 from shared.tasks import BUILT_IN
+from tests.test_packaging import ROOT
 
 FOLDER = Path(__file__).parents[1] / "examples" / "tasks"
 FILES = sorted(FOLDER.glob("*.toml"))
@@ -24,6 +27,19 @@ def test_an_example_is_a_run_within_its_budget(path: Path) -> None:
     assert config.task in BUILT_IN
     assert isinstance(plan.mechanism, NoPrivacy) == path.stem.endswith("-plain")
     check_budget(plan)
+
+
+@pytest.mark.slow
+def test_what_the_quick_start_passes_on_can_be_run(tmp_path: Path) -> None:
+    """The task has as many examples as the clients are to hold, and the plan is within budget."""
+    passed_on = re.findall(r'make simulate ARGS="([^"]+)"', (ROOT / "README.md").read_text())
+    assert passed_on
+    for text in passed_on:
+        words = re.sub(r"--(task|rounds) ", r"-c \1=", text).split()
+        assert set(words[::2]) == {"-c"}
+        config = layered(None, words[1::2], {}).config()
+        check_budget(PrivacyPlan.from_config(config))
+        assert draw_holdings(config, tmp_path / "holdings.html")
 
 
 def test_every_task_has_an_example_or_is_the_quick_start_s() -> None:

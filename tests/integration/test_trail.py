@@ -95,7 +95,7 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
     folder = tmp_path_factory.mktemp("trail")
     site = SiteHome(folder / "site")
     with service(folder) as (home, _):
-        line = murmura(home, "invite", "site-a")["line"]
+        line = murmura(home, "invite", "site-000000")["line"]
         found = Federation(home, site, "")
         at_home = ("--home", str(site.root))
         found.said(

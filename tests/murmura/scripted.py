@@ -25,6 +25,7 @@ class PlannedClaim:
 
 
 NO_CLAIM = PlannedClaim(epsilon=math.inf)
+SUMS_ALONE = PlannedClaim(adversary="server_secagg_sum")
 TRUSTED_SERVER = PlannedClaim(epsilon=math.inf, adversary="server_each_update")
 
 

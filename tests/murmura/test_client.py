@@ -16,6 +16,7 @@ from client.ledger import Ledger
 from client.site_keys import identity_hex
 from murmura.cli import main
 from murmura.client_home import opened
+from murmura.client_service import _lines
 from murmura.exit_codes import ExitCode
 from shared.app_signatures import fingerprint
 from shared.audit_check import verify
@@ -84,12 +85,24 @@ def test_a_demonstrations_site_has_a_part(tmp_path: Path, said: Said) -> None:
     """And may do seeded runs, if that is said."""
     with serving(tmp_path, AUTHORITY) as server:
         said(
-            "join", server.line(), "--part", "1/3", "--epsilon", "8", "--delta", "1e-5",
-            "--allow-seeded-runs",
+            "join", server.line(name="site-000001"), "--part", "1/3", "--epsilon", "8",
+            "--delta", "1e-5", "--allow-seeded-runs",
         )  # fmt: skip
     _, settings = opened(tmp_path / "home")
     assert (settings.demonstration.partition, settings.demonstration.partitions) == (1, 3)
     assert settings.policy.seeded_runs
+
+
+def test_a_demonstrations_site_is_invited_under_the_name_that_its_runs_give_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another one would be in the roster, and every run under masks would leave it out."""
+    with serving(tmp_path, AUTHORITY) as server:
+        arguments = ["join", server.line(name="site-1"), "--part", "1/3", "--epsilon", "8"]
+        home = ["--delta", "1e-5", "--home", str(tmp_path / "home")]
+        assert main(["client", *arguments, *home]) == ExitCode.CONFIGURATION
+    assert "invited as 'site-000001'" in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize(
@@ -171,6 +184,9 @@ def test_a_bundle_is_approved_and_withdrawn(
     assert main(["client", "approve", "--home", str(home.root)]) == ExitCode.OK
     assert f"approved  {digest}  without a signature" in capsys.readouterr().out
     assert said("approve", digest, "--withdraw")["approved"] == {}
+    capsys.readouterr()
+    assert main(["client", "approve", "--home", str(home.root)]) == ExitCode.OK
+    assert capsys.readouterr().out == "no bundle waits\n"
     (home.bundles / f"{digest}.fab").write_bytes(FOREIGN)
     assert main(["client", "approve", "--home", str(home.root)]) == ExitCode.OK
     assert f"waits     {digest}" in capsys.readouterr().out
@@ -221,13 +237,33 @@ def test_the_status_of_a_site_that_does_not_run(
     assert (found["state"], found["running"]) == ("not running", None)
     assert found["granted_epsilon"] == {"all": 1000.0}
     assert found["spent_epsilon"] == {"all": 0.0}
+    assert (found["granted_delta"], found["unit"]) == ({"all": 1e-5}, {"all": "record"})
     assert found["bundles_waiting"] == ["ab" * 32]
     assert found["roster"] is False
     assert main(["client", "status", "--home", str(home.root)]) == ExitCode.OK
     shown = capsys.readouterr().out
-    for word in ("site-a of", "not running", "none accepted", "epsilon 0.0 of 1000.0", "abab"):
+    for word in ("site-a of", "not running", "none accepted", "abab",
+                 "epsilon 0.0 of 1000.0 at delta 1e-05 for one record, all servers"):  # fmt: skip
         assert word in shown
     assert said("stop") == {"stopped": False}
+
+
+@pytest.mark.parametrize(
+    ("worker", "said_so"),
+    [
+        ({"process": None, "shut_in": "not running"}, "rests, started when it is needed"),
+        ({"process": 7, "shut_in": "network"}, "7, shut off from network"),
+        ({"process": 7, "shut_in": "nothing"}, "7, shut off from nothing"),
+    ],
+)
+def test_a_worker_is_told_as_it_is(worker: dict[str, object], said_so: str) -> None:
+    """One that rests is shut off from nothing, since there is none."""
+    content = {
+        "name": "a", "server": "b", "running": 1, "state": "connected", "messages": 0,
+        "workers": [worker], "certificate_expires": 0, "roster": True, "bundles_waiting": [],
+        "spent_epsilon": {},
+    }  # fmt: skip
+    assert f"worker       {said_so}" in _lines(content)
 
 
 def test_logs_are_shown_from_their_end(

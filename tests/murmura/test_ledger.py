@@ -109,6 +109,8 @@ def test_forecast_says_how_many_rounds_of_a_plan_are_left(
 def test_no_ledger_is_said_with_the_place(
     murmura: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit 5."""
-    assert murmura("ledger", "show", "--ledger", tmp_path / "none") == 5
-    assert "none" in capsys.readouterr().err
+    """Exit 5, and what makes one."""
+    assert murmura("ledger", "show", "--ledger", tmp_path / "nowhere") == 5
+    said = capsys.readouterr().err
+    assert "nowhere" in said
+    assert "`murmura ledger set-budget` makes a ledger" in said

@@ -17,6 +17,7 @@ from murmura.live import (
 from server.progress import LOGGER, Progress, RunFinished, tell
 from tests.murmura.scripted import (
     NO_CLAIM,
+    SUMS_ALONE,
     TRUSTED_SERVER,
     PlannedClaim,
     console,
@@ -45,7 +46,8 @@ def test_a_pipe_gets_one_plain_line_an_event() -> None:
     assert lines[:3] == [
         "run 20261123-180000-digits-1f2e in runs/20261123-180000-digits-1f2e",
         "task digits, model mlp, 20 clients, 26,010 parameters, cpu, 60 rounds",
-        "planned: epsilon 7.42 at delta 1e-05 for one record",
+        "planned: epsilon 7.42 at delta 1e-05 for one record, add or remove one, "
+        "against holder of the final model",
     ]
     assert lines[3].startswith(
         "round 1/60: asked 20, answered 19, lost 1, loss -, accuracy -, epsilon 0.43 of 8.00, 2.0 s"
@@ -64,7 +66,18 @@ def test_a_pipe_gets_one_plain_line_an_event() -> None:
         ({"planned_claims": (NO_CLAIM,)}, "no privacy guarantee is planned"),
         (
             {"planned_claims": (PlannedClaim(unit="client"), TRUSTED_SERVER)},
-            "planned: epsilon 7.42 at delta 1e-05 for one client, against all but the server",
+            "planned: epsilon 7.42 at delta 1e-05 for one client, add or remove one, "
+            "against all but the server",
+        ),
+        (
+            {"planned_claims": (PlannedClaim(), SUMS_ALONE)},
+            "planned: epsilon 7.42 at delta 1e-05 for one record, add or remove one, "
+            "against every observer",
+        ),
+        (
+            {"planned_claims": (PlannedClaim(), SUMS_ALONE, TRUSTED_SERVER)},
+            "planned: epsilon 7.42 at delta 1e-05 for one record, add or remove one, "
+            "against holder of the final model; server, sees sums only",
         ),
     ],
 )

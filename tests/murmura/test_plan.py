@@ -42,10 +42,11 @@ def test_noise_is_found_for_a_target_and_never_overshoots_it(
 def test_a_person_sees_noise_curves_and_a_table(
     murmura: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With unit, adjacency and delta beside epsilon, and the settings to run it with."""
+    """With unit, adjacency, observer and delta beside epsilon, and the settings to run it with."""
     assert murmura(*RECORD, "--noise-multiplier", "1.63") == 0
     out = capsys.readouterr().out
     for part in ("7.9279", "30.8475", "unit: one record", "add or remove one", "1e-05",
+                 "against the server and all who see a model",
                  "over rounds", "over delta", "by noise and sample rate",
                  "training.sample_rate=0.3"):  # fmt: skip
         assert part in " ".join(out.split()), part
@@ -58,6 +59,7 @@ def test_at_client_level_the_table_is_over_cohorts(
     assert murmura(*CLIENT, "--noise-multiplier", "1.2") == 0
     out = capsys.readouterr().out
     assert "expected cohort" in out
+    assert "zero out, against all who see a model but the server" in " ".join(out.split())
     assert "cohort.sample_rate=0.05" in " ".join(out.split())
 
 

@@ -70,6 +70,13 @@ def test_runs_are_listed_by_what_became_of_them(
     assert "finished, 1 of 3 rounds, epsilon" in lines[0]
 
 
+def test_no_run_is_said(murmura: Command, service: Pretended, capsys: Captured) -> None:
+    """Nothing printed could be a list that failed."""
+    assert service.runs == {}
+    assert murmura("runs", "list") == ExitCode.OK
+    assert capsys.readouterr().out == "no run yet; `murmura run` starts one\n"
+
+
 def test_one_run_is_shown_with_its_files_and_why_it_ended(
     murmura: Command, service: Pretended, capsys: Captured
 ) -> None:

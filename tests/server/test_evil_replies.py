@@ -230,7 +230,9 @@ def test_a_spoilt_enrolment_leaves_its_node_out(tmp_path: Path) -> None:
                 )
             ],
         )
-        with pytest.raises(ConfigurationError, match="got 2; the first of 1 refusals"):
+        with pytest.raises(
+            ConfigurationError, match=r"got 2; the first of 1 refusals.+client logs"
+        ):
             Enrolment(grid, config(tmp_path)).begin()
 
 
