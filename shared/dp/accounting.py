@@ -22,11 +22,11 @@ from dp_accounting.pld import privacy_loss_distribution
 from dp_accounting.rdp import compute_epsilon
 
 from shared.dp.composition import self_composed
-from shared.dp.curves import ORDERS, RELATIONS, renyi_curve
+from shared.dp.curves import ORDERS, renyi_curve
 from shared.dp.integer_event import continuous, is_integer
+from shared.dp.kept_steps import step_distribution
 from shared.dp.mechanisms import Adjacency
 from shared.dp.quantile import epsilon_at
-from shared.dp.single_step import sampled_gaussian
 from shared.dp.steps import Counts, merged, without_sampling
 from shared.dp.tail import small_delta_epsilon
 from shared.errors import ConfigurationError, PrivacyError
@@ -219,7 +219,7 @@ def _pld(counts: Counts, delta: float, adjacency: Adjacency, interval: float) ->
     if interval > _COARSEST:
         return math.inf  # a distribution so coarse bounds nothing; another bound is reported
     if delta < _SMALL_DELTA:
-        steps = [(_single(part, adjacency, interval), count) for part, count in counts]
+        steps = [(step_distribution(part, adjacency, interval), count) for part, count in counts]
         return small_delta_epsilon(steps, delta)
     epsilon = epsilon_at(distribution(counts, adjacency, interval), delta)
     return math.inf if math.isnan(epsilon) else epsilon
@@ -233,7 +233,9 @@ def distribution(
 
     Composed by FFT: masses, and δ(ε), are wrong by up to about 10⁻¹³ in either direction.
     """
-    steps = [_repeated(_single(part, adjacency, interval), count) for part, count in counts]
+    steps = [
+        _repeated(step_distribution(part, adjacency, interval), count) for part, count in counts
+    ]
     nothing = privacy_loss_distribution.identity(value_discretization_interval=interval)
     # Composing with nothing costs as much as with anything else, after every round.
     return reduce(lambda composed, step: composed.compose(step), steps or [nothing])
@@ -244,44 +246,6 @@ def _repeated(
 ) -> privacy_loss_distribution.PrivacyLossDistribution:
     # Composing once with nothing costs as much as composing many times.
     return step if count == 1 else self_composed(step, count)
-
-
-def _single(
-    part: dp.DpEvent, adjacency: Adjacency, interval: float
-) -> privacy_loss_distribution.PrivacyLossDistribution:
-    """Distribution of one step; kept, since a run asks for the same one after every round."""
-    # Cost: a fine one holds millions of numbers, and is asked for by plans and reports alone.
-    kept = _single_kept if interval >= REPORT_INTERVAL else _single_fine
-    return kept(part, adjacency, interval)
-
-
-def _single_anew(
-    part: dp.DpEvent, adjacency: Adjacency, interval: float
-) -> privacy_loss_distribution.PrivacyLossDistribution:
-    relation = RELATIONS[adjacency]
-    if isinstance(part, dp.TruncatedSubsampledGaussianDpEvent):
-        return privacy_loss_distribution.from_truncated_subsampled_gaussian_mechanism(
-            dataset_size=part.dataset_size,
-            sampling_probability=part.sampling_probability,
-            truncated_batch_size=part.truncated_batch_size,
-            noise_multiplier=part.noise_multiplier,
-            value_discretization_interval=interval,
-            neighboring_relation=relation,
-        )
-    sampled = isinstance(part, dp.PoissonSampledDpEvent)
-    if sampled and part.sampling_probability < 1.0 and adjacency is not Adjacency.REPLACE_ONE:
-        noise_multiplier = part.event.noise_multiplier
-        return sampled_gaussian(noise_multiplier, part.sampling_probability, interval=interval)
-    return privacy_loss_distribution.from_gaussian_mechanism(
-        standard_deviation=part.event.noise_multiplier if sampled else part.noise_multiplier,
-        value_discretization_interval=interval,
-        sampling_prob=part.sampling_probability if sampled else 1.0,
-        neighboring_relation=relation,
-    )
-
-
-_single_kept = lru_cache(maxsize=16)(_single_anew)
-_single_fine = lru_cache(maxsize=3)(_single_anew)
 
 
 def _rdp(counts: Counts, delta: float, adjacency: Adjacency) -> float | None:

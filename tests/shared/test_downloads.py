@@ -167,7 +167,8 @@ def test_a_connection_that_ends_while_it_is_asked_is_asked_for_once_more_on_a_ne
         to.close()
         server.answer = answers
 
-    answers, server.answer = server.answer, silent
+    answers: Answer = server.answer
+    server.answer = silent
     assert fetched(client, server).content == BODY
     assert (server.connections, len(server.requests)) == (2, 3)
 
