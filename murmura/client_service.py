@@ -102,7 +102,10 @@ def stop(*, home: Home = None, machine: Machine = False) -> None:
             if time.monotonic() > deadline:
                 raise FederationError(f"the guard (process {process}) did not stop in time")
             time.sleep(_LOOK_S)
-    _say(machine, {"stopped": process is not None})
+    if machine:
+        typer.echo(json_line({"stopped": process is not None}))
+        return
+    typer.echo("no guard runs" if process is None else "stopped")
 
 
 def status(*, home: Home = None, machine: Machine = False) -> None:

@@ -6,7 +6,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from murmura.explain_picture import NAMES, picture
-from murmura.wording import UNITS, epsilon_text
+from murmura.opened import bearing
+from murmura.wording import epsilon_text
 from server.report.charts import number_text
 from server.report.style import STYLE
 from server.report.tables import pairs, section, table
@@ -37,7 +38,7 @@ def page(explained: "Explained", about: Mapping[str, Any], warning: str) -> str:
 
     Args:
         explained: What it shows.
-        about: Of the model: task, model, unit, epsilon by observer, delta, seeded.
+        about: Of the model: task, model, unit, adjacency, epsilon by observer, delta, seeded.
         warning: Why it must not leave this site; "" where it may.
     """
     title = f"What the model looks at: {about['task']}"
@@ -63,7 +64,7 @@ def page(explained: "Explained", about: Mapping[str, Any], warning: str) -> str:
 def _promise(about: Mapping[str, Any]) -> str:
     epsilon = epsilon_text(about["epsilon"].get("released_model"))
     model = about["model"] or "default model"
-    promise = f"{model}; epsilon {epsilon} at delta {about['delta']:g} for {UNITS[about['unit']]}"
+    promise = f"{model}; epsilon {epsilon} at delta {about['delta']:g} for {bearing(about)}"
     return f"{promise}; seeded: no guarantee" if about["seeded"] else promise
 
 

@@ -82,6 +82,8 @@ def show(*, ledger: Folder, witness: Witness = None, machine: Machine = False) -
     console = Console(highlight=False)
     for block in blocks:
         console.print(_table(block))
+        relation = block["adjacency"].replace("_", " ")
+        console.print(f"adjacency: {relation}; against servers, and whoever sees what they see")
     answered = sum(reply is not None for reply in opened.reservations.values())
     console.print(f"{len(opened.reservations)} releases charged, {answered} of them answered")
     if opened.torn:
@@ -151,11 +153,14 @@ def _open(folder: Path, witness: Path | None) -> "Ledger":
 
 def _block(opened: "Ledger", name: str, block: "Block") -> dict[str, Any]:
     from shared.dp.accounting import epsilon_of  # noqa: PLC0415 - slow, and needed by no help
+    from shared.dp.mechanisms import ClientPrivacy, RecordPrivacy  # noqa: PLC0415 - likewise
 
+    relation = (ClientPrivacy if block.grant.unit == "client" else RecordPrivacy).adjacency
     events = opened.exposure(name)
     adjacency = next((e["adjacency"] for e in opened.entries if e["kind"] == "reserve"), None)
     tight = epsilon_of(events, block.grant.delta, adjacency).epsilon if adjacency else 0.0
     return asdict(block.grant) | {
+        "adjacency": relation.value,
         "spent_epsilon": opened.spent(name),
         "spent_epsilon_pld": tight,
         "by_server": {

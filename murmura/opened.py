@@ -1,6 +1,7 @@
 """What the verbs that look at a trained model share: options, opening, and what is said first."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from murmura.running import search_current_folder
-from murmura.wording import UNITS, epsilon_text, model_text, signs_for
+from murmura.wording import OBSERVERS, UNITS, epsilon_text, model_text, signs_for
 
 if TYPE_CHECKING:
     from shared.saved_model import SavedModel
@@ -57,10 +58,19 @@ def about(saved: "SavedModel") -> dict[str, Any]:
         "task": told["task"],
         "model": told["model"],
         "unit": told["unit"],
+        "adjacency": told["adjacency"],
         "epsilon": json.loads(told["epsilon"]),
         "delta": float(told["delta"]),
         "seeded": told["seeded"] == "true",
     }
+
+
+def bearing(told: Mapping[str, Any]) -> str:
+    """Whom the promise of a model protects, and against whom: what its epsilon is of."""
+    if told["unit"] == "none":
+        return UNITS["none"]
+    relation = told["adjacency"].replace("_", " ")
+    return f"{UNITS[told['unit']]}, {relation}, against the {OBSERVERS['released_model']}"
 
 
 def headline(console: Console, saved: "SavedModel") -> None:
@@ -68,7 +78,7 @@ def headline(console: Console, saved: "SavedModel") -> None:
     told, signs = about(saved), signs_for(console.encoding)
     epsilon = told["epsilon"].get("released_model")
     promise = f"{signs.epsilon} {epsilon_text(epsilon, signs)} at {signs.delta} {told['delta']:g}"
-    facts = [told["task"], model_text(told["model"]), f"{promise} for {UNITS[told['unit']]}"]
+    facts = [told["task"], model_text(told["model"]), f"{promise} for {bearing(told)}"]
     if told["seeded"]:
         facts.append("seeded: no guarantee")
     console.print(Text(f" {signs.dot} ", style="dim").join([Text(fact) for fact in facts]))

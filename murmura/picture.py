@@ -101,7 +101,8 @@ def _promise(started: RunStarted, signs: Signs) -> Text:
     trusting = ", against all but the server" if trusts_the_server(started.planned_claims) else ""
     return Text(
         f"planned {signs.epsilon} {epsilon_text(claim.epsilon, signs)} at "
-        f"{signs.delta} {claim.delta:g} for one {claim.unit}{trusting}"
+        f"{signs.delta} {claim.delta:g} for one {claim.unit}, "
+        f"{claim.adjacency.replace('_', ' ')}{trusting}"
     )
 
 

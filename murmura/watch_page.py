@@ -88,7 +88,7 @@ def _promise(course: Course) -> str:
     else:
         text = (
             f"Planned: ε ≤ {epsilon_text(claim.epsilon)} at δ = {claim.delta:g} for "
-            f"{UNITS.get(claim.unit, claim.unit)}, against "
+            f"{UNITS.get(claim.unit, claim.unit)}, {claim.adjacency.replace('_', ' ')}, against "
             f"{OBSERVERS.get(claim.adversary, claim.adversary)}."
         )
     if course.started.seeded:

@@ -42,6 +42,34 @@ def test_what_the_quick_start_passes_on_can_be_run(tmp_path: Path) -> None:
         assert draw_holdings(config, tmp_path / "holdings.html")
 
 
+def test_the_table_of_tasks_says_what_the_results_say() -> None:
+    """Unit, score, epsilon with its delta, and seconds of every row."""
+    rows = [row for row in _rows("README.md") if " at (" in row[-2]]
+    results = {row[0]: row for row in _rows("docs/results.md") if " at (" in row[-2]}
+    assert len(rows) > 15
+    for name, _, unit, plain, private, seconds in rows:
+        found = results[name]
+        assert found[2].startswith(f"{unit}, ")
+        assert (_number(found[4]), found[-1]) == (_number(plain), seconds)
+        score, promise = private.split(" at ")
+        expected = found[5].split(" at ")
+        assert _number(score) == _number(expected[0]), name
+        assert _pair(promise) == _pair(expected[1]), name
+
+
+def _rows(page: str) -> list[list[str]]:
+    lines = (ROOT / page).read_text().splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:3] == "| `"]
+
+
+def _number(text: str) -> str:
+    return text if text == "-" else f"{float(text):.2f}"
+
+
+def _pair(text: str) -> tuple[float, ...]:
+    return tuple(map(float, text.strip("()").split(", ")))
+
+
 def test_every_task_has_an_example_or_is_the_quick_start_s() -> None:
     """Private and plain."""
     of_task = {read_file(path)["task"] for path in FILES}

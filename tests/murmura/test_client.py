@@ -246,6 +246,8 @@ def test_the_status_of_a_site_that_does_not_run(
                  "epsilon 0.0 of 1000.0 at delta 1e-05 for one record, all servers"):  # fmt: skip
         assert word in shown
     assert said("stop") == {"stopped": False}
+    assert main(["client", "stop", "--home", str(home.root)]) == ExitCode.OK
+    assert capsys.readouterr().out == "no guard runs\n"
 
 
 @pytest.mark.parametrize(

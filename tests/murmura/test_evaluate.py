@@ -48,6 +48,8 @@ def test_own_records_are_warned_about(
     assert told.err == ""
     assert "6 of the public evaluation data" in told.out
     assert "accuracy  100.0 %" in told.out
+    said = "for one record, add or remove one, against the holder of the final model"
+    assert said in " ".join(told.out.split())
     assert "2.50 at" in told.out
     assert "overlap" in told.out
 

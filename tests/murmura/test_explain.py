@@ -73,6 +73,7 @@ def test_a_picture_and_a_page_are_written(
     assert all(source.startswith(("data:image/png;base64,", "#")) for source in found.sources)
     assert not re.findall(r"https?://", page)
     assert "Public records" in page
+    assert "for one record, add or remove one, against the holder of the final model" in page
     assert ("&lt;plain&gt; &amp; dull" in page) == (kind is Pictures)
     assert "<plain>" not in page
     for source in found.sources:

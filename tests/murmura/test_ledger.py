@@ -28,13 +28,19 @@ def test_show_says_what_is_left_of_what(
     """By all servers and by each; in words and as JSON."""
     assert murmura("ledger", "show", "--ledger", folder) == 0
     out = capsys.readouterr().out
-    for part in ("x-rays, block all", "one record", "1 releases charged, 1 of them answered"):
+    for part in (
+        "x-rays, block all",
+        "one record",
+        "adjacency: add or remove one; against servers",
+        "1 releases charged, 1 of them answered",
+    ):
         assert part in out, part
     assert murmura("ledger", "show", "--ledger", folder, "--json") == 0
     (block,) = json.loads(capsys.readouterr().out.splitlines()[-1])["blocks"]
     assert 0 < block["spent_epsilon_pld"] <= block["spent_epsilon"] <= 8
     assert block["by_server"] == {"server": block["spent_epsilon"]}
     assert (block["quota"], block["delta"]) == (0.5, 1e-5)
+    assert block["adjacency"] == "add_or_remove_one"
 
 
 def test_an_untouched_ledger_is_shown_too(

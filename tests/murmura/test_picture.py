@@ -50,14 +50,14 @@ def test_the_header_says_what_runs_where_and_under_which_promise() -> None:
     text = drawn(board_at(1))
     for fact in ("digits", "mlp", "20 clients", "26,010 parameters", "cuda:0"):
         assert fact in text
-    assert "planned ε 7.42 at δ 1e-05 for one record" in text
+    assert "planned ε 7.42 at δ 1e-05 for one record, add or remove one" in text
 
 
 def test_a_trusted_server_is_named_in_the_promise() -> None:
     """At client level the server sees every clipped update."""
     board = Board("cpu")
     board.take(started(planned_claims=(PlannedClaim(unit="client"), TRUSTED_SERVER)))
-    assert "for one client, against all but the server" in drawn(board)
+    assert "for one client, add or remove one, against all but the server" in drawn(board)
 
 
 def test_the_bars_show_rounds_and_spending() -> None:

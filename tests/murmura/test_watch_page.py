@@ -83,7 +83,10 @@ def test_every_name_is_escaped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("unit", "said"),
-    [("none", "No differential privacy"), ("client", "whoever sees every global model")],
+    [
+        ("none", "No differential privacy"),
+        ("client", "one client, zero out, against whoever sees every global model"),
+    ],
 )
 def test_the_promise_is_said(tmp_path: Path, unit: str, said: str) -> None:
     """And that there is none, and that a seed voids it."""
