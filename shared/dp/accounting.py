@@ -26,7 +26,7 @@ from shared.dp.curves import ORDERS, RELATIONS, renyi_curve
 from shared.dp.integer_event import continuous, is_integer
 from shared.dp.mechanisms import Adjacency
 from shared.dp.quantile import epsilon_at
-from shared.dp.single_step import sampled_gaussian
+from shared.dp.single_step import replaced_gaussian, sampled_gaussian, truncated_gaussian
 from shared.dp.steps import Counts, merged, without_sampling
 from shared.dp.tail import small_delta_epsilon
 from shared.errors import ConfigurationError, PrivacyError
@@ -253,18 +253,13 @@ def _single(
     """Distribution of one step; kept, since a run asks for the same one after every round."""
     relation = RELATIONS[adjacency]
     if isinstance(part, dp.TruncatedSubsampledGaussianDpEvent):
-        return privacy_loss_distribution.from_truncated_subsampled_gaussian_mechanism(
-            dataset_size=part.dataset_size,
-            sampling_probability=part.sampling_probability,
-            truncated_batch_size=part.truncated_batch_size,
-            noise_multiplier=part.noise_multiplier,
-            value_discretization_interval=interval,
-            neighboring_relation=relation,
-        )
+        most, of = part.truncated_batch_size, part.dataset_size
+        noise_multiplier, rate = part.noise_multiplier, part.sampling_probability
+        return truncated_gaussian(noise_multiplier, rate, most, of, interval=interval)
     sampled = isinstance(part, dp.PoissonSampledDpEvent)
-    if sampled and part.sampling_probability < 1.0 and adjacency is not Adjacency.REPLACE_ONE:
-        noise_multiplier = part.event.noise_multiplier
-        return sampled_gaussian(noise_multiplier, part.sampling_probability, interval=interval)
+    if sampled and part.sampling_probability < 1.0:
+        made = replaced_gaussian if adjacency is Adjacency.REPLACE_ONE else sampled_gaussian
+        return made(part.event.noise_multiplier, part.sampling_probability, interval=interval)
     return privacy_loss_distribution.from_gaussian_mechanism(
         standard_deviation=part.event.noise_multiplier if sampled else part.noise_multiplier,
         value_discretization_interval=interval,
