@@ -8,7 +8,7 @@ from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
 
 from shared.dp.curves import RELATIONS
 from shared.dp.mechanisms import Adjacency
-from shared.dp.single_step import sampled_gaussian
+from shared.dp.single_step import replaced_gaussian, sampled_gaussian, truncated_gaussian
 
 _FINE = 1e-4
 
@@ -29,25 +29,19 @@ def step_distribution(
 
 
 def _anew(part: dp.DpEvent, adjacency: Adjacency, interval: float) -> PrivacyLossDistribution:
-    relation = RELATIONS[adjacency]
     if isinstance(part, dp.TruncatedSubsampledGaussianDpEvent):
-        return privacy_loss_distribution.from_truncated_subsampled_gaussian_mechanism(
-            dataset_size=part.dataset_size,
-            sampling_probability=part.sampling_probability,
-            truncated_batch_size=part.truncated_batch_size,
-            noise_multiplier=part.noise_multiplier,
-            value_discretization_interval=interval,
-            neighboring_relation=relation,
-        )
+        most, of = part.truncated_batch_size, part.dataset_size
+        noise_multiplier, rate = part.noise_multiplier, part.sampling_probability
+        return truncated_gaussian(noise_multiplier, rate, most, of, interval=interval)
     sampled = isinstance(part, dp.PoissonSampledDpEvent)
-    if sampled and part.sampling_probability < 1.0 and adjacency is not Adjacency.REPLACE_ONE:
-        noise_multiplier = part.event.noise_multiplier
-        return sampled_gaussian(noise_multiplier, part.sampling_probability, interval=interval)
+    if sampled and part.sampling_probability < 1.0:
+        made = replaced_gaussian if adjacency is Adjacency.REPLACE_ONE else sampled_gaussian
+        return made(part.event.noise_multiplier, part.sampling_probability, interval=interval)
     return privacy_loss_distribution.from_gaussian_mechanism(
         standard_deviation=part.event.noise_multiplier if sampled else part.noise_multiplier,
         value_discretization_interval=interval,
         sampling_prob=part.sampling_probability if sampled else 1.0,
-        neighboring_relation=relation,
+        neighboring_relation=RELATIONS[adjacency],
     )
 
 

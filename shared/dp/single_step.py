@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from dp_accounting.pld import privacy_loss_distribution
 from dp_accounting.pld.pld_pmf import (
     DensePLDPmf,
     PLDPmf,
@@ -24,6 +25,7 @@ from dp_accounting.pld.privacy_loss_mechanism import (
     MixtureGaussianPrivacyLoss,
 )
 from numpy.typing import NDArray
+from scipy import stats
 
 from shared.errors import PrivacyError
 
@@ -46,6 +48,32 @@ def sampled_gaussian(
     return _of(
         lambda way: _Sampled(noise_multiplier, sampling_prob=rate, adjacency_type=way), interval
     )
+
+
+def replaced_gaussian(
+    noise_multiplier: float, rate: float, *, interval: float
+) -> PrivacyLossDistribution:
+    """`from_gaussian_mechanism` where a unit of a Poisson sample is replaced by another."""
+    losses = _Replaced(noise_multiplier, sampling_prob=rate, adjacency_type=AdjacencyType.REPLACE)
+    return PrivacyLossDistribution(_on_a_grid(losses, interval))
+
+
+def truncated_gaussian(
+    noise_multiplier: float, rate: float, most: int, of: int, *, interval: float
+) -> PrivacyLossDistribution:
+    """`from_truncated_subsampled_gaussian_mechanism`: at most `most` of a sample of `of` count."""
+    if rate == 1.0:
+        return privacy_loss_distribution.from_truncated_subsampled_gaussian_mechanism(
+            of, rate, most, noise_multiplier, value_discretization_interval=interval
+        )
+    whole = sampled_gaussian(noise_multiplier, rate, interval=interval)
+    cut = stats.binom.sf(most - 1, of - 1, rate)
+    if cut == 0.0:
+        return whole
+    # A unit that is in where others are cut pushes one of them out.
+    drawn = stats.binom.sf(most, of, rate) * most / cut / of
+    replaced = replaced_gaussian(noise_multiplier / 2, drawn, interval=interval)
+    return replaced.compute_mixture(whole, cut)
 
 
 def mixed_gaussian(
@@ -116,6 +144,32 @@ class _Sampled(GaussianPrivacyLoss):  # type: ignore[misc]
         else:
             found[usual] = self._inverse_privacy_loss_without_subsampling_add(without)
         found[special] = [self.inverse_privacy_loss(loss) for loss in losses[special]]
+        return found
+
+
+class _Replaced(GaussianPrivacyLoss):  # type: ignore[misc]
+    """Of a Gaussian step of a Poisson sample in which a unit is replaced."""
+
+    def get_delta_for_epsilon(self, epsilon: Vector) -> Vector:
+        """As the library's, of a grid."""
+        places = self._inverses(epsilon)
+        found: Vector = self.mu_upper_cdf(places) - np.exp(epsilon + self.mu_lower_log_cdf(places))
+        return np.clip(found, 0, 1)
+
+    def _inverses(self, losses: Vector) -> Vector:
+        variance, rate = self._standard_deviation**2, self.sampling_prob
+        moved = 0.5 * (self.sensitivity / self._standard_deviation) ** 2
+        weight = moved + math.log1p(-rate) - math.log(rate)
+        found = np.zeros_like(losses)
+        usual = losses != 0
+        half = np.abs(losses[usual]) / 2
+        # NumPy's exponential differs from the library's, which is math's, in the last bit.
+        fallen = np.fromiter(map(math.exp, -2 * half), float, len(half))
+        rest = np.fromiter(map(math.log1p, -fallen), float, len(half))
+        size = weight + (half + rest - math.log(2))
+        curved = np.logaddexp(0.5 * np.logaddexp(0, 2 * size), size)
+        signs = np.where(losses[usual] >= 0, -1.0, 1.0)
+        found[usual] = variance / self.sensitivity * (signs * curved - losses[usual] / 2)
         return found
 
 

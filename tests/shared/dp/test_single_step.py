@@ -2,11 +2,17 @@
 
 import numpy as np
 import pytest
+from dp_accounting import NeighboringRelation
 from dp_accounting.pld import privacy_loss_distribution as pld
 from scipy import stats
 
 from shared.dp import single_step
-from shared.dp.single_step import mixed_gaussian, sampled_gaussian
+from shared.dp.single_step import (
+    mixed_gaussian,
+    replaced_gaussian,
+    sampled_gaussian,
+    truncated_gaussian,
+)
 from shared.errors import PrivacyError
 from tests.shared.dp.test_composition import parts
 
@@ -14,10 +20,9 @@ from tests.shared.dp.test_composition import parts
 def same(found: pld.PrivacyLossDistribution, expected: pld.PrivacyLossDistribution) -> bool:
     """In both directions: masses, where they begin, what is infinite."""
     return (
-        not found._symmetric
-        and not expected._symmetric
+        found._symmetric == expected._symmetric
         and parts(found._pmf_remove) == parts(expected._pmf_remove)
-        and parts(found._pmf_add) == parts(expected._pmf_add)
+        and (found._symmetric or parts(found._pmf_add) == parts(expected._pmf_add))
     )
 
 
@@ -43,6 +48,46 @@ def test_a_sampled_step_is_the_librarys_bit_for_bit(
         noise, sampling_prob=rate, value_discretization_interval=interval
     )
     assert same(sampled_gaussian(noise, rate, interval=interval), expected)
+
+
+@pytest.mark.parametrize(
+    ("noise", "rate", "interval"),
+    [(1.0, 0.02, 1e-2), (0.3, 0.5, 0.1), (4.0, 0.5, 1e-3), (0.5, 0.999, 1e-2), (20.0, 1e-4, 1e-5)],
+)
+def test_a_step_with_a_replaced_unit_is_the_librarys_bit_for_bit(
+    noise: float, rate: float, interval: float
+) -> None:
+    """One distribution for both directions."""
+    expected = pld.from_gaussian_mechanism(
+        noise, sampling_prob=rate, value_discretization_interval=interval,
+        neighboring_relation=NeighboringRelation.REPLACE_ONE,
+    )  # fmt: skip
+    found = replaced_gaussian(noise, rate, interval=interval)
+    assert found._symmetric
+    assert expected._symmetric
+    assert parts(found._pmf_remove) == parts(expected._pmf_remove)
+
+
+@pytest.mark.parametrize(
+    ("noise", "rate", "most", "of"),
+    [
+        (1.0, 0.05, 80, 1000),
+        (5.0, 0.5, 80, 100),
+        (2.0, 0.02, 3, 60),
+        (1.0, 0.01, 90, 90),
+        (1.0, 1.0, 50, 90),
+    ],
+)
+@pytest.mark.parametrize("relation", ["ADD_OR_REMOVE_ONE", "REPLACE_SPECIAL"])
+def test_a_sample_that_is_cut_is_the_librarys_bit_for_bit(
+    noise: float, rate: float, most: int, of: int, relation: str
+) -> None:
+    """Which has one distribution for both relations; also where nothing is ever cut."""
+    expected = pld.from_truncated_subsampled_gaussian_mechanism(
+        of, rate, most, noise, value_discretization_interval=1e-2,
+        neighboring_relation=NeighboringRelation[relation],
+    )  # fmt: skip
+    assert same(truncated_gaussian(noise, rate, most, of, interval=1e-2), expected)
 
 
 @pytest.mark.no_cover
