@@ -18,6 +18,7 @@ secure_sum   its two exchanges over a grid
 queries      private evaluation and statistics, asked of the sites
 replies      a client's answer, or why there is none
 optimizer    the step on the global parameters
+global_model the parameters and their step; at_rest: large ones in a file between rounds
 budget       what was charged; refuses the round that would overspend
 checkpoint   server state <-> disk
 evaluation   measures the model on public data

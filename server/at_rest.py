@@ -86,7 +86,7 @@ def laid_down(vector: NDArray[Any], folder: Path) -> AtRest:
     try:
         # Not synced: it is for this process alone.
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-            content = memoryview(np.ascontiguousarray(vector)).cast("B")
+            content = np.ascontiguousarray(vector).view(np.uint8).data
             place = 0
             while place < len(content):
                 place += file.write(content[place : place + _AT_ONCE])

@@ -3,9 +3,11 @@
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from server.at_rest import AtRest, Opened, laid_down, whole
 from shared.errors import StateError
@@ -19,7 +21,7 @@ NUMBERS = np.arange(300_000, dtype=np.float32)
 )
 def test_a_slice_is_that_of_the_vector(tmp_path: Path, kind: type, part: slice) -> None:
     """Longer than one read, beyond the end, and empty."""
-    vector = NUMBERS.astype(kind)
+    vector: NDArray[Any] = NUMBERS.astype(kind)
     resting = laid_down(vector, tmp_path)
     assert resting[part].dtype == kind
     assert resting[part].tobytes() == vector[part].tobytes()

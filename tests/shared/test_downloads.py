@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -114,7 +115,7 @@ def test_an_answer_is_gone_with_the_last_who_holds_it(
             kept = weakref.ref(fetched(plain, server, path))
         assert kept() is not None
         answer = fetched(client, server, path)
-        gone = [weakref.ref(answer), weakref.ref(answer.request)]
+        gone: list[weakref.ref[Any]] = [weakref.ref(answer), weakref.ref(answer.request)]
         del answer
         assert [found() for found in gone] == [None, None]
     finally:
