@@ -23,6 +23,15 @@ _MOST_NUMBERS = 1 << 27  # that single gradients of one layer may have together:
 _GRAM = 4  # how much dearer a product in double precision is, with its conversion
 
 
+def _at_most(rows: Tensor) -> Tensor:
+    """What the norm along the last axis cannot be above, float64; at the cost of torch's own."""
+    width = rows.shape[-1]
+    found = torch.linalg.vector_norm(rows, dim=-1).double()
+    # Guarantee: in single precision squares that are added up in any order lose a share of
+    # 2⁻²⁴ for each at most, and those of numbers below 2⁻⁶³ may be lost whole.
+    return found.mul_(1.0 + width * 2.0**-23).add_(width**0.5 * 2.0**-63)
+
+
 class Part(Protocol):
     """One use's share of one parameter's gradient, for each of n examples."""
 
@@ -58,7 +67,7 @@ class Kept:
 
     def bounds_squared(self) -> Tensor:
         """As `Part`."""
-        return self.norms_squared()
+        return _at_most(self._each.flatten(1)).square()
 
     def each(self) -> Tensor:
         """As `Part`."""
@@ -105,8 +114,8 @@ class Outer:
 
     def bounds_squared(self) -> Tensor:
         """As `Part`: a sum is no longer than its terms together."""
-        lengths = row_norms(self._inputs.flatten(0, 1)) * row_norms(self._gradients.flatten(0, 1))
-        return lengths.view(self._inputs.shape[:2]).sum(1).square()
+        a, g = (_at_most(tensor) for tensor in self._factors)
+        return (a * g).sum(1).square()
 
     def each(self) -> Tensor:
         """As `Part`."""

@@ -44,6 +44,15 @@ def test_an_embedding_s_bound_is_its_norm() -> None:
     assert torch.equal(table.bounds_squared(), table.norms_squared())
 
 
+@pytest.mark.parametrize("small", [1e-18, 1e-20, 1e-30])
+def test_numbers_whose_squares_are_lost_are_in_the_bound(small: float) -> None:
+    """What came back may be as large as they are small."""
+    inputs, gradients = torch.full((2, 3, 900), small), torch.full((2, 3, 70), 1e-2 / small)
+    weight = parts(nn.Linear(900, 70), inputs, gradients)["weight"]
+    exact = (3e-2 * (900 * 70) ** 0.5) ** 2
+    assert (weight.bounds_squared() >= 0.99 * exact).all()
+
+
 def test_what_is_not_finite_has_no_finite_bound() -> None:
     """So it is never taken for short."""
     inputs, gradients = torch.ones(2, 3, 6), torch.ones(2, 3, 4)
