@@ -194,11 +194,12 @@ MADE: Mapping[str, Callable[[Path], Keys]] = {
 
 def check(task: str, case: Case, folder: Path) -> None:
     """A run is private as stated, and its figure beyond the baseline."""
-    keys = {"task": task, "privacy.epsilon_budget": case.epsilon} | case.keys
+    keys: Keys = {"task": task, "privacy.epsilon_budget": case.epsilon} | case.keys
     if task in MADE:
         data = folder / "data"
         data.mkdir()
-        keys |= {"data.dir": str(data)} | MADE[task](data)
+        keys |= MADE[task](data)
+        keys["data.dir"] = str(data)
     found = summary(folder, keys)
     (claim,) = [each for each in found["claims"] if each["adversary"] == "released_model"]
     assert claim["unit"] == case.keys.get("privacy.unit", "record")
