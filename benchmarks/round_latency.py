@@ -72,7 +72,7 @@ KINDS = {
     "serving": "server.serving",
     "serverapp": "flwr-serverapp",
     "guards": "client start",
-    "workers": "flwr-clientapp",
+    "workers": "client.worker",
 }
 LARGE = (
     "--task", "large:Large", "-c", "privacy.unit=client", "-c", "privacy.noise_multiplier=10.0",
