@@ -75,7 +75,7 @@ def settings(folder: Path, changes: Mapping[str, Scalar] | None = None) -> dict[
         "rounds": 2,
         "seed": 5,
         "population.size": 3,
-        "cohort.timeout_s": 0.02,
+        "cohort.timeout_s": 0.2,
         "privacy.unit": "client",
         "privacy.clipping_norm": 1.0,
         "privacy.noise_multiplier": 1.0,
