@@ -26,7 +26,7 @@ _GRAM = 4  # how much dearer a product in double precision is, with its conversi
 def _at_most(rows: Tensor) -> Tensor:
     """What the norm along the last axis cannot be above, float64; at the cost of torch's own."""
     width = rows.shape[-1]
-    found = torch.linalg.vector_norm(rows, dim=-1).double()
+    found: Tensor = torch.linalg.vector_norm(rows, dim=-1).double()
     # Guarantee: in single precision squares that are added up in any order lose a share of
     # 2⁻²⁴ for each at most, and those of numbers below 2⁻⁶³ may be lost whole.
     return found.mul_(1.0 + width * 2.0**-23).add_(width**0.5 * 2.0**-63)
