@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server import global_model
+from server import at_rest, global_model
 from server.aggregation import Vector
 from server.at_rest import AtRest
 from server.coordinator import run
@@ -97,7 +97,7 @@ def test_while_the_model_is_measured_the_optimizer_s_memory_is_not_in_memory(
     """It is laid down before, and in the checkpoint afterwards."""
     every(monkeypatch)
     laid: list[int] = []
-    original = global_model.laid_down
+    original = at_rest.laid_down
 
     def noted(numbers: Vector, folder: Path) -> AtRest:
         laid.append(len(numbers))

@@ -47,7 +47,10 @@ class Working:
 def test_the_least_time_counts_and_building_does_not() -> None:
     """One that is slow to begin wins; one that was disturbed once does too."""
     clock = Hands()
-    ways = {"slow": Working(clock, 0.0, 2.0, 2.0), "built": Working(clock, 90.0, 30.0, 1.0)}
+    ways: dict[str, Any] = {
+        "slow": Working(clock, 0.0, 2.0, 2.0),
+        "built": Working(clock, 90.0, 30.0, 1.0),
+    }
     trial: Any = lambda: iter("ab")  # noqa: E731 - any clients will do
     name, seconds = fastest(ways, trial, instruction(), clock)
     assert (name, seconds) == ("built", {"slow": 2.0, "built": 1.0})
