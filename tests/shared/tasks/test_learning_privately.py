@@ -194,7 +194,9 @@ MADE: Mapping[str, Callable[[Path], Keys]] = {
 
 def check(task: str, case: Case, folder: Path) -> None:
     """A run is private as stated, and its figure beyond the baseline."""
-    keys: Keys = {"task": task, "privacy.epsilon_budget": case.epsilon, **case.keys}
+    keys: Keys = dict(case.keys)
+    keys["task"] = task
+    keys["privacy.epsilon_budget"] = case.epsilon
     if task in MADE:
         data = folder / "data"
         data.mkdir()
