@@ -29,7 +29,8 @@ _STYLES = {
 }
 _FILES = (
     ("model.safetensors", "the trained model"),
-    ("report.json", "the privacy report"),
+    ("report.html", "the privacy report, to read"),
+    ("report.json", "the same numbers, for programs"),
     ("holdings.html", "who held what"),
     ("tensorboard", "tensorboard --logdir shows the rounds"),
 )

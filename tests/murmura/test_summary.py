@@ -37,9 +37,11 @@ def test_every_observer_has_a_line_with_what_it_can_learn() -> None:
 def test_only_files_that_are_there_are_listed(tmp_path: Path) -> None:
     """Nobody is sent to a file that was not written."""
     (tmp_path / "model.safetensors").touch()
+    (tmp_path / "report.html").touch()
     text = shown(tmp_path, summary(), width=200)
     assert str(tmp_path) in text
     assert "model.safetensors" in text
+    assert "report.html" in text
     assert "report.json" not in text
 
 
