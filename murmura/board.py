@@ -3,9 +3,10 @@
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from murmura.wording import OBSERVERS
 from server.progress import Progress, RoundFinished, RunFinished, RunStarted
 
 KEPT_ROUNDS = 12
@@ -97,3 +98,21 @@ def trusts_the_server(claims: Iterable[ClaimLike]) -> bool:
     """Whether nothing bounds what the server itself may learn, not even of sums."""
     server = [float(c.epsilon) for c in claims if c.adversary.startswith("server")]
     return bool(server) and all(map(math.isinf, server))
+
+
+def meaning_of(claims: Sequence[ClaimLike]) -> str:
+    """What the worst finite epsilon of `claims` is an epsilon of; "" where nothing is bounded."""
+    claim = worst_finite(claims)
+    if claim is None:
+        return ""
+    finite = [c for c in claims if math.isfinite(float(c.epsilon))]
+    if trusts_the_server(claims):
+        against = "all but the server"
+    elif len(finite) == len(claims):
+        against = "every observer"
+    else:
+        against = "; ".join(OBSERVERS.get(c.adversary, c.adversary) for c in finite)
+    return (
+        f"at delta {claim.delta:g} for one {claim.unit}, {claim.adjacency.replace('_', ' ')}, "
+        f"against {against}"
+    )

@@ -5,7 +5,6 @@ the time of a run, keeps the board up to date and hands each event to a view.
 """
 
 import logging
-import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
@@ -13,10 +12,9 @@ from typing import Protocol
 from rich.console import Console
 from rich.live import Live
 
-from murmura.board import Board, trusts_the_server, worst_finite
+from murmura.board import Board, meaning_of, worst_finite
 from murmura.picture import Picture
 from murmura.wording import (
-    OBSERVERS,
     duration_text,
     epsilon_text,
     loss_text,
@@ -127,18 +125,7 @@ def _promise(event: RunStarted) -> str:
     claim = worst_finite(event.planned_claims)
     if claim is None:
         return "no privacy guarantee is planned"
-    finite = [c for c in event.planned_claims if math.isfinite(float(c.epsilon))]
-    if trusts_the_server(event.planned_claims):
-        against = "all but the server"
-    elif len(finite) == len(event.planned_claims):
-        against = "every observer"
-    else:
-        against = "; ".join(OBSERVERS.get(c.adversary, c.adversary) for c in finite)
-    epsilon = epsilon_text(claim.epsilon)
-    return (
-        f"planned: epsilon {epsilon} at delta {claim.delta:g} for one {claim.unit}, "
-        f"{claim.adjacency.replace('_', ' ')}, against {against}"
-    )
+    return f"planned: epsilon {epsilon_text(claim.epsilon)} {meaning_of(event.planned_claims)}"
 
 
 def _started_lines(board: Board, event: RunStarted) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from murmura.board import meaning_of
 from server.home import ServerHome
 from server.progress import RoundFinished, RunFinished, RunStarted
 from server.progress_file import Ended, Opened, ProgressReader
@@ -26,6 +27,7 @@ class KnownRun:
         rounds_done: On disk.
         rounds: Planned; 0 if it has not begun.
         epsilon: After the last round; None before.
+        meaning: Delta, unit, adjacency and observers of that epsilon; "" where nothing is bounded.
         why: What ended it without a result.
         folder: Of its results; None where there is none.
     """
@@ -36,6 +38,7 @@ class KnownRun:
     rounds_done: int
     rounds: int
     epsilon: float | None
+    meaning: str
     why: str
     folder: Path | None
 
@@ -48,6 +51,7 @@ class KnownRun:
             "rounds_done": self.rounds_done,
             "rounds": self.rounds,
             "epsilon": self.epsilon,
+            "epsilon_is": self.meaning,
             "why": self.why,
             "run_folder": None if self.folder is None else str(self.folder),
         }
@@ -106,6 +110,7 @@ def of_folder(folder: Path, run: SubmittedRun | None) -> KnownRun:
         rounds_done=rounds[-1].round_number if rounds else 0,
         rounds=started.rounds if started else 0,
         epsilon=rounds[-1].epsilon if rounds else None,
+        meaning=meaning_of(started.planned_claims) if started else "",
         why=why,
         folder=folder,
     )
@@ -122,6 +127,7 @@ def _without_folder(run: SubmittedRun) -> KnownRun:
         rounds_done=0,
         rounds=0,
         epsilon=None,
+        meaning="",
         why=f"{kind}: {text}" if kind else text,
         folder=None,
     )

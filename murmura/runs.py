@@ -116,8 +116,8 @@ def _one(home: "ServerHome", name: str) -> "KnownRun":
 
 def _line(run: "KnownRun") -> str:
     rounds = f"{run.rounds_done} of {run.rounds} rounds" if run.rounds else "no round"
-    epsilon = "" if run.epsilon is None else f", epsilon {epsilon_text(run.epsilon)}"
-    return f"{run.name}  {run.status}, {rounds}{epsilon}"
+    epsilon = "" if run.epsilon is None else f", epsilon {epsilon_text(run.epsilon)} {run.meaning}"
+    return f"{run.name}  {run.status}, {rounds}{epsilon}".rstrip()
 
 
 def _files(folder: Path | None) -> dict[str, str]:

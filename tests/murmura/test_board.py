@@ -4,9 +4,15 @@ import math
 
 import pytest
 
-from murmura.board import KEPT_ROUNDS, Board, trusts_the_server, worst_finite
+from murmura.board import KEPT_ROUNDS, Board, meaning_of, trusts_the_server, worst_finite
 from server.progress import RunFinished
-from tests.murmura.scripted import NO_CLAIM, PlannedClaim, round_finished, started
+from tests.murmura.scripted import (
+    NO_CLAIM,
+    TRUSTED_SERVER,
+    PlannedClaim,
+    round_finished,
+    started,
+)
 
 
 class Clock:
@@ -86,3 +92,13 @@ def test_a_server_that_sees_bounded_sums_alone_is_not_trusted() -> None:
     assert trusts_the_server([each, PlannedClaim(math.inf, adversary="server_secagg_sum")])
     assert not trusts_the_server([each, PlannedClaim(2.0, adversary="server_secagg_sum")])
     assert not trusts_the_server([PlannedClaim(2.0, adversary="server_each_update")])
+
+
+def test_an_epsilon_has_a_meaning_or_there_is_none() -> None:
+    """Unit, delta, adjacency, and against whom: all, all but the server, or those who are named."""
+    bounded = PlannedClaim()
+    of = "at delta 1e-05 for one record, add or remove one, against"
+    assert meaning_of((bounded,)) == f"{of} every observer"
+    assert meaning_of((bounded, TRUSTED_SERVER)) == f"{of} all but the server"
+    assert meaning_of((bounded, NO_CLAIM)) == f"{of} holder of the final model"
+    assert meaning_of((NO_CLAIM,)) == meaning_of(()) == ""

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import typer
 
+from murmura import run_names
+from murmura.board import meaning_of
 from murmura.cli import app
 from murmura.exit_codes import ExitCode
 from server.run_control import SubmittedRun
@@ -16,7 +18,7 @@ from server.run_folder import RunFolder
 from shared.errors import TooFewSurvivors
 from tests.murmura.conftest import Command
 from tests.murmura.pretended_service import NUMBER, Pretended, pretended, until
-from tests.murmura.scripted import summary
+from tests.murmura.scripted import started, summary
 from tests.test_packaging import ROOT
 
 Captured = pytest.CaptureFixture[str]
@@ -144,3 +146,18 @@ def test_a_process_that_does_not_end_is_told(
     assert "has not ended" in capsys.readouterr().err
     monkeypatch.undo()
     service.stopped.set()
+
+
+@pytest.mark.usefixtures("service")
+def test_an_epsilon_is_told_with_what_it_is_of(
+    murmura: Command, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Delta, unit, adjacency and observers, for people and for machines."""
+    run(murmura, "done")
+    monkeypatch.setattr(run_names, "meaning_of", lambda _: meaning_of(started().planned_claims))
+    capsys.readouterr()
+    murmura("runs", "list")
+    is_of = "at delta 1e-05 for one record, add or remove one, against holder of the final model"
+    assert re.search(rf"epsilon [0-9.]+ {is_of}\n", capsys.readouterr().out)
+    murmura("runs", "list", "--json")
+    assert told(capsys)["runs"][0]["epsilon_is"] == is_of
