@@ -62,7 +62,8 @@ def _problems(
             above,
             "AUDIT_ESTIMATE_ABOVE",
             "warning",
-            "estimated above the claim: {}. An estimate is no bound: it takes the scores for "
+            "estimated above the claim, and above what code that does as planned would be "
+            "estimated at 999 times of 1000: {}. An estimate is no bound: it takes the scores for "
             "normally distributed, which sampling makes them not",
             "see that every lower bound is below the claim; repeat the run if in doubt",
         ),

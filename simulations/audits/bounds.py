@@ -177,16 +177,17 @@ def two_gaussian_estimate(
 ) -> Estimate:
     """Epsilon between normals fitted to the scores, with a bootstrap interval of 90 %."""
     resampled = [
-        _fitted_epsilon(
+        fitted_epsilon(
             generator.choice(unseen, len(unseen)), generator.choice(seen, len(seen)), delta
         )
         for _ in range(100)
     ]
     low, high = np.quantile(resampled, [0.05, 0.95])
-    return Estimate(_fitted_epsilon(unseen, seen, delta), delta, float(low), float(high))
+    return Estimate(fitted_epsilon(unseen, seen, delta), delta, float(low), float(high))
 
 
-def _fitted_epsilon(unseen: Scores, seen: Scores, delta: float) -> float:
+def fitted_epsilon(unseen: Scores, seen: Scores, delta: float) -> float:
+    """Epsilon between normals fitted to the scores; 0 where they do not vary."""
     first = (float(np.mean(unseen)), float(np.std(unseen)))
     second = (float(np.mean(seen)), float(np.std(seen)))
     if min(first[1], second[1]) <= 0.0:

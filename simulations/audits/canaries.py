@@ -29,6 +29,7 @@ from simulations.audits.bounds import (
     steinke_bound,
     two_gaussian_estimate,
 )
+from simulations.audits.ideal import largest_of_sound_code
 
 ANY, GAUSSIAN = "canaries, any mechanism", "canaries, Gaussian trade-off"
 AUTOMATIC = -1
@@ -46,6 +47,7 @@ class Group:
     signs: NDArray[np.float64]
     included: NDArray[np.bool_]
     scores: Scores
+    sums: int = 0
 
 
 class Canaries:
@@ -96,6 +98,7 @@ class Canaries:
         started = time.perf_counter()
         group = self._groups[place.client_id]
         group.scores += self._gained(group.signs * (noisy - others), self._noise_multiplier)
+        group.sums += 1
         self._rounds.add(place.round_number)
         self.seconds += time.perf_counter() - started
 
@@ -192,14 +195,30 @@ class Canaries:
             delta=self._plan.delta,
             generator=np.random.default_rng(_ESTIMATE_SEED),
         )
+        above: dict[str, Any] = {"passed": True}
+        if made.low > claim:
+            largest = self._largest(included)
+            above = {"passed": made.epsilon <= largest, "sound_up_to": largest}
         return {
             "name": "canaries, two normals",
             "kind": "estimate",
             "result": made.epsilon,
             "interval": [made.low, made.high],
             "confidence": None,
-            "passed": made.low <= claim,
-        }
+        } | above
+
+    def _largest(self, included: NDArray[np.bool_]) -> float:
+        """What the estimate of code that does as planned stays below."""
+        generator = np.random.default_rng(_ESTIMATE_SEED)
+        z = self._noise_multiplier
+        return largest_of_sound_code(
+            [group.sums for group in self._groups.values() if len(group.indices)],
+            (int((~included).sum()), int(included.sum())),
+            lambda taken: self._gained(taken + z * generator.standard_normal(len(taken)), z),
+            self._rate,
+            delta=self._plan.delta,
+            generator=generator,
+        )
 
     def _described(self, count: int, claim_id: str) -> dict[str, Any]:
         first, last = min(self._rounds), max(self._rounds)

@@ -89,6 +89,7 @@ class SharedNoiseCanaries(Canaries):
             present |= self._with(name, group)
         signal = group.signs * (noisy[group.indices] - others)
         group.scores += np.where(present, self._gained(signal, noise_multiplier), 0.0)
+        group.sums += 1
         self._rounds.add(place.round_number)
         self.seconds += time.perf_counter() - started
 
