@@ -143,8 +143,10 @@ class Reaccountant:
         enough = min(5000.0, 200.0 * math.sqrt(sum(counts.values())))
         for finer in () if interval else _INTERVALS[1:]:
             if pld < enough * used:
-                used = finer
+                used, before = finer, pld
                 pld = self._pld(counts, used)
+                if before - pld <= 1e-3 * pld:
+                    break
         return Bounds(pld, rdp, bare, used)
 
     def _pld(self, counts: Counts, interval: float) -> float:

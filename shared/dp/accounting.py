@@ -37,6 +37,7 @@ _FINER_INTERVALS = (2e-5, 5e-6, 1e-6)
 _ALARM = 1e-4  # PLD above another bound by more than the rounding of the claim
 # A PLD is fine enough where epsilon is this many intervals: few steps add few roundings.
 _EVENLY, _EVENLY_EACH = 5000.0, 200.0
+_SETTLED = 1e-3  # what a grid four or five times as fine takes off, or less: it is fine enough
 _COARSEST = 1.0
 _SMALL_DELTA = 1e-10  # below, the library's FFT composes too roughly, and can fall below the truth
 _POINTS = 2_000_000  # and too fine above this many: its memory grows with epsilon / interval
@@ -130,14 +131,25 @@ def _epsilon(counts: Counts, delta: float, adjacency: Adjacency, interval: float
         )
     if bare == counts:
         return _smallest(bounds["exact_gaussian"], bounds, rdp, found)
-    found["interval"] = coarsened(found["interval"], min(bounds.values(), default=0.0))
-    pld = _pld(counts, delta, adjacency, found["interval"])
-    steps = sum(count for _, count in counts)
-    for finer in () if interval else _FINER_INTERVALS:
-        if pld < min(_EVENLY, _EVENLY_EACH * math.sqrt(steps)) * found["interval"]:
-            found["interval"] = finer
-            pld = _pld(counts, delta, adjacency, finer)
+    coarse = coarsened(found["interval"], min(bounds.values(), default=0.0))
+    pld, found["interval"] = _refined(counts, delta, adjacency, coarse, finer=interval is None)
     return _smallest(pld, {"pld": pld} | bounds, rdp, found)
+
+
+def _refined(
+    counts: Counts, delta: float, adjacency: Adjacency, interval: float, *, finer: bool
+) -> tuple[float, float]:
+    """The PLD's epsilon, and the grid that is fine enough for it."""
+    pld = _pld(counts, delta, adjacency, interval)
+    enough = min(_EVENLY, _EVENLY_EACH * math.sqrt(sum(count for _, count in counts)))
+    for following in _FINER_INTERVALS if finer else ():
+        if pld < enough * interval:
+            interval, before = following, pld
+            pld = _pld(counts, delta, adjacency, interval)
+            if before - pld <= _SETTLED * pld:
+                # Cost: a finer one still would take gigabytes where many are composed.
+                break
+    return pld, interval
 
 
 def _by_renyi(

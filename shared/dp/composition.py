@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import fft, special
 
 Vector = NDArray[np.float64]
+_LARGE = 1 << 20  # a transform whose tables are not kept
 _CUT = 1e-15  # mass that may be cut off, and is counted as infinite: the library's own
 # For as long as the step itself is kept by somebody: it may hold millions of numbers.
 _KEPT: WeakKeyDictionary[DensePLDPmf, tuple[Vector, Vector]] = WeakKeyDictionary()
@@ -39,6 +40,8 @@ def _composed(step: PLDPmf, count: int) -> PLDPmf:
     length = last - first + 1
     whole = fft.next_fast_len(max(length, len(masses)))
     found = np.real(fft.ifft(fft.fft(masses, whole) ** count))
+    if whole > _LARGE:
+        _forget_plans()
     # What lies beyond the end of the transform came in again at its beginning.
     found = np.array(np.roll(found, -first)[:length])
     # Guarantee: what is cut off, and infinite in any of the steps, is infinite.
@@ -50,6 +53,12 @@ def _composed(step: PLDPmf, count: int) -> PLDPmf:
         lost,
         step._pessimistic_estimate,  # noqa: SLF001 - likewise
     )
+
+
+def _forget_plans() -> None:
+    """The library keeps tables for the last 16 lengths, larger than what was transformed."""
+    for length in range(32, 48):
+        fft.ifft(fft.fft(np.zeros(length)))
 
 
 def _ends(step: DensePLDPmf, count: int) -> tuple[int, int]:

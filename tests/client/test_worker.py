@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +32,20 @@ from tests.client.worker_tasks import BUNDLE, computing, place, site, told
 
 pytestmark = pytest.mark.slow
 INSTRUCTION: TrainInstruction = instruction()
+PREFIX = f"murmura-worker-{os.getpid()}-"
 
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[Worker]:
     """Not shut in, so that its task can leave marks beside its data."""
-    made = Worker(BUNDLE, place(tmp_path, answer_mib=1))
+    made = Worker(BUNDLE, replace(place(tmp_path, answer_mib=1), prefix=PREFIX))
     yield made
     made.end()
 
 
 def folders() -> set[str]:
-    """Of workers, in the place for such."""
-    return {path.name for path in Path(tempfile.gettempdir()).glob("murmura-*")}
+    """Of this process's workers, in the place for such; others test beside it."""
+    return {path.name for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*")}
 
 
 def test_a_worker_that_dies_over_a_request_is_replaced(tmp_path: Path, worker: Worker) -> None:

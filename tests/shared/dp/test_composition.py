@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,3 +68,22 @@ def test_moments_are_kept_for_as_long_as_their_step() -> None:
     del step, mine
     gc.collect()
     assert gone() is None
+
+
+def test_tables_of_a_long_transform_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers are the same, and the sixteen tables that the library keeps are short ones."""
+    step = STEPS["sampled"]
+    expected = self_composed(step, 5)
+    monkeypatch.setattr(composition, "_LARGE", 1000)
+    lengths: list[int] = []
+    forward = composition.fft.fft
+
+    def noted(masses: Any, *rest: Any) -> Any:
+        lengths.append(rest[0] if rest else len(masses))
+        return forward(masses, *rest)
+
+    monkeypatch.setattr(composition.fft, "fft", noted)
+    found = self_composed(step, 5)
+    assert parts(found._pmf_remove) == parts(expected._pmf_remove)
+    assert len(set(lengths[-16:])) == 16
+    assert max(lengths[-16:]) < 100 < lengths[0]
