@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from dp_accounting.pld import privacy_loss_distribution as pld
 from dp_accounting.pld.pld_pmf import DensePLDPmf, PLDPmf
+from scipy import fft
 
 from shared.dp import composition
 from shared.dp.composition import self_composed
@@ -76,13 +77,13 @@ def test_tables_of_a_long_transform_are_not_kept(monkeypatch: pytest.MonkeyPatch
     expected = self_composed(step, 5)
     monkeypatch.setattr(composition, "_LARGE", 1000)
     lengths: list[int] = []
-    forward = composition.fft.fft
+    forward = fft.fft
 
     def noted(masses: Any, *rest: Any) -> Any:
         lengths.append(rest[0] if rest else len(masses))
         return forward(masses, *rest)
 
-    monkeypatch.setattr(composition.fft, "fft", noted)
+    monkeypatch.setattr(fft, "fft", noted)
     found = self_composed(step, 5)
     assert parts(found._pmf_remove) == parts(expected._pmf_remove)
     assert len(set(lengths[-16:])) == 16
