@@ -5,6 +5,7 @@ those of `client.ledger`, on the same whole numbers.
 """
 
 import json
+import threading
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import ClassVar
@@ -38,6 +39,8 @@ class VirtualLedgers:
 
     def __init__(self, folder: Path, count: int, budget: RenyiBudget) -> None:
         self._budget, self._count = budget, count
+        # Guarantee: clients that train at the same time never share a row, or a place in the file.
+        self._alone = threading.RLock()
         # Of a client that was charged before, where it lies: next to those of the same round, so
         # that a round touches a few pages, however many clients there are.
         self._rows: dict[int, int] = {}
@@ -133,7 +136,8 @@ class VirtualLedgers:
     def _row(self, index: int) -> int:
         if not 0 <= index < self._count:
             raise IndexError(f"expected a client below {self._count}, got {index}")
-        return self._rows.setdefault(index, len(self._rows))
+        with self._alone:
+            return self._rows.setdefault(index, len(self._rows))
 
     def _charge(self, index: int, cost: Spending) -> None:
         first = self._row(index)
@@ -150,31 +154,34 @@ class VirtualLedgers:
 
     def _read_up(self) -> None:
         """Remember of each client what was charged to many: only where one is asked alone."""
-        for kind, place, indices in self._unread:
-            for index in indices.tolist():
-                self._remember(index, kind, place)
-        self._unread.clear()
+        with self._alone:
+            for kind, place, indices in self._unread:
+                for index in indices.tolist():
+                    self._remember(index, kind, place)
+            self._unread.clear()
 
     def _remember(self, index: int, kind: str, place: Place) -> None:
-        self._last[index, kind] = place
-        self._latest[kind] = max(place, self._latest.get(kind, (0, 0)))
-        if kind == "train":
-            self._rounds[index] = self._rounds.get(index, frozenset()) | {place[0]}
+        with self._alone:
+            self._last[index, kind] = place
+            self._latest[kind] = max(place, self._latest.get(kind, (0, 0)))
+            if kind == "train":
+                self._rounds[index] = self._rounds.get(index, frozenset()) | {place[0]}
 
     def _write(self, indices: list[int], release: Release, cost: Spending) -> None:
-        lines = []
-        if cost not in self._costs:
-            self._costs[cost] = len(self._costs)
-            lines.append(json.dumps(cost))
-        place = (release.kind, release.round_number, release.attempt)
-        rest = json.dumps([*place, self._costs[cost]])[1:]
-        lines += [f"[{index}, {rest}" for index in indices]
-        try:
-            # Opened anew, so that no file stays open behind a session that is forgotten.
-            with self._path.open("a") as file:
-                file.write("".join(f"{line}\n" for line in lines))
-        except OSError as error:
-            raise StateError(f"{self._path} cannot be written: {error.strerror}") from error
+        with self._alone:
+            lines = []
+            if cost not in self._costs:
+                self._costs[cost] = len(self._costs)
+                lines.append(json.dumps(cost))
+            place = (release.kind, release.round_number, release.attempt)
+            rest = json.dumps([*place, self._costs[cost]])[1:]
+            lines += [f"[{index}, {rest}" for index in indices]
+            try:
+                # Opened anew, so that no file stays open behind a session that is forgotten.
+                with self._path.open("a") as file:
+                    file.write("".join(f"{line}\n" for line in lines))
+            except OSError as error:
+                raise StateError(f"{self._path} cannot be written: {error.strerror}") from error
 
     def _load(self, text: str) -> None:
         for line in text.splitlines():

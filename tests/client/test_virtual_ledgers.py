@@ -1,5 +1,7 @@
 """The ledgers of a simulation decide as a site's own, and survive a resume."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -202,3 +204,23 @@ def test_who_is_charged_first_lies_with_others_of_the_round(tmp_path: Path) -> N
     assert ledgers.spent(37) == ledgers.spent(37 + 99 * 9_999) > ledgers.spent(0)
     with pytest.raises(IndexError, match="below 1000000"):
         ledgers.reserve_each(np.array([10**6]), release(3))
+
+
+def test_clients_that_train_at_the_same_time_have_rows_of_their_own(tmp_path: Path) -> None:
+    """Each is charged once, whoever else is; a resumed run finds the same."""
+    ledgers = VirtualLedgers(tmp_path / "ledgers", 400, BUDGET)
+
+    def charge(index: int) -> None:
+        ledgers.reserve(index, release(1), repeatable=False)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(charge, range(400)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(set(ledgers._rows.values())) == 400
+    again = VirtualLedgers(tmp_path / "ledgers", 400, BUDGET)
+    once = ledgers.spent(0)
+    assert all(each.spent(index) == once for each in (ledgers, again) for index in range(400))
