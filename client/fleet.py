@@ -45,7 +45,7 @@ from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from client.fleet_errors import FleetRefused, FleetUnavailable, named_errors
+from client.fleet_errors import ConnectionEnded, FleetRefused, FleetUnavailable, named_errors
 from client.letters import Letter, Received, inflated
 from client.tls import LARGEST_ANSWER, base_url, https
 from shared.config import Scalar
@@ -122,7 +122,7 @@ class Fleet:
         asked = SendNodeHeartbeatRequest(
             node=self._node, heartbeat_interval=HEARTBEAT_DEFAULT_INTERVAL
         )
-        if not self._call(lambda: self._client.SendNodeHeartbeat(asked)).success:
+        if not self._asked(lambda: self._client.SendNodeHeartbeat(asked)).success:
             raise FleetRefused("the server does not know this node")
 
     def receive(self) -> Received | None:
@@ -137,13 +137,13 @@ class Fleet:
     def order(self, run_id: int) -> RunOrder:
         """What the server says of a run. Raises RunOver too."""
         asked = GetRunRequest(node=self._node, run_id=run_id)
-        run = run_from_proto(self._call(lambda: self._client.GetRun(asked)).run)
+        run = run_from_proto(self._asked(lambda: self._client.GetRun(asked)).run)
         return RunOrder(run.fab_hash, dict(run.override_config))
 
     def bundle(self, run_id: int, bundle_hash: str) -> bytes:
         """The bundle of a run, which has this hash. Raises MessageError or RunOver too."""
         asked = GetFabRequest(node=self._node, hash_str=bundle_hash, run_id=run_id)
-        content = self._call(lambda: self._client.GetFab(asked)).fab.content
+        content = self._asked(lambda: self._client.GetFab(asked)).fab.content
         if sha256(content).hexdigest() != bundle_hash:
             raise MessageError(f"expected a bundle of hash {bundle_hash}, got another")
         return bytes(content)
@@ -165,7 +165,7 @@ class Fleet:
         asked = ConfirmMessageReceivedRequest(
             node=self._node, run_id=metadata.run_id, message_object_id=metadata.message_id
         )
-        self._call(lambda: self._client.ConfirmMessageReceived(asked))
+        self._asked(lambda: self._client.ConfirmMessageReceived(asked))
 
     def send(self, letter: Letter) -> None:
         """The server has the whole answer; once more does no harm. Raises as `order`."""
@@ -225,7 +225,7 @@ class Fleet:
         asked = PullObjectRequest(node=self._node, run_id=run_id, object_id=name)
         deadline = time.monotonic() + _OBJECT_S
         while True:
-            found = self._call(lambda: pull(self._client, "Fleet", asked))
+            found = self._asked(lambda: pull(self._client, "Fleet", asked))
             if not found.object_found:
                 raise MessageError("expected all objects of a message, got one less")
             if found.object_available:
@@ -234,6 +234,16 @@ class Fleet:
             if time.monotonic() > deadline:
                 raise FleetUnavailable("the server has not got all of a message yet")
             time.sleep(_OBJECT_WAIT_S)
+
+    def _asked(self, call: Callable[[], _Answer]) -> _Answer:
+        """What does no harm if it is asked twice: once more where the connection ends.
+
+        Signed anew each time, since the server takes no request twice.
+        """
+        try:
+            return self._call(call)
+        except ConnectionEnded:
+            return self._call(call)
 
     @staticmethod
     def _call(call: Callable[[], _Answer]) -> _Answer:

@@ -21,6 +21,10 @@ class FleetUnavailable(ProtocolError):  # noqa: N818 - what happened
     """The server does not answer now; to be tried again."""
 
 
+class ConnectionEnded(FleetUnavailable):
+    """The connection ended before the whole answer was there."""
+
+
 class FleetRefused(ProtocolError):  # noqa: N818 - what happened
     """The server refuses this site: certificate, node key, clock or address."""
 
@@ -35,7 +39,7 @@ class RunOver(ProtocolError):  # noqa: N818 - what happened
 
 @contextmanager
 def named_errors() -> Iterator[None]:
-    """Raise what Flower's client raises as one of the three errors above."""
+    """Raise what Flower's client raises as one of the errors above."""
     try:
         yield
     except httpx.HTTPStatusError as error:
@@ -50,6 +54,8 @@ def named_errors() -> Iterator[None]:
         raise FleetRefused(
             f"the server refuses this site with status {status}: certificate, node key or clock"
         ) from error
+    except httpx.RemoteProtocolError as error:
+        raise ConnectionEnded(f"{type(error).__name__}: {error}") from error
     except httpx.TransportError as error:
         raise FleetUnavailable(f"{type(error).__name__}: {error}") from error
     except ValueError as error:  # Flower's client, of an answer that is no protobuf

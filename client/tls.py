@@ -121,7 +121,8 @@ def https(context: ssl.SSLContext, *, largest: int = LARGEST_ANSWER) -> httpx.Cl
         headers={"accept-encoding": "identity"},
         event_hooks={"response": [bounded]},
     )
-    in_one_piece(client, context, largest)
+    # Guarantee: a server takes a request of a site once, so it is never sent again as it is.
+    in_one_piece(client, context, largest, again=False)
     return client
 
 

@@ -241,9 +241,13 @@ class _Connection(H11Protocol):
         self.app_state = {PEER: peer}
         if peer is not None:
             self._site = peer.name
-            self._book.certified(self._key, peer.name, transport.abort)
+            self._book.certified(self._key, peer.name, transport.abort, self._busy)
         elif shown is not None:
             self._end = self.loop.call_later(NEWCOMER_S, transport.abort)
+
+    def _busy(self) -> bool:
+        unanswered = self.cycle is not None and not self.cycle.response_complete
+        return unanswered or bool(self.transport.get_write_buffer_size())
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._end is not None:

@@ -4,7 +4,8 @@ Until a certificate is shown, a connection is a newcomer's: there are only so ma
 oldest gives way to the newest once it had its time for a handshake, and none lives long. So
 strangers who open connections and say nothing keep nobody out, and many sites that come at once do
 not push each other out. A site's oldest gives way likewise: after a network was cut, what is left
-of its connections must not keep the new ones out.
+of its connections must not keep the new ones out; but none on which a request is under way does
+while there is an idle one.
 """
 
 import time
@@ -18,6 +19,7 @@ from server.authority import serial_of
 
 GRACE_S = 0.5
 Close = Callable[[], None]
+Busy = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Connections:
         self._clock = clock
         self._since: dict[int, float] = {}
         self._newcomers: dict[int, Close] = {}
-        self._by_site: dict[str, dict[int, Close]] = {}
+        self._by_site: dict[str, dict[int, tuple[Close, Busy]]] = {}
 
     def room(self) -> bool:
         """Whether one newcomer more may be accepted; the oldest may have given way for it."""
@@ -76,13 +78,22 @@ class Connections:
         """A connection was accepted; the handshake is still to come."""
         self._newcomers[key], self._since[key] = close, self._clock()
 
-    def certified(self, key: int, name: str, close: Close) -> None:
-        """The connection `key` has shown a certificate of `name`."""
+    def certified(self, key: int, name: str, close: Close, busy: Busy = lambda: False) -> None:
+        """The connection `key` has shown a certificate of `name`.
+
+        Args:
+            key: As it arrived.
+            name: The site.
+            close: Ends it at once.
+            busy: Whether a request is under way on it: it was taken, and is not yet answered.
+        """
         self._forget(key)
         own = self._by_site.setdefault(name, {})
         while len(own) >= self._most_per_site:
-            own.pop(next(iter(own)))()
-        own[key] = close
+            idle = (old for old, (_, at_work) in own.items() if not at_work())
+            end, _ = own.pop(next(idle, next(iter(own))))
+            end()
+        own[key] = close, busy
 
     def leave(self, key: int, name: str | None) -> None:
         """The connection `key` is closed."""
@@ -95,7 +106,7 @@ class Connections:
     def close_site(self, name: str) -> int:
         """Close every connection of `name`; returns how many there were."""
         own = self._by_site.pop(name, {})
-        for close in own.values():
+        for close, _ in own.values():
             close()
         return len(own)
 

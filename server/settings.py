@@ -26,14 +26,14 @@ class Limits:
         update_mib: Of all parts of one reply; at least the largest model's size, and for secure
             aggregation twice that.
         newcomers: Connections that have not shown a certificate; the oldest gives way.
-        connections_per_site: Of one site; likewise.
+        connections_per_site: Of one site, whose guard holds up to ten; the oldest idle gives way.
         requests_per_second: Of one site, on average; ten times as many at once.
     """
 
     body_mib: int = 8
     update_mib: int = 2048
     newcomers: int = 64
-    connections_per_site: int = 8
+    connections_per_site: int = 16
     requests_per_second: int = 200
 
     def __post_init__(self) -> None:

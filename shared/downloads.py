@@ -29,6 +29,7 @@ class Downloads(httpx.BaseTransport):
         inner: httpx's own.
         context: Whom to trust over TLS; None: plain HTTP alone.
         largest: Bytes of an answer.
+        again: Whether a request that a kept connection ended on is sent again as it is.
     """
 
     def __init__(
@@ -36,8 +37,11 @@ class Downloads(httpx.BaseTransport):
         inner: httpx.BaseTransport,
         context: ssl.SSLContext | None = None,
         largest: int = LARGEST,
+        *,
+        again: bool = True,
     ) -> None:
         self._inner, self._context, self._largest = inner, context, largest
+        self._again = again
         self._idle: list[HTTPConnection] = []
         self._lock, self._closed = threading.Lock(), False
 
@@ -53,7 +57,8 @@ class Downloads(httpx.BaseTransport):
             except _EndedError:
                 # Between the look at it and the request: nothing came, and to ask twice for an
                 # object changes nothing.
-                pass
+                if not self._again:
+                    raise
         return self._answered(self._fresh(request.url), request)
 
     def _answered(self, connection: HTTPConnection, request: httpx.Request) -> httpx.Response:
@@ -159,13 +164,18 @@ def _has_ended(sock: Any) -> bool:
 
 
 def in_one_piece(
-    client: httpx.Client, context: ssl.SSLContext | None = None, largest: int = LARGEST
+    client: httpx.Client,
+    context: ssl.SSLContext | None = None,
+    largest: int = LARGEST,
+    *,
+    again: bool = True,
 ) -> None:
     """`client` fetches objects so from now on; arguments as `Downloads` takes them.
 
     What an answer brought, and its request, are gone with the last who holds the answer.
     """
-    client._transport = Downloads(client._transport, context, largest)  # noqa: SLF001
+    inner = client._transport  # noqa: SLF001
+    client._transport = Downloads(inner, context, largest, again=again)  # noqa: SLF001
     client.event_hooks["response"].insert(0, _untied)
 
 

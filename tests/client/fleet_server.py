@@ -57,6 +57,7 @@ class FleetServer:
     connections: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     asking: Any = None
+    keeps: bool = False
     asked: list[tuple[str, Any]] = field(default_factory=list)
     refusals: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
     messages: list[Letter] = field(default_factory=list)

@@ -20,7 +20,11 @@ TOKEN = "t" * 43
 
 @dataclass
 class SiteServer:
-    """What it answers can be changed; what it was asked is kept."""
+    """What it answers can be changed; what it was asked is kept.
+
+    Attributes:
+        keeps: Whether a connection stays after an answer.
+    """
 
     authority: TestAuthority
     port: int = 0
@@ -32,6 +36,7 @@ class SiteServer:
     days: float = 90.0
     headers: dict[str, str] = field(default_factory=dict)
     asking: Any = None
+    keeps: bool = False
 
     @property
     def address(self) -> str:
@@ -91,9 +96,10 @@ class Answers(Protocol):
     connections: int
     headers: dict[str, str]
     asking: Any
+    keeps: bool
 
     def handle(self, path: str, content: bytes, shown: str | None) -> tuple[int, bytes]:
-        """Status and content."""
+        """Status and content; status 0: there is no answer."""
 
 
 @contextmanager
@@ -119,6 +125,10 @@ def listening(
             name = shown["subject"][0][0][1] if shown else None
             server.asking = self.headers
             status, content = server.handle(self.path, body, name)
+            self.close_connection = not (server.keeps and status)
+            if not status:
+                return  # the connection ends without an answer
+            self.protocol_version = "HTTP/1.1" if server.keeps else "HTTP/1.0"
             self.send_response(status)
             for name, value in (("content-length", str(len(content))), *server.headers.items()):
                 self.send_header(name, value)

@@ -206,6 +206,50 @@ def test_a_server_that_is_gone_is_unavailable(home: SiteHome) -> None:
     fleet.close()
 
 
+def test_what_may_be_asked_twice_is_asked_once_more_and_signed_anew(
+    server: FleetServer, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the connection ends after the request was taken; the server takes no request twice."""
+    signatures: list[str] = []
+    handle, silent = server.handle, {"left": 0}
+
+    def ending(path: str, content: bytes, shown: str | None) -> tuple[int, bytes]:
+        signatures.append(server.asking["flwr-signature"])
+        found = handle(path, content, shown)
+        silent["left"] -= 1
+        return (0, b"") if silent["left"] >= 0 else found
+
+    server.keeps = True
+    arrived = received(server, fleet)
+    fleet.content(arrived)  # over connections that stay
+    monkeypatch.setattr(server, "handle", ending)
+    for ask in (
+        fleet.heartbeat,
+        lambda: fleet.order(7),
+        lambda: fleet.content(arrived),
+        lambda: fleet.confirm(arrived),
+    ):
+        silent["left"], before = 1, len(signatures)
+        ask()
+        assert len(signatures) >= before + 2
+    assert len(set(signatures)) == len(signatures)
+    silent["left"], before = 2, len(signatures)
+    with pytest.raises(FleetUnavailable):
+        fleet.heartbeat()
+    assert len(signatures) == before + 2
+
+
+def test_a_message_that_is_given_out_once_is_asked_for_once(
+    server: FleetServer, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard comes anew, and the server gives back what nobody got."""
+    monkeypatch.setattr(server, "handle", lambda *_: (0, b""))
+    before = server.connections
+    with pytest.raises(FleetUnavailable):
+        fleet.receive()
+    assert server.connections == before + 1
+
+
 def test_another_certificate_is_shown_without_a_new_start(
     server: FleetServer, fleet: Fleet, home: SiteHome
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -139,6 +140,28 @@ def test_a_site_has_so_many_connections(server: Served) -> None:
             site = stack.enter_context(server.site(keys, certificate))
             assert site.http.get(f"{server.base}/roster").status_code == 200
         assert server.serving._connections.count()["sites"] <= LIMITS.connections_per_site + 3
+
+
+def test_a_request_under_way_outlives_its_sites_other_connections(server: Served) -> None:
+    """A site that opens more than it may loses what it does not use, and no answer."""
+    keys = SiteKeys("busy")
+    certificate = server.enrol(keys)
+    context = context_for(server.home.pki / "ca.pem", server.folder, certificate, pem_of(keys.key))
+    with (
+        socket.create_connection(("127.0.0.1", server.port), 30.0) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as slow,
+        ExitStack() as stack,
+    ):
+        slow.sendall(b"POST /renew HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{")
+        own, deadline = server.serving._connections._by_site, time.monotonic() + 30.0
+        while not any(busy() for _, busy in own.get("busy", {}).values()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        for _ in range(3 * LIMITS.connections_per_site):
+            site = stack.enter_context(server.site(keys, certificate))
+            assert site.http.get(f"{server.base}/roster").status_code == 200
+        slow.sendall(b"}")
+        assert slow.recv(1 << 12).startswith(b"HTTP/1.1 ")
 
 
 def test_a_stranger_does_not_stay(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:

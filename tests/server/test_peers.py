@@ -69,6 +69,22 @@ def test_a_site_is_no_stranger_and_keeps_no_other_out() -> None:
     assert book.connections.names() == {"a", "b"}
 
 
+def test_a_connection_at_work_gives_way_last() -> None:
+    """The oldest idle one goes; where all are at work the oldest does, for it may be dead."""
+    book = Book(per_site=3)
+    at_work = {0, 1}
+    for key in range(4):
+        book.arrive(key)
+        book.connections.certified(
+            key, "a", lambda key=key: book.closed.append(key), lambda key=key: key in at_work
+        )
+    assert book.closed == [2]
+    at_work.add(3)
+    book.certified(4, "a")
+    assert book.closed == [2, 0]
+    assert book.connections.count()["sites"] == 3
+
+
 def test_a_revoked_sites_connections_are_closed() -> None:
     """All of them, and of no other."""
     book = Book(per_site=4)

@@ -179,6 +179,17 @@ def test_a_connection_that_ends_while_it_is_asked_is_asked_for_once_more_on_a_ne
     assert (server.connections, len(server.requests)) == (3, 5)
 
 
+def test_what_a_server_takes_once_is_not_sent_again(server: Server) -> None:
+    """Whoever signed it has to sign anew."""
+    with httpx.Client(trust_env=False) as client:
+        in_one_piece(client, again=False)
+        assert fetched(client, server).content == BODY
+        server.answer = lambda to, _: to.close()
+        with pytest.raises(httpx.RemoteProtocolError):
+            fetched(client, server)
+    assert (server.connections, len(server.requests)) == (1, 2)
+
+
 def test_an_answer_that_breaks_off_is_not_asked_for_again(
     client: httpx.Client, server: Server
 ) -> None:
