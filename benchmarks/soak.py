@@ -8,13 +8,17 @@ descriptors, threads). A process that was there for the whole time grows where t
 is positive beyond chance: a straight line is fitted to the medians of twelve equal parts of the
 time after a warm-up, and t = slope / its standard error is compared with Student's t at --alpha,
 one-sided and divided by the number of slopes looked at. Growth that would take less than --least of
-the value in a day is no growth. Ends with status 1 where something grows. With --samples, every
-sample is also a line of a file, so that a soak that was cut short can be looked at.
+the value in a day is no growth. Nothing disturbs this federation, so no request is refused and no
+guard loses its connection: both are counted from the logs. Ends with status 1 where something grows
+or was disturbed. With --samples, every sample is also a line of a file, so that a soak that was cut
+short can be looked at.
 """
 
 import argparse
 import json
 import os
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -75,8 +79,22 @@ def config_of(folder: Path, number: int) -> dict[str, Scalar]:
     }  # fmt: skip
 
 
-def soaked(folder: Path, seconds: float, every_s: float, kept: Path | None) -> tuple[Samples, int]:
-    """Samples over so many seconds, and how many rounds were played."""
+def disturbed(folder: Path) -> dict[str, int]:
+    """How many requests the server refused, and how often a guard lost its connection."""
+    logs = {"refused": "home/logs/serving.log*", "reconnected": "site*/logs/guard.log*"}
+    said = {"refused": ("refused ",), "reconnected": ("not connected", "refused by the server")}
+    found = dict.fromkeys(logs, 0)
+    for kind, pattern in logs.items():
+        for path in folder.glob(pattern):
+            for line in path.read_text().splitlines():
+                found[kind] += str(json.loads(line)["event"]).startswith(said[kind])
+    return found
+
+
+def soaked(
+    folder: Path, seconds: float, every_s: float, kept: Path | None
+) -> tuple[Samples, int, dict[str, int]]:
+    """Samples over so many seconds, how many rounds were played, and what disturbed them."""
     samples: Samples = {}
     rounds, number = 0, 0
     with federation(folder, SITES) as running:
@@ -94,7 +112,8 @@ def soaked(folder: Path, seconds: float, every_s: float, kept: Path | None) -> t
                 raise SystemExit(f"{status}\n{running.logs()}")
             rounds += len(rounds_of(run.folder))
             number += 1
-    return samples, rounds
+        found = disturbed(folder)
+    return samples, rounds, found
 
 
 def main() -> int:
@@ -108,15 +127,16 @@ def main() -> int:
     parser.add_argument("--samples", type=Path)
     given = parser.parse_args()
     seconds = given.hours * 3600
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by way of what stops the processes
     with tempfile.TemporaryDirectory() as folder:
-        samples, rounds = soaked(Path(folder), seconds, given.every, given.samples)
+        samples, rounds, events = soaked(Path(folder), seconds, given.every, given.samples)
     found = judged(samples, seconds / 4, seconds, (given.alpha, given.least))
     growing = [entry for entry in found if entry["grows"]]
-    content = {"hours": given.hours, "rounds": rounds, "grows": growing, "all": found}
+    content = {"hours": given.hours, "rounds": rounds, **events, "grows": growing, "all": found}
     print(json.dumps(content, indent=1))
     if given.out:
         given.out.write_text(json.dumps(content, indent=1) + "\n")
-    return 1 if growing or not found else 0
+    return 1 if growing or not found or any(events.values()) else 0
 
 
 if __name__ == "__main__":
