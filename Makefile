@@ -19,7 +19,7 @@ TORCH_INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url "$(TORCH_INDEX_URL)")
 TORCH_PIN := $(shell grep '^torch==' constraints.txt)
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: help simulate federation test check fix deep faults gpu soak fab ci clean
+.PHONY: help simulate federation test tested check fix deep faults gpu soak fab ci clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*##/\t/' | expand -t 12
@@ -30,7 +30,9 @@ simulate: $(VENV)/installed  ## install if need be, and run the default federati
 federation: $(VENV)/installed  ## a server and three sites as processes of this machine: one run, every command shown
 	$(BIN)/python examples/federation.py $(ARGS)
 
-test: check  ## install if need be, and run every check and test
+test: check tested  ## install if need be, and run every check and test
+
+tested: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal --cov --cov-report=
 	@$(call at_least,90,everything,)
 	@$(call at_least,100,shared/,--include='shared/*')
@@ -60,7 +62,8 @@ soak: $(VENV)/installed-dev  ## round after round for two hours: does anything g
 fab: $(VENV)/installed  ## the app bundle that a SuperLink sends to its SuperNodes
 	$(BIN)/flwr build --app .
 
-ci: test  ## what .ci/run runs
+ci: $(VENV)/installed-dev  ## what .ci/run runs: as test, with checks and tests at the same time
+	$(MAKE) --no-print-directory -j 2 check tested
 
 clean:  ## remove what was made here, the environment too; run folders stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage dist build *.fab

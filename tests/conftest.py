@@ -1,12 +1,14 @@
 """Settings of all tests: Hypothesis, one torch thread, the order, Flower's process identity.
 
 Coverage doubles the time of Python, so a test that goes one way a thousand times is marked
-`no_cover`, which pytest-cov knows: what it goes through, quicker tests beside it cover.
+`no_cover`, which pytest-cov knows: what it goes through, quicker tests beside it cover. What is
+slow or a whole federation counts as marked, but not where every branch has to be covered.
 """
 
 import gc
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +24,8 @@ settings.register_profile("deep", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 torch.set_num_threads(1)
 
+_WHOLE = Path(__file__).parent / "shared"
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
@@ -32,7 +36,11 @@ def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes test, long tests begin at once."""
+    """Coverage is not measured in what takes long; with several processes that begins at once."""
+    for item in items:
+        long = item.get_closest_marker("slow") or item.get_closest_marker("integration")
+        if long and _WHOLE not in item.path.parents:
+            item.add_marker(pytest.mark.no_cover)
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if processes > 1:
         items[:] = dealt(items, processes)

@@ -141,6 +141,7 @@ def test_files_are_found() -> None:
         assert len(sources(package)) > 3, package
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_a_package_imports_only_downwards(package: str) -> None:
     """shared <- client, server <- simulations <- murmura; client and server never meet."""
@@ -148,6 +149,7 @@ def test_a_package_imports_only_downwards(package: str) -> None:
         assert upward_imports(package, path.read_text()) == set(), path
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("package", ["shared", "client", "server"])
 def test_what_travels_to_nodes_does_not_look_for_the_rest_of_the_repository(package: str) -> None:
     """`simulations` and `murmura` are not in the app bundle."""
@@ -261,12 +263,14 @@ def test_no_test_has_an_example_that_nobody_runs() -> None:
         assert prompt not in path.read_text(), path
 
 
+@pytest.mark.no_cover
 def test_nothing_is_pickled() -> None:
     """Not in the tests either."""
     for path in sources(*MAY_IMPORT, "tests", "benchmarks"):
         assert pickles(path.read_text()) == [], path
 
 
+@pytest.mark.no_cover
 def test_only_an_apps_edge_catches_everything_and_it_raises() -> None:
     """A guarantee that broke must not be swallowed on its way out."""
     for path in sources(*MAY_IMPORT):
@@ -277,6 +281,7 @@ def test_only_an_apps_edge_catches_everything_and_it_raises() -> None:
             assert broad_excepts(source) == [], path
 
 
+@pytest.mark.no_cover
 def test_secrets_come_from_no_statistical_generator() -> None:
     """client, server and the mathematics draw from shared.dp.randomness alone (docs/adr/0005).
 
@@ -288,6 +293,7 @@ def test_secrets_come_from_no_statistical_generator() -> None:
         assert statistical_generators(path.read_text()) == [], path
 
 
+@pytest.mark.no_cover
 def test_no_warning_is_silenced_but_the_one_that_is_explained() -> None:
     """shared/per_example.py says which, and why; a filter elsewhere hides what it does not know."""
     filters = {

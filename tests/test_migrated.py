@@ -28,6 +28,7 @@ def described(path: Path) -> dict[str, str]:
     return {name: "".join(sorted(sql)) for name, sql in tables} | {"": str(last)}
 
 
+@pytest.mark.no_cover
 def test_a_copy_is_what_the_migrations_make(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

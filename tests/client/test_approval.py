@@ -45,6 +45,7 @@ def test_the_code_that_is_installed_here_may_run_if_the_server_signed_it(home: S
     assert missing(home, OWN, signature(AUTHORITY, FOREIGN)) is Missing.SIGNATURE
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "content",
     [
@@ -81,6 +82,7 @@ def test_a_bundle_may_run_unsigned_only_by_the_operators_word(home: SiteHome) ->
     assert missing(home, OWN, "") is Missing.SIGNATURE
 
 
+@pytest.mark.no_cover
 def test_what_was_refused_waits_to_be_looked_at(home: SiteHome) -> None:
     """By hash, the newest first, and not for ever."""
     missing(home, FOREIGN, "")

@@ -21,6 +21,7 @@ def fewer_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("unit", ["record", "client"])
 def test_a_run_is_audited_and_its_report_says_so(
     tmp_path: Path, unit: str, capsys: pytest.CaptureFixture[str]
@@ -39,6 +40,7 @@ def test_a_run_is_audited_and_its_report_says_so(
     assert {"mechanism", "noise and sampling", "record and replay"} <= set(names)
 
 
+@pytest.mark.no_cover
 def test_half_the_noise_is_exit_3(monkeypatch: pytest.MonkeyPatch) -> None:
     """And on sound code 0."""
     assert main(["audit", "--mechanism"]) == 0

@@ -68,6 +68,7 @@ def test_a_port_that_does_not_answer_fails() -> None:
     assert [check.level for check in found_checks] == ["ok", "fail"]
 
 
+@pytest.mark.no_cover
 def test_sites_that_are_not_there_are_told(tmp_path: Path) -> None:
     """Of a service that runs; one that does not answer fails."""
     with served(tmp_path) as server:

@@ -48,6 +48,7 @@ def parsed(page: str) -> Balanced:
     return found
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("kind", "methods"), [(Pictures, 5), (Table, 4), (Texts, 4)])
 def test_a_picture_and_a_page_are_written(
     murmura: Command,

@@ -19,6 +19,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
     return content
 
 
+@pytest.mark.no_cover
 def test_noise_is_found_for_a_target_and_never_overshoots_it(
     murmura: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -39,6 +40,7 @@ def test_noise_is_found_for_a_target_and_never_overshoots_it(
     assert (found["unit"], found["adjacency"], found["delta"]) == ("client", "zero_out", 1e-6)
 
 
+@pytest.mark.no_cover
 def test_a_person_sees_noise_curves_and_a_table(
     murmura: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -52,6 +54,7 @@ def test_a_person_sees_noise_curves_and_a_table(
         assert part in " ".join(out.split()), part
 
 
+@pytest.mark.no_cover
 def test_at_client_level_the_table_is_over_cohorts(
     murmura: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,6 +104,7 @@ def test_a_cohort_that_cannot_be_is_refused(
 STEPS = ("epsilon", "--noise-multiplier", "1.0", "--delta", "1e-5")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -123,6 +127,7 @@ def test_the_calculator_gives_the_reports_number(
     assert found["agree"] is True
 
 
+@pytest.mark.no_cover
 def test_the_calculator_shows_method_and_cross_check(
     murmura: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:

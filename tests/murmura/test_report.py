@@ -20,6 +20,7 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("form", FORMS)
 def test_each_form_is_printed_or_written(
     murmura: Command, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
@@ -65,6 +66,7 @@ def test_a_place_without_a_report_is_said(
     assert "cannot be written" in capsys.readouterr().err
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("machine", [(), ("--json",)])
 def test_a_report_that_its_charges_do_not_confirm_exits_with_3(
     murmura: Command,

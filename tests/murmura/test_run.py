@@ -67,6 +67,7 @@ def test_a_detached_run_is_only_submitted(
     assert "fashion_mnist" in capsys.readouterr().out
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("words", "status", "why"),
     [

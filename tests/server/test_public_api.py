@@ -91,6 +91,7 @@ def test_a_site_sees_nothing_of_flowers_other_interfaces(
         assert (answer.status_code, answer.content) == (404, b""), (method, path)
 
 
+@pytest.mark.no_cover
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.one_of(

@@ -68,6 +68,7 @@ def lines(folder: Path, name: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / "toy" / name).read_text().splitlines()]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("unit", ["client", "record"])
 def test_scores_are_means_over_what_was_told(tmp_path: Path, unit: str) -> None:
     """At client level over clients, at record level over the noisy count of records."""

@@ -82,6 +82,7 @@ def test_whoever_waits_for_the_database_waits_longer(tmp_path: Path) -> None:
     link.close()
 
 
+@pytest.mark.no_cover
 def test_a_message_may_take_long_to_arrive(tmp_path: Path) -> None:
     """Flower drops it when no object of it came for three minutes."""
     link = SuperLink(tmp_path / "state.db", b"s" * 32, b"k" * 32)

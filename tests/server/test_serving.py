@@ -97,6 +97,7 @@ def test_the_status_tells_sites_runs_and_refusals(tmp_path: Path) -> None:
         assert "murmura_sites_online 1\n" in text
 
 
+@pytest.mark.no_cover
 def test_a_restart_keeps_sites_and_what_waits_for_them(tmp_path: Path) -> None:
     """Under the same key, as where the process died and its service lives on."""
     home, key, keys = ServerHome(tmp_path / "home"), os.urandom(32), SiteKeys("site-a")
@@ -123,6 +124,7 @@ def test_a_restart_keeps_sites_and_what_waits_for_them(tmp_path: Path) -> None:
     }) in events  # fmt: skip
 
 
+@pytest.mark.no_cover
 def test_under_a_new_key_what_was_sealed_is_dropped_and_sites_stay(tmp_path: Path) -> None:
     """As after the whole service was started anew: nobody could open it."""
     home, keys = ServerHome(tmp_path / "home"), SiteKeys("site-a")

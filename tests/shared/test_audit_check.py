@@ -37,6 +37,7 @@ def test_an_untouched_log_is_intact(folder: Path) -> None:
     assert checked(folder, b"") == Verdict(head=EMPTY)
 
 
+@pytest.mark.no_cover
 def test_every_changed_bit_is_found_in_its_line(folder: Path) -> None:
     """Of every byte of every line; its newline joins it with the next."""
     for place in range(len(WHOLE)):
@@ -49,6 +50,7 @@ def test_every_changed_bit_is_found_in_its_line(folder: Path) -> None:
             assert found.head.n == found.line - 1
 
 
+@pytest.mark.no_cover
 def test_every_cut_is_found_or_is_one_that_a_head_finds(folder: Path) -> None:
     """In a line without a head too; between two lines with a later head alone."""
     for length in range(len(WHOLE)):

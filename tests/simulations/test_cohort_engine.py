@@ -86,6 +86,7 @@ def told(folder: Path) -> list[str]:
     return [line.split("WARNING", 1)[1] for line in lines if "left out" in line]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", RUNS)
 def test_threads_give_the_model_of_messages_bit_for_bit(name: str, tmp_path: Path) -> None:
     """Charges, the clients' own ledgers and what is said of lost clients too."""
@@ -100,6 +101,7 @@ def test_threads_give_the_model_of_messages_bit_for_bit(name: str, tmp_path: Pat
     assert sorted(told(one)) == sorted(told(other))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", RUNS)
 def test_a_stack_gives_it_but_for_rounding(name: str, tmp_path: Path) -> None:
     """Of the whole run's movement; the clip is taken 1e-5 short."""
@@ -109,12 +111,14 @@ def test_a_stack_gives_it_but_for_rounding(name: str, tmp_path: Path) -> None:
     assert not np.array_equal(one, other)  # it is another way
 
 
+@pytest.mark.no_cover
 def test_a_seeded_run_is_by_default_that_of_messages(tmp_path: Path) -> None:
     """Bit for bit, also where a stack would be possible."""
     one, other = (played(tmp_path, engine, CLIENT) for engine in ("messages", "auto"))
     assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "changes",
     [
@@ -166,6 +170,7 @@ class Exploding(Digits):
         return super().losses(outputs, targets) * 1e38
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("engine", ["threads", "stacked"])
 @pytest.mark.parametrize("unit", ["none", "client"])
 def test_an_update_that_is_not_finite_is_lost_or_zero(
@@ -212,6 +217,7 @@ def test_where_nothing_clips_a_huge_update_is_kept_and_its_client_is_not_lost(
     assert failed == {}
 
 
+@pytest.mark.no_cover
 def test_a_planted_clip_that_does_nothing_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +230,7 @@ def test_a_planted_clip_that_does_nothing_is_seen(
     assert np.abs(parameters(played(tmp_path, "stacked", CLIENT)) - honest).max() > 1e-2
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("planted", ["no clip", "padding counts", "one noise for all"])
 def test_planted_bugs_of_stacked_records_are_seen(
     planted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -260,6 +267,7 @@ class Poisoned(Digits):
         return super().losses(outputs, targets) * factors
 
 
+@pytest.mark.no_cover
 def test_records_that_are_not_finite_count_as_zero_in_a_stack_too(tmp_path: Path) -> None:
     """The same model as over messages."""
     raw = RECORD | {"task": f"{HERE}:Poisoned"}
@@ -268,6 +276,7 @@ def test_records_that_are_not_finite_count_as_zero_in_a_stack_too(tmp_path: Path
     assert np.abs(one - other).max() <= 1e-4 * np.abs(one).max()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("model", ["mlp", "tiny_cnn"])
 def test_half_precision_is_near_and_the_clip_is_exact(model: str, tmp_path: Path) -> None:
     """One client's update: as long as the clip but for rounding to float32, in both engines."""

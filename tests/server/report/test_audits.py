@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from server.report.audits import with_audits
 from server.report.html import html
 from tests.server.report.reports import CANARIES, ESTIMATE, report
@@ -12,6 +14,7 @@ def codes(content: dict[str, Any]) -> set[str]:
     return {problem["code"] for problem in content["verdict"]["problems"]}
 
 
+@pytest.mark.no_cover
 def test_a_bound_that_failed_makes_the_run_not_private() -> None:
     """Whatever the assumptions are."""
     failed = report(passed=False)

@@ -21,6 +21,7 @@ def problems(report: dict[str, Any]) -> list[str]:
     return [error.message for error in VALIDATOR.iter_errors(report)]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("seed", [5, "os"])
 def test_every_report_follows_the_schema_and_is_strict_json(unit: str, seed: int | str) -> None:

@@ -32,6 +32,7 @@ def ran(unit: str, case: str, *, simulated: bool = False) -> Outcome:
     return replace(made, roster=roster)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("unit", ["record", "client", "shared client"])
 def test_what_a_site_can_only_claim_is_not_called_more(case: str, unit: str) -> None:

@@ -73,6 +73,7 @@ def as_continuous(report: dict[str, Any]) -> None:
         claim["method"] = "pld"
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("change", "place"),
     [
@@ -113,6 +114,7 @@ def test_integer_noise_that_became_gaussian_is_found(run: Path) -> None:
     assert paths(run) >= {"charges.jsonl[0].event", "charges.jsonl[1].event", "claims[1].epsilon"}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("key", "value"),
     [("privacy.noise", "whole"), ("aggregation.corrupt_fraction", 0.3), ("aggregation.bits", 32)],
@@ -130,6 +132,7 @@ def test_a_plan_that_was_changed_afterwards_is_found(run: Path, key: str, value:
         assert found >= {"charges.jsonl[0].event", "assumptions"}
 
 
+@pytest.mark.no_cover
 def test_secure_aggregation_that_was_dropped_afterwards_is_found(tmp_path: Path) -> None:
     """With it goes an observer, and with that a claim."""
     run = written(tmp_path, "masked client")

@@ -195,6 +195,15 @@ def test_a_hopeless_plan_is_accounted_in_little_memory(count: int) -> None:
     assert 2.3 * count < found.epsilon < 3.9 * count
 
 
+def test_a_loss_that_no_distribution_can_hold_is_bounded_by_its_moments() -> None:
+    """A step of its distribution would be wider than an epsilon is; no more is claimed of it."""
+    found = epsilon_of(sampled(0.5, 0.3, 10**7), 1e-5, ADD_REMOVE)
+    assert (found.method, found.pld) == ("rdp", math.inf)
+    assert found.rdp is not None
+    assert found.rdp <= found.epsilon <= found.rdp + 2e-4
+    assert 2.3 * 10**7 < found.epsilon < 6 * 10**7
+
+
 @given(st.integers(0, 10**9), st.booleans())
 def test_rounding_is_never_down(units: int, above: bool) -> None:
     """Not even by the last bit, at a multiple of the unit or just above it."""

@@ -175,6 +175,7 @@ def wrapped(encoding: Encoding) -> float:
     return changed / (TIMES * encoding.length)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", SUMMED)
 def test_no_number_wraps_in_the_chosen_ring(name: str) -> None:
     """Of 120,000 as large as they can be, where one bit fewer is refused: the bound is near."""
@@ -184,6 +185,7 @@ def test_no_number_wraps_in_the_chosen_ring(name: str) -> None:
     assert wrapped(encoding) == 0.0
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", SUMMED)
 def test_a_ring_that_is_too_small_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two bits fewer; and what a check would choose that believes in two bits more."""

@@ -64,6 +64,7 @@ def test_a_sum_comes_back_within_the_rounding(dimension: int, clients: int, seed
     assert error <= clients * math.sqrt(made.padded) / made.scale
 
 
+@pytest.mark.no_cover
 def test_rounding_has_no_bias() -> None:
     """The mean of many coarse roundings is the vector; always rounding to the nearest is found."""
     made, true, times = quantizer(8, scale=1.3), vector(8, 0.7, 1), 40_000

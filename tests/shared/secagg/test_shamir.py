@@ -68,6 +68,7 @@ def test_values_elsewhere_are_those_of_the_polynomial(points: dict[int, int], at
     assert [int.from_bytes(value, "big") for value in found] == [lagrange(at, points)]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("holders", "threshold"), [(300, 200), (128, 127), (127, 70)])
 @pytest.mark.parametrize("count", [1, 511, 1025])
 def test_many_holders_have_shares_of_the_field(holders: int, threshold: int, count: int) -> None:

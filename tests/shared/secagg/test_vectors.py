@@ -182,6 +182,7 @@ def test_what_a_file_is_for_is_in_it() -> None:
     assert stored("secagg_graph_41")["output"]["span"] > 0
 
 
+@pytest.mark.no_cover
 @settings(max_examples=50, deadline=None)
 @given(rounds())
 def test_any_round_is_confirmed_byte_for_byte(case: Case) -> None:

@@ -44,6 +44,7 @@ def audits(folder: Path, **changes: Scalar) -> tuple[float, dict[str, dict[str, 
     return claim, {audit["name"]: audit for audit in report["audit"]}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("unit", ["record", "client"])
 def test_the_bound_lies_between_a_third_of_the_claim_and_the_claim(
     tmp_path: Path, unit: str
@@ -56,6 +57,7 @@ def test_the_bound_lies_between_a_third_of_the_claim_and_the_claim(
     assert installed() is None
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("unit", ["record", "client"])
 def test_a_quarter_of_the_noise_exceeds_the_claim(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: str
@@ -75,6 +77,7 @@ def test_a_quarter_of_the_noise_exceeds_the_claim(
     assert report["verdict"]["level"] == "not_private"
 
 
+@pytest.mark.no_cover
 def test_a_resumed_run_goes_on_to_the_same_bytes_and_says_what_its_audit_covers(
     tmp_path: Path,
 ) -> None:
