@@ -18,6 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from murmura.wording import epsilon_text
+
 EXAMPLES = Path(__file__).parents[1] / "examples" / "tasks"
 PLAIN = "-plain"
 SHOWN = {
@@ -92,7 +94,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     ]
     for row in rows:
         name = f"{row['task']} {row['model']}".strip()
-        at = f"{shown(row['private'])} at ({row['epsilon']:.2f}, {row['delta']:g})"
+        at = f"{shown(row['private'])} at ({epsilon_text(row['epsilon'])}, {row['delta']:g})"
         lines.append(
             f"| `{row['example']}` | {name} | {row['unit']}, {row['clients']} | {row['metric']} | "
             f"{shown(row['plain'])} | {at} | {row['seconds']:.0f} |"

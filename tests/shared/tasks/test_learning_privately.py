@@ -5,7 +5,7 @@ that a test does not fail by chance; the noise is that of the plan all the same.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +85,29 @@ CASES: Mapping[str, Case] = {
         },
         beyond=0.58, epsilon=4.1,
     ),
+    # Boxes that are all right, with kinds that are guessed, have less than 0.02.
+    "detection": Case(
+        IMAGES
+        | ADAM
+        | {
+            "population.size": 3, "population.examples_per_client": 1111, "rounds": 25,
+            "training.batch_size": 111, "training.sample_rate": 0.1,
+            "privacy.noise_multiplier": 1.0, "server.learning_rate": 0.03,
+        },
+        beyond=0.08, epsilon=3.9, metric="map50",
+    ),
+    # Drawn images of ten kinds: what heeds no kind is recognised one time in ten.
+    "image_gan": Case(
+        IMAGES
+        | ADAM
+        | {
+            "population.examples_per_client": 2500, "rounds": 20, "training.steps": 4,
+            "training.batch_size": 125, "training.sample_rate": 0.05,
+            "privacy.noise_multiplier": 1.0, "server.learning_rate": 0.01,
+            "server.beta1": 0.5, "server.beta2": 0.99, "server.tau": 1e-4,
+        },
+        beyond=0.2, epsilon=3.2,
+    ),
     # The commonest of four languages has less than three in ten.
     "language_id": Case(
         ADAM
@@ -114,7 +137,7 @@ CASES: Mapping[str, Case] = {
             "training.batch_size": 1, "training.learning_rate": 1.0, "privacy.clipping_norm": 0.1,
             "server.learning_rate": 8.0,
         },
-        beyond=0.7, epsilon=7.0, metric="rmse", falls=True,
+        beyond=0.7, epsilon=3.1, metric="rmse", falls=True,
     ),
     # Two languages, evenly.
     "sentences": Case(
@@ -146,6 +169,17 @@ CASES: Mapping[str, Case] = {
         beyond=0.85, epsilon=2.3,
     ),
 }  # fmt: skip
+
+
+NEURAL: Keys = {
+    "model": "neural", "server.learning_rate": 16.0, "training.learning_rate": 0.3,
+}  # fmt: skip
+IDLE: Keys = {"rounds": 1, "server.learning_rate": 1e-9}
+
+
+def changed(case: Case, keys: Keys) -> Case:
+    """The same with other settings."""
+    return replace(case, keys=case.keys | keys)
 
 
 def texts(folder: Path) -> Keys:
@@ -192,8 +226,8 @@ MADE: Mapping[str, Callable[[Path], Keys]] = {
 }
 
 
-def check(task: str, case: Case, folder: Path) -> None:
-    """A run is private as stated, and its figure beyond the baseline."""
+def figure(task: str, case: Case, folder: Path) -> float:
+    """Of a run, which is private as stated."""
     keys: Keys = dict(case.keys)
     keys["task"] = task
     keys["privacy.epsilon_budget"] = case.epsilon
@@ -206,26 +240,50 @@ def check(task: str, case: Case, folder: Path) -> None:
     (claim,) = [each for each in found["claims"] if each["adversary"] == "released_model"]
     assert claim["unit"] == case.keys.get("privacy.unit", "record")
     assert claim["epsilon"] <= case.epsilon
-    figure = found["metrics"][case.metric]
-    assert figure < case.beyond if case.falls else figure > case.beyond
+    told: float = found["metrics"][case.metric]
+    return told
+
+
+def learns(task: str, case: Case, folder: Path) -> bool:
+    """Whether the figure is beyond the baseline."""
+    told = figure(task, case, folder)
+    return told < case.beyond if case.falls else told > case.beyond
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", CASES)
 def test_it_learns_at_its_epsilon(task: str, tmp_path: Path) -> None:
     """On public examples, or on held out ones."""
-    check(task, CASES[task], tmp_path)
+    assert learns(task, CASES[task], tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["lora", "full"])
 def test_adapters_and_a_whole_encoder_learn_at_their_epsilon(model: str, tmp_path: Path) -> None:
     """As the head does."""
-    case = CASES["sentences"]
-    changed = Case(case.keys | {"model": model}, case.beyond, case.epsilon)
-    check("sentences", changed, tmp_path)
+    assert learns("sentences", changed(CASES["sentences"], {"model": model}), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_network_in_place_of_a_product_learns_at_its_epsilon(tmp_path: Path) -> None:
+    """Both tastes, as the product of a user and an item does."""
+    assert learns("recommendation", changed(CASES["recommendation"], NEURAL), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", CASES)
+def test_what_has_not_learnt_is_not_beyond_its_baseline(task: str, tmp_path: Path) -> None:
+    """One round, and next to no step at the server: what is asked of the others fails."""
+    assert not learns(task, changed(CASES[task], IDLE), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_network_that_has_not_learnt_is_not_beyond_its_baseline(tmp_path: Path) -> None:
+    """As above, for the second model of recommendation."""
+    case = changed(CASES["recommendation"], NEURAL | IDLE)
+    assert not learns("recommendation", case, tmp_path)
 
 
 def test_no_task_is_forgotten() -> None:
     """Flights and a hub's images, of which stand-ins are made, are tested beside them."""
-    assert set(CASES) | {"hub_images", "flights", "detection", "image_gan"} == set(BUILT_IN)
+    assert set(CASES) | {"hub_images", "flights"} == set(BUILT_IN)
