@@ -8,7 +8,7 @@ import typer
 
 from murmura.machine import json_line
 from murmura.options import Machine
-from murmura.wording import epsilon_text
+from murmura.wording import counted, epsilon_text
 from shared.errors import StateError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _one(home: "ServerHome", name: str) -> "KnownRun":
 
 
 def _line(run: "KnownRun") -> str:
-    rounds = f"{run.rounds_done} of {run.rounds} rounds" if run.rounds else "no round"
+    rounds = f"{run.rounds_done} of {counted(run.rounds, 'round')}" if run.rounds else "no round"
     epsilon = "" if run.epsilon is None else f", epsilon {epsilon_text(run.epsilon)} {run.meaning}"
     return f"{run.name}  {run.status}, {rounds}{epsilon}".rstrip()
 

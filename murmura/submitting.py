@@ -12,6 +12,7 @@ from typing import Any
 
 from murmura.settings import Settings, settings_of_run
 from murmura.simulate import fitted
+from murmura.wording import counted
 from server.app_key import read_app_key, signature_of
 from server.home import ServerHome
 from server.local_client import facts_of, status_of
@@ -166,8 +167,9 @@ def wait_for_sites(
             )
         if online != before:
             away = sorted(sites.keys() - online)
+            there = f"{len(online)} of {counted(len(sites), 'site')} online"
             rest = f"; not online: {', '.join(away)}" if away else ""
-            say(f"{len(online)} of {len(sites)} sites online: {', '.join(online) or 'none'}{rest}")
+            say(f"{there}: {', '.join(online) or 'none'}{rest}")
             before = online
         if len(online) >= needed:
             return

@@ -9,6 +9,7 @@ from murmura.page_frame import chart, page, rounds_axis, value_axis
 from murmura.wording import (
     UNICODE_SIGNS,
     UNITS,
+    counted,
     duration_text,
     epsilon_text,
     loss_text,
@@ -69,7 +70,7 @@ def _head(course: Course) -> str:
             f"task {started.task}",
             model_text(started.model),
             f"{started.dimension:,} parameters",
-            f"{started.population} clients",
+            counted(started.population, "client"),
         )
     )  # fmt: skip
     why = f"<p>{escape(course.why)}</p>" if course.why else ""
