@@ -1,6 +1,7 @@
 """`murmura runs`: the runs of this machine's server."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +41,9 @@ def list_runs(*, home: Home = None, machine: Machine = False) -> None:
 @app.command()
 def show(name: Name, *, home: Home = None, machine: Machine = False) -> None:
     """One run: how far it is, what ended it, where its results lie."""
-    run = _one(_home(home), name)
+    place = _home(home)
+    run = _one(place, name)
+    run = replace(run, why=_named(place, run.why))
     content = run.to_json() | {"files": _files(run.folder)}
     lines = [_line(run), *([run.why] if run.why else [])]
     lines += [f"{label:8}{path}" for label, path in content["files"].items()]
@@ -104,6 +107,16 @@ def _all(home: "ServerHome") -> "list[KnownRun]":
     facts = facts_of(home)
     submitted = RunControl(int(facts["internal"])).runs() if facts else []
     return known_runs(home, submitted)
+
+
+def _named(home: "ServerHome", why: str) -> str:
+    """With names of sites, where the service runs and can tell them."""
+    from murmura.submitting import Service  # noqa: PLC0415 - slow, and needed by no help
+
+    try:
+        return Service(home).named(why) if why else why
+    except StateError:
+        return why
 
 
 def _one(home: "ServerHome", name: str) -> "KnownRun":

@@ -4,6 +4,7 @@ Everything that can be refused is refused before anything is sent. How many site
 public: it is written into the settings, and fixed, before the run is.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,17 @@ class Service:
         return {
             str(site["name"]): bool(site["online"]) for site in found if site["state"] == "active"
         }
+
+    def named(self, text: str) -> str:
+        """`text` of a run, with the name of each site in the place of Flower's number of it."""
+        try:
+            sites = status_of(self._facts)["sites"]
+        except StateError:
+            return text
+        for site in sites:
+            if site["node"]:
+                text = re.sub(rf"\bnode {site['node']}\b", str(site["name"]), text)
+        return text
 
 
 def chosen_settings(settings: Settings, home: ServerHome, sites: int, *, quiet: bool) -> Settings:
