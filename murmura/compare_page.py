@@ -56,7 +56,7 @@ def _row(comparison: Comparison, run: Compared, named: Sequence[str]) -> list[st
     loss = course.measured("loss")
     return [
         run.name,
-        "nobody" if axis is None else f"one {axis.basis.unit}",
+        _protected(run, axis),
         _spent(run, axis),
         *[_last(run, name, "{:.4g}") for name in named],
         loss_text(loss[-1][1] if loss else None, signs),
@@ -65,11 +65,17 @@ def _row(comparison: Comparison, run: Compared, named: Sequence[str]) -> list[st
     ]
 
 
+def _protected(run: Compared, axis: EpsilonAxis | None) -> str:
+    if axis is None:
+        return UNICODE_SIGNS.absent if run.unbegun else "nobody"
+    return f"one {axis.basis.unit}"
+
+
 def _spent(run: Compared, axis: EpsilonAxis | None) -> str:
+    if run.unbegun or (axis is not None and run.budget is None):
+        return "no round done"
     if axis is None:
         return "not bounded"
-    if run.budget is None:
-        return "no round done"
     spent, signs = run.final(axis.basis), UNICODE_SIGNS
     return f"{epsilon_text(spent, signs)} of {epsilon_text(run.budget, signs)}"
 

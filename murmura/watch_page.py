@@ -21,6 +21,7 @@ from server.report.facts import OBSERVERS
 from server.report.tables import Cell, badge, pairs
 
 _MOST_METRICS = 24
+_REPEATED = " More than planned: a round that is repeated is charged again."
 _FOOTER = "<p>Read from the run's folder. <code>murmura report</code> shows what is promised.</p>"
 
 
@@ -164,7 +165,8 @@ def _epsilon(course: Course) -> str:
     return chart(
         "Epsilon against its budget",
         f"{number_text(spent, upper=True)} spent after round {points[-1][0]:g}; the budget is "
-        f"{number_text(budget)}. Every value is an upper bound.",
+        f"{number_text(budget)}. Every value is an upper bound."
+        + (_REPEATED if spent > planned else ""),
         lines,
         rounds_axis(last),
         Axis(label="epsilon", low=0.0, high=1.1 * top or 1.0),

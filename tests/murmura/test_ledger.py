@@ -33,6 +33,7 @@ def test_show_says_what_is_left_of_what(
         "one record",
         "adjacency: add or remove one; against servers",
         "1 release charged, 1 answered",
+        "in fact)",
     ):
         assert part in out, part
     assert murmura("ledger", "show", "--ledger", folder, "--json") == 0

@@ -100,6 +100,13 @@ def test_the_promise_is_said(tmp_path: Path, unit: str, said: str) -> None:
     assert "<dt>rejected in all</dt><dd>2</dd>" in text
 
 
+@pytest.mark.parametrize(("epsilon", "said"), [(0.1, False), (1e3, True)])
+def test_more_than_was_planned_is_explained(tmp_path: Path, epsilon: float, said: bool) -> None:
+    """Two figures of epsilon that differ would look like a mistake."""
+    text = whole(Course(put(tmp_path, events(2, epsilon=epsilon))).look())
+    assert ("a round that is repeated is charged again" in text) == said
+
+
 def test_a_run_that_has_done_nothing_yet_has_a_page(tmp_path: Path) -> None:
     """Before it begins, and before its first round."""
     for count, told in ((1, events(0)[:1]), (2, events(0)[1:])):
