@@ -21,6 +21,7 @@ from dp_accounting import dp_event as dp
 
 from client.ledger_journal import Journal, create_journal
 from client.ledger_state import Block, Grant, Key, LedgerState, Release, key_of
+from client.packed_digests import check_hexadecimal
 from shared.dp.events import event_from_json
 from shared.dp.mechanisms import Adjacency, CorrelatedPrivacy
 from shared.dp.plan import PrivacyPlan
@@ -168,7 +169,9 @@ class Ledger:
 
         Raises:
             PrivacyError: another reply was committed to the same request before.
+            StateError: it is no SHA-256; nothing is written.
         """
+        check_hexadecimal(reply_digest)
         with self._current():
             before = self._state.reply_to(reservation.key)
             if before is None:

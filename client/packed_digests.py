@@ -4,10 +4,26 @@ A dictionary of tuples takes several hundred bytes an entry; a guard that answer
 second for years would be filled by its own ledger.
 """
 
+import re
 from collections import defaultdict
 
+from shared.errors import StateError
+
 DIGEST_BYTES = 32
+_HEXADECIMAL = re.compile(f"[0-9a-f]{{{2 * DIGEST_BYTES}}}")
 _UNKNOWN = -1
+
+
+def check_hexadecimal(digest: str) -> None:
+    """Raise StateError on what is no SHA-256 in lower case.
+
+    Guarantee: an entry of another form, once it is on disk, would freeze the ledger for good.
+    """
+    if _HEXADECIMAL.fullmatch(digest) is None:
+        raise StateError(
+            f"expected a SHA-256 of {2 * DIGEST_BYTES} hexadecimal digits, got {len(digest)} "
+            "characters that are none"
+        )
 
 
 class PackedDigests:

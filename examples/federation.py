@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,10 +18,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 SITES = 3
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+_SIGNALLED = 128  # a shell's exit status after a signal: so much more than its number
 SETTINGS = (
     "--task", "digits", "--rounds", "3", "-c", "privacy.noise=distributed",
     "-c", "population.examples_per_client=400", "-c", "training.batch_size=120",
@@ -69,14 +73,21 @@ class Federation:
         """Print a command and run it, whatever becomes of it."""
         if not self.quiet:
             print(f"\n$ murmura {shlex.join(words)}", flush=True)
-        return subprocess.run(  # noqa: S603 - our own command line
+        with subprocess.Popen(  # noqa: S603 - our own command line
             [sys.executable, "-m", "murmura", *words],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL if self.quiet and stdout is None else stdout,
             text=True,
-            check=False,
-        )
+        ) as process:
+            try:
+                found, _ = process.communicate()
+            except BaseException:
+                # All others are short, and what one of them starts must be there to be stopped.
+                if words[0] == "run":
+                    process.terminate()
+                raise
+        return subprocess.CompletedProcess(words, process.returncode, found)
 
     def do(self, *words: str) -> None:
         """A command that must go well."""
@@ -166,8 +177,20 @@ def play(folder: Path, settings: Sequence[str]) -> int:
     return done.returncode
 
 
+def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's form
+    """Leave by an exception, so that server and sites are stopped on the way; once."""
+    for again in _ENDS:
+        signal.signal(again, signal.SIG_IGN)
+    sys.exit(_SIGNALLED + number)
+
+
 def main() -> int:
-    """As the command line says; the exit status is that of whatever failed."""
+    """As the command line says; the exit status is that of whatever failed.
+
+    What ends it, a signal too, ends server and sites.
+    """
+    for number in _ENDS:
+        signal.signal(number, _end)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="for all homes; default: a new temporary one")
     parser.add_argument("settings", nargs="*", help="of `murmura run`, after --", default=SETTINGS)

@@ -68,6 +68,10 @@ def _measured(config: RunConfig, *, mechanism: bool, task: bool) -> list[dict[st
     from simulations.audits.mechanism_audit import audit_mechanism  # noqa: PLC0415
 
     plan = PrivacyPlan.from_config(config)
+    if mechanism and plan.distributed:
+        typer.echo(
+            "noise that all share in is not measured here; `murmura simulate` does", err=True
+        )
     found = audit_mechanism(plan) if mechanism else []
     if task and config.privacy.unit != "none":
         found.append(_replayed(config))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from murmura.machine import json_line
 from murmura.options import Machine
+from murmura.wording import counted
 from shared.errors import MessageError, StateError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def verify(place: Place, *, key: Key = "", head: Known = None, machine: Machine 
     _raise_unless_intact(verdict, place)
     if not machine:
         against = "" if head else "; entries cut off at the end are seen only with --head"
-        typer.echo(f"intact: {verdict.head.n} entries, head {verdict.head.hash}{against}")
+        typer.echo(f"intact: {_entries(verdict)}, head {verdict.head.hash}{against}")
 
 
 @app.command("head")
@@ -90,7 +91,11 @@ def show(
         typer.echo(json_line({"entries": entries, "head": verdict.head.to_json()}))
         return
     Console(highlight=False).print(_table(entries))
-    typer.echo(f"{verdict.head.n} entries, head {verdict.head.hash}")
+    typer.echo(f"{_entries(verdict)}, head {verdict.head.hash}")
+
+
+def _entries(verdict: "Verdict") -> str:
+    return counted(verdict.head.n, "entry", "entries")
 
 
 def _table(entries: list[dict[str, Any]]) -> Table:

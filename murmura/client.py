@@ -85,6 +85,7 @@ def join(  # noqa: PLR0913 - one parameter for each option
     typer.echo(f"identity  {content['identity']}")
     there = f" --home {place.root}" if home is not None else ""
     typer.echo(f"next      murmura client start{there}")
+    typer.echo(f"masks     a run under masks needs the roster too: murmura client roster{there}")
 
 
 @app.command()

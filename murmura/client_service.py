@@ -16,6 +16,7 @@ import typer
 from murmura.client_home import Home, opened, recorder
 from murmura.machine import json_line
 from murmura.options import Machine
+from murmura.wording import counted
 from shared.errors import FederationError, StateError
 from shared.log_lines import readable
 
@@ -180,7 +181,7 @@ def _lines(content: dict[str, Any]) -> list[str]:
     running = f"process {content['running']}" if content["running"] else "no process"
     return [
         f"site         {content['name']} of {content['server']}",
-        f"guard        {content['state']}, {running}, {content['messages']} messages",
+        f"guard        {content['state']}, {running}, {counted(content['messages'], 'message')}",
         *(f"worker       {_worker(each)}" for each in content["workers"]),
         f"certificate  until {expires}",
         f"roster       {'accepted' if content['roster'] else 'none accepted'}",

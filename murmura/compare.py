@@ -53,11 +53,11 @@ def compare(
     """
     from murmura import comparison as sides  # noqa: PLC0415 - slow, and needed by no help
     from murmura.compare_page import compare_page  # noqa: PLC0415 - likewise
-    from murmura.page_frame import write_page  # noqa: PLC0415 - likewise
+    from murmura.own_file import write_own  # noqa: PLC0415 - likewise
 
     found = sides.compare(runs, metric=metric, against=against)
     page = out or runs[0].resolve().parent / _PAGE
-    write_page(page, compare_page(found))
+    write_own(page, compare_page(found))
     if machine:
         typer.echo(json_line({"page": str(page), **_content(found)}))
     else:

@@ -5,7 +5,14 @@ from html import escape
 
 from murmura.comparison import Compared, Comparison, EpsilonAxis
 from murmura.page_frame import STYLES, chart, page, rounds_axis, value_axis
-from murmura.wording import UNICODE_SIGNS, bytes_text, duration_text, epsilon_text, loss_text
+from murmura.wording import (
+    UNICODE_SIGNS,
+    bytes_text,
+    counted,
+    duration_text,
+    epsilon_text,
+    loss_text,
+)
 from server.progress import RoundFinished
 from server.report.charts import Axis, Line
 from server.report.tables import table
@@ -30,7 +37,7 @@ def compare_page(comparison: Comparison) -> str:
     exchanged = table(_EXCHANGED, *traffic) if (traffic := traffic_of(comparison))[1] else ""
     return page(
         "Runs compared",
-        f"<h1>Runs compared</h1><p>{len(runs)} runs</p>",
+        f"<h1>Runs compared</h1><p>{counted(len(runs), 'run')}</p>",
         f'<ul class="notes">{notes}</ul>{table("Where each run is", headings, rows)}{exchanged}'
         f'<div class="plots">{"".join(charts)}</div>',
         "<p>Read from the runs' folders.</p>",
@@ -47,18 +54,30 @@ def table_of(comparison: Comparison) -> tuple[Sequence[str], list[list[str]]]:
 def _row(comparison: Comparison, run: Compared, named: Sequence[str]) -> list[str]:
     axis, signs, course = comparison.axis_of(run), UNICODE_SIGNS, run.course
     loss = course.measured("loss")
-    spent = "not bounded" if axis is None else (
-        f"{epsilon_text(run.final(axis.basis), signs)} of {epsilon_text(run.budget, signs)}"
-    )  # fmt: skip
     return [
         run.name,
-        "nobody" if axis is None else f"one {axis.basis.unit}",
-        spent,
+        _protected(run, axis),
+        _spent(run, axis),
         *[_last(run, name, "{:.4g}") for name in named],
         loss_text(loss[-1][1] if loss else None, signs),
         f"{len(course.rounds)} of {course.started.rounds if course.started else 0}",
         duration_text(sum(event.seconds for event in course.rounds)),
     ]
+
+
+def _protected(run: Compared, axis: EpsilonAxis | None) -> str:
+    if axis is None:
+        return UNICODE_SIGNS.absent if run.unbegun else "nobody"
+    return f"one {axis.basis.unit}"
+
+
+def _spent(run: Compared, axis: EpsilonAxis | None) -> str:
+    if run.unbegun or (axis is not None and run.budget is None):
+        return "no round done"
+    if axis is None:
+        return "not bounded"
+    spent, signs = run.final(axis.basis), UNICODE_SIGNS
+    return f"{epsilon_text(spent, signs)} of {epsilon_text(run.budget, signs)}"
 
 
 def traffic_of(comparison: Comparison) -> tuple[Sequence[str], list[list[str]]]:

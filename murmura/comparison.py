@@ -59,6 +59,11 @@ class Compared:
         return [(spent[n], value) for n, value in self.course.measured(metric) if n in spent]
 
     @property
+    def unbegun(self) -> bool:
+        """Whether it ended before it said what it promises, as where sites refuse it."""
+        return not self.spent and self.course.started is None and not self.course.rounds
+
+    @property
     def budget(self) -> float | None:
         """The run's, where it has one and promises something."""
         rounds = self.course.rounds
@@ -212,7 +217,7 @@ def _notes(runs: Sequence[Compared], axes: Sequence[EpsilonAxis]) -> list[str]:
     for axis in axes:
         named = f" of {', '.join(run.name for run in axis.runs)}" if len(axes) > 1 else ""
         notes.append(f"Epsilon{named} is for {axis.basis}.")
-    if without := [run.name for run in runs if not run.spent]:
+    if without := [r.name for r in runs if not (r.spent or r.unbegun)]:
         notes.append(f"No differential privacy: {', '.join(without)}.")
     tasks = {(s.task, s.model) for run in runs if (s := run.course.started) is not None}
     if len({task for task, _ in tasks}) > 1:

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from murmura.wording import counted
 from shared.errors import FederationError
 
 if TYPE_CHECKING:
@@ -119,11 +120,10 @@ def certificate(days: float, renewal: str) -> Check:
     """
     if days <= 0.0:
         return fail("certificate", "it has ended", f"{renewal}; a site whose has ended joins anew")
+    left = f"{counted(round(days), 'day')} left"
     if days < FEW_DAYS:
-        return warn(
-            "certificate", f"{days:.0f} days left", f"it should be renewed by now: {renewal}"
-        )
-    return ok("certificate", f"{days:.0f} days left")
+        return warn("certificate", left, f"it should be renewed by now: {renewal}")
+    return ok("certificate", left)
 
 
 def clock(ahead_s: float) -> Check:
@@ -217,7 +217,7 @@ def audit_log(path: Path, read_key: Callable[[], "Ed25519PublicKey"]) -> Check:
         found = verify(path, read_key())
         if not found.intact:
             raise FederationError(f"broken at line {found.line}: {found.flaw}; {found.text}")
-        return f"{found.head.n} entries, whole"
+        return f"{counted(found.head.n, 'entry', 'entries')}, whole"
 
     return judged(
         "audit log", look, "find out who changed it; move it aside, or nothing starts or leaves"

@@ -16,6 +16,7 @@ from murmura.doctor_checks import (
     permissions,
     warn,
 )
+from murmura.wording import counted
 from server.app_key import read_app_key
 from server.authority import Authority, days_left
 from server.home import ServerHome
@@ -107,6 +108,7 @@ def sites(known: Mapping[str, EnrolledSite], now: float) -> Iterator[Check]:
             yield fail("sites", f"the certificate of {name} has ended", advice)
         elif days < _FEW_DAYS:
             advice = "its operator runs: murmura client renew"
-            yield warn("sites", f"the certificate of {name} ends in {days:.0f} days", advice)
+            left = counted(round(days), "day")
+            yield warn("sites", f"the certificate of {name} ends in {left}", advice)
     if active:
         yield ok("sites", f"{len(active)} enrolled")

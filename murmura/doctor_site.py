@@ -37,6 +37,7 @@ from murmura.doctor_checks import (
     same_versions,
     warn,
 )
+from murmura.wording import counted
 from shared.durable import read_json
 from shared.errors import FederationError, StateError
 
@@ -220,10 +221,10 @@ def roster(home: SiteHome, policy: SitePolicy) -> Check:
     if count < least:
         return fail(
             "roster",
-            f"{count} sites, the policy asks for {least}",
+            f"{counted(count, 'site')}, the policy asks for {least}",
             "no run under masks can keep it: wait for more sites, or change [policy]",
         )
-    return ok("roster", f"{count} sites")
+    return ok("roster", counted(count, "site"))
 
 
 def bundles(approvals: Approvals) -> Check:

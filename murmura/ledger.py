@@ -11,8 +11,9 @@ from rich.table import Table
 
 from murmura.machine import json_line
 from murmura.options import Machine
+from murmura.own_file import write_own
 from murmura.settings import layered
-from shared.errors import StateError
+from murmura.wording import counted
 
 if TYPE_CHECKING:
     from client.ledger import Ledger
@@ -84,10 +85,12 @@ def show(*, ledger: Folder, witness: Witness = None, machine: Machine = False) -
         console.print(_table(block))
         relation = block["adjacency"].replace("_", " ")
         console.print(f"adjacency: {relation}; against servers, and whoever sees what they see")
-    answered = sum(reply is not None for reply in opened.reservations.values())
-    console.print(f"{len(opened.reservations)} releases charged, {answered} of them answered")
+    reservations = opened.reservations
+    answered = sum(reply is not None for reply in reservations.values())
+    console.print(f"{counted(len(reservations), 'release')} charged, {answered} answered")
     if opened.torn:
-        console.print(f"{opened.torn} entries torn by a crash; nothing was released for them")
+        torn = counted(opened.torn, "entry", "entries")
+        console.print(f"{torn} torn by a crash, for which nothing was released")
     console.print(f"entry {opened.head().count}, head {opened.head().hash}")
 
 
@@ -98,7 +101,7 @@ def verify(*, ledger: Folder, witness: Witness = None, machine: Machine = False)
     if machine:
         typer.echo(json_line({"intact": True, "head": asdict(head)}))
         return
-    typer.echo(f"intact: {head.count} entries, head {head.hash}")
+    typer.echo(f"intact: {counted(head.count, 'entry', 'entries')}, head {head.hash}")
 
 
 @app.command()
@@ -110,12 +113,10 @@ def export(
 ) -> None:
     """Write every entry and the signed head as JSON, for an auditor."""
     opened = _open(ledger, witness)
-    content = {"entries": opened.entries, "head": asdict(opened.head())}
-    try:
-        out.write_text(json_line(content) + "\n")
-    except OSError as error:
-        raise StateError(f"{out} cannot be written: {error.strerror}") from error
-    typer.echo(f"{len(opened.entries)} entries: {out}")
+    entries = opened.entries
+    # Secrecy: when the site was asked, by whom, and how much it spent.
+    write_own(out, json_line({"entries": entries, "head": asdict(opened.head())}) + "\n")
+    typer.echo(f"{counted(len(entries), 'entry', 'entries')}: {out}")
 
 
 @app.command()
@@ -140,7 +141,7 @@ def forecast(
         )
         return
     typer.echo(
-        f"{rounds} more rounds fit; the plan has {planned.rounds}: "
+        f"{counted(rounds, 'more round fits', 'more rounds fit')}; the plan has {planned.rounds}: "
         f"{'it fits' if enough else 'it does not fit'}"
     )
 
@@ -174,7 +175,9 @@ def _table(block: Mapping[str, Any]) -> Table:
     for heading in ("who", "epsilon spent", "of", "delta", "unit"):
         table.add_column(heading)
     granted, delta, unit = block["epsilon"], repr(block["delta"]), f"one {block['unit']}"
-    spent = f"{block['spent_epsilon']} (PLD {block['spent_epsilon_pld']})"
+    counted_as, proven = block["spent_epsilon"], block["spent_epsilon_pld"]
+    # The filter's is what the next release is judged by; what was spent in fact is less.
+    spent = str(counted_as) if proven == counted_as else f"{counted_as} (at most {proven} in fact)"
     table.add_row("all servers", spent, repr(granted), delta, unit)
     for server, epsilon in sorted(block["by_server"].items()):
         table.add_row(server, str(epsilon), repr(granted * block["quota"]), delta, unit)

@@ -15,6 +15,7 @@ from rich.live import Live
 from murmura.board import Board, meaning_of, worst_finite
 from murmura.picture import Picture
 from murmura.wording import (
+    counted,
     duration_text,
     epsilon_text,
     loss_text,
@@ -131,8 +132,8 @@ def _promise(event: RunStarted) -> str:
 def _started_lines(board: Board, event: RunStarted) -> tuple[str, ...]:
     lines = [
         f"run {event.run_id} in {event.folder}",
-        f"task {event.task}, {model_text(event.model)}, {event.population} clients, "
-        f"{event.dimension:,} parameters, {board.device}, {event.rounds} rounds",
+        f"task {event.task}, {model_text(event.model)}, {counted(event.population, 'client')}, "
+        f"{event.dimension:,} parameters, {board.device}, {counted(event.rounds, 'round')}",
         _promise(event),
     ]
     if event.aggregation:

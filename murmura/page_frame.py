@@ -8,14 +8,11 @@ through the escaping could not run.
 import base64
 import hashlib
 import math
-import os
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 from server.report.charts import Axis, Line, line_chart
 from server.report.style import STYLE
-from shared.errors import StateError
 
 MORE_LIGHT = {"fourth": "#7a5c00", "fifth": "#9c1f6e", "sixth": "#3d4a57"}
 MORE_DARK = {"fourth": "#e0c06a", "fifth": "#f59bd0", "sixth": "#c5ced8"}
@@ -23,7 +20,6 @@ _COLOURS = ("first", "second", "third", *MORE_LIGHT)
 # Twelve lines can be told apart: six colours, each whole or dashed.
 STYLES = (*_COLOURS, *(f"{colour} dashed" for colour in _COLOURS))
 _DRAWN = 400  # points of a curve, at most: more cannot be seen
-_PRIVATE = 0o600
 
 
 def _rules(colours: dict[str, str]) -> str:
@@ -80,22 +76,6 @@ def page(title: str, header: str, main: str, footer: str, *, script: str = "") -
         f'<body><a class="skip" href="#main">To the contents</a><header>{header}</header>'
         f'<main id="main">{main}</main><footer>{footer}</footer>{running}</body></html>\n'
     )
-
-
-def write_page(path: Path, text: str) -> None:
-    """Write a page that its owner alone can read.
-
-    Raises:
-        StateError: it cannot be written.
-    """
-    try:
-        # Secrecy: who answered in which round is the server's (docs/privacy.md).
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            path.chmod(_PRIVATE)
-            file.write(text)
-    except OSError as error:
-        raise StateError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def rounds_axis(last: float) -> Axis:

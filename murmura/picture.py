@@ -14,6 +14,7 @@ from rich.text import Text
 from murmura.board import Board, trusts_the_server, worst_finite
 from murmura.wording import (
     Signs,
+    counted,
     duration_text,
     epsilon_text,
     loss_text,
@@ -73,7 +74,7 @@ def _header(started: RunStarted, device: str, signs: Signs) -> RenderableType:
         [
             Text(started.task, style="bold"),
             Text(model_text(started.model)),
-            Text(f"{started.population} clients"),
+            Text(counted(started.population, "client")),
             Text(f"{started.dimension:,} parameters"),
             Text(device),
         ]

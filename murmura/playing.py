@@ -1,6 +1,8 @@
 """One run on this machine's service, from its settings to what the user is told at the end."""
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -25,7 +27,7 @@ from murmura.submitting import (
     wait_for_sites,
 )
 from server.home import ServerHome
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, FederationError
 
 _SHORT = 12
 
@@ -79,9 +81,19 @@ def play(home: ServerHome, service: Service, settings: Settings, how: How) -> No
             if how.detach:
                 _told(run, how.output)
                 return
-            with showing(board, view):
+            with showing(board, view), _naming(service):
                 follow(run)
     print_result(folder, how.output)
+
+
+@contextmanager
+def _naming(service: Service) -> Iterator[None]:
+    """What ends the run within it names sites, and no numbers that only Flower knows."""
+    try:
+        yield
+    except FederationError as error:
+        error.args = (service.named(str(error)),)
+        raise
 
 
 def _bundle(task: str, how: How) -> bytes:

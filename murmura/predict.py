@@ -13,8 +13,9 @@ from rich.table import Table
 from murmura.machine import json_line
 from murmura.opened import Run, TaskName, about, headline, opened
 from murmura.options import Machine
+from murmura.own_file import write_own
 from shared.domains import positive
-from shared.errors import ConfigurationError, DataError, StateError
+from shared.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -183,7 +184,5 @@ def _write(path: Path, rows: list[tuple[str, list[Guess]]]) -> None:
     for name, guesses in rows:
         cells: list[Any] = [cell for guess in guesses for cell in guess]
         writer.writerow([name, *("" if cell is None else cell for cell in cells)])
-    try:
-        path.write_text(text.getvalue(), encoding="utf-8")
-    except OSError as error:
-        raise StateError(f"{path} cannot be written: {error.strerror}") from error
+    # Secrecy: a prediction is as private as its input, which may be anybody's record.
+    write_own(path, text.getvalue())

@@ -31,7 +31,7 @@ HELP = (
     "  [green]murmura run --app my_task --task my_task:MyTask --detach[/green]\n"
     "  [green]murmura run --resume 20261123-180000-digits-1f2e[/green]\n\n"
     "[bold]Exit status[/bold]\n"
-    "  0 done, 2 wrong settings, 3 refused for privacy's sake,\n"
+    "  0 done, 2 wrong settings, or too few sites accept them, 3 refused for privacy's sake,\n"
     "  4 the federation failed, 5 data or files, 130 Ctrl-C, 143 SIGTERM."
 )
 

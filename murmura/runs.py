@@ -1,6 +1,7 @@
 """`murmura runs`: the runs of this machine's server."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,7 +9,7 @@ import typer
 
 from murmura.machine import json_line
 from murmura.options import Machine
-from murmura.wording import epsilon_text
+from murmura.wording import counted, epsilon_text
 from shared.errors import StateError
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def list_runs(*, home: Home = None, machine: Machine = False) -> None:
 @app.command()
 def show(name: Name, *, home: Home = None, machine: Machine = False) -> None:
     """One run: how far it is, what ended it, where its results lie."""
-    run = _one(_home(home), name)
+    place = _home(home)
+    run = _one(place, name)
+    run = replace(run, why=_named(place, run.why))
     content = run.to_json() | {"files": _files(run.folder)}
     lines = [_line(run), *([run.why] if run.why else [])]
     lines += [f"{label:8}{path}" for label, path in content["files"].items()]
@@ -106,6 +109,16 @@ def _all(home: "ServerHome") -> "list[KnownRun]":
     return known_runs(home, submitted)
 
 
+def _named(home: "ServerHome", why: str) -> str:
+    """With names of sites, where the service runs and can tell them."""
+    from murmura.submitting import Service  # noqa: PLC0415 - slow, and needed by no help
+
+    try:
+        return Service(home).named(why) if why else why
+    except StateError:
+        return why
+
+
 def _one(home: "ServerHome", name: str) -> "KnownRun":
     known = _all(home)
     found = [run for run in known if Path(name).name == run.name or name == run.number]
@@ -115,7 +128,7 @@ def _one(home: "ServerHome", name: str) -> "KnownRun":
 
 
 def _line(run: "KnownRun") -> str:
-    rounds = f"{run.rounds_done} of {run.rounds} rounds" if run.rounds else "no round"
+    rounds = f"{run.rounds_done} of {counted(run.rounds, 'round')}" if run.rounds else "no round"
     epsilon = "" if run.epsilon is None else f", epsilon {epsilon_text(run.epsilon)} {run.meaning}"
     return f"{run.name}  {run.status}, {rounds}{epsilon}".rstrip()
 

@@ -69,7 +69,7 @@ def init(
         content,
         f"home         {place.root}",
         f"names        {', '.join(settings.names)}",
-        f"port         {settings.port}, the only one to be opened",
+        f"port         {settings.port or 'a free one at each start'}, the only one to be opened",
         f"fingerprint  {authority.fingerprint}",
         "next         murmura server start; murmura server invite NAME",
     )

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from murmura.wording import counted
 from server.authority import Authority, days_left
 from server.home import ServerHome
 from server.invitations import Invitations
@@ -53,7 +54,7 @@ def status_lines(content: Mapping[str, Any]) -> list[str]:
         f"service      {service}",
         f"fingerprint  {content['fingerprint']}",
         f"sites go to  {content['address']}",
-        f"certificate  {content['certificate_days']:.0f} days left",
+        f"certificate  {counted(round(content['certificate_days']), 'day')} left",
     ]
     lines += [f"listens on   {address}: {state}" for address, state in content["health"].items()]
     lines += [f"site         {_site(site)}" for site in content["sites"]]

@@ -4,6 +4,7 @@ Everything that can be refused is refused before anything is sent. How many site
 public: it is written into the settings, and fixed, before the run is.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 from murmura.settings import Settings, settings_of_run
 from murmura.simulate import fitted
+from murmura.wording import counted
 from server.app_key import read_app_key, signature_of
 from server.home import ServerHome
 from server.local_client import facts_of, status_of
@@ -76,6 +78,17 @@ class Service:
         return {
             str(site["name"]): bool(site["online"]) for site in found if site["state"] == "active"
         }
+
+    def named(self, text: str) -> str:
+        """`text` of a run, with the name of each site in the place of Flower's number of it."""
+        try:
+            sites = status_of(self._facts)["sites"]
+        except StateError:
+            return text
+        for site in sites:
+            if site["node"]:
+                text = re.sub(rf"\bnode {site['node']}\b", str(site["name"]), text)
+        return text
 
 
 def chosen_settings(settings: Settings, home: ServerHome, sites: int, *, quiet: bool) -> Settings:
@@ -166,8 +179,9 @@ def wait_for_sites(
             )
         if online != before:
             away = sorted(sites.keys() - online)
+            there = f"{len(online)} of {counted(len(sites), 'site')} online"
             rest = f"; not online: {', '.join(away)}" if away else ""
-            say(f"{len(online)} of {len(sites)} sites online: {', '.join(online) or 'none'}{rest}")
+            say(f"{there}: {', '.join(online) or 'none'}{rest}")
             before = online
         if len(online) >= needed:
             return

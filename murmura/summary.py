@@ -14,6 +14,7 @@ from murmura.wording import (
     OBSERVERS,
     UNITS,
     Signs,
+    counted,
     duration_text,
     epsilon_text,
     number,
@@ -86,8 +87,8 @@ def _facts(summary: Mapping[str, Any], signs: Signs) -> Text:
     parts = [
         *audit,
         f"accuracy {score_text(summary.get('accuracy'), signs)}",
-        f"{summary['rounds']} rounds in {duration_text(summary['seconds'])}",
-        f"{lost} answers lost" if lost else "no answer lost",
+        f"{counted(summary['rounds'], 'round')} in {duration_text(summary['seconds'])}",
+        f"{counted(lost, 'answer')} lost" if lost else "no answer lost",
     ]
     return Text(f" {signs.dot} ").join(Text(part) for part in parts)
 

@@ -50,11 +50,11 @@ def watch(  # noqa: PLR0913 - one parameter for each option
     if serve:
         _serve(course, address, port, open_it=open_it, machine=machine)
         return
-    from murmura.page_frame import write_page  # noqa: PLC0415 - likewise
+    from murmura.own_file import write_own  # noqa: PLC0415 - likewise
     from murmura.watch_page import whole  # noqa: PLC0415 - likewise
 
     target = out or run / _PAGE
-    write_page(target, whole(course))
+    write_own(target, whole(course))
     typer.echo(json_line({"page": str(target), **course.to_json()}) if machine else str(target))
     if open_it:
         webbrowser.open(target.resolve().as_uri())

@@ -9,6 +9,7 @@ from murmura.page_frame import chart, page, rounds_axis, value_axis
 from murmura.wording import (
     UNICODE_SIGNS,
     UNITS,
+    counted,
     duration_text,
     epsilon_text,
     loss_text,
@@ -20,6 +21,7 @@ from server.report.facts import OBSERVERS
 from server.report.tables import Cell, badge, pairs
 
 _MOST_METRICS = 24
+_REPEATED = " More than planned: a round that is repeated is charged again."
 _FOOTER = "<p>Read from the run's folder. <code>murmura report</code> shows what is promised.</p>"
 
 
@@ -69,7 +71,7 @@ def _head(course: Course) -> str:
             f"task {started.task}",
             model_text(started.model),
             f"{started.dimension:,} parameters",
-            f"{started.population} clients",
+            counted(started.population, "client"),
         )
     )  # fmt: skip
     why = f"<p>{escape(course.why)}</p>" if course.why else ""
@@ -163,7 +165,8 @@ def _epsilon(course: Course) -> str:
     return chart(
         "Epsilon against its budget",
         f"{number_text(spent, upper=True)} spent after round {points[-1][0]:g}; the budget is "
-        f"{number_text(budget)}. Every value is an upper bound.",
+        f"{number_text(budget)}. Every value is an upper bound."
+        + (_REPEATED if spent > planned else ""),
         lines,
         rounds_axis(last),
         Axis(label="epsilon", low=0.0, high=1.1 * top or 1.0),

@@ -12,6 +12,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from server.exchange import POLL_INTERVAL_S, arrived, cut, push, reason_of
+from server.reasons import Reasons
 from server.roster import AskedRoster, KnowsItsClients, Roster
 from server.sizes import AROUND
 from shared.config import RunConfig
@@ -46,7 +47,7 @@ class Enrolment:
         self._timeout_s = config.cohort.timeout_s
         self._asked: set[int] = set()
         self._waiting: dict[str, int] = {}
-        self._refusals: list[str] = []
+        self._refusals = Reasons()
         self._heirs: dict[str, tuple[int, bool]] = {}
         self.roster = AskedRoster()
 
@@ -58,7 +59,7 @@ class Enrolment:
 
         Raises:
             ConfigurationError: another number of clients enrolled, or not all that are needed;
-                says what the first refusal was.
+                says which nodes refused, and why.
             ProtocolError: two nodes have one name.
         """
         if (known := self._all_known()) is not None:
@@ -180,7 +181,7 @@ class Enrolment:
                 self._refuse(node, error)
 
     def _refuse(self, node: int, error: ProtocolError | AggregationRefused) -> None:
-        self._refusals.append(cut(error))
+        self._refusals.add(f"node {node}", cut(error))
         _LOGGER.warning("node %d did not enrol: %s", node, cut(error))
 
     def _complete(self, found: Collection[str]) -> bool:
@@ -189,11 +190,11 @@ class Enrolment:
         return len(found) >= self._wanted and self._needed <= set(found)
 
     def _check(self, found: Collection[str]) -> None:
-        refusals = self._refusals
+        for node in sorted(self._waiting.values()):
+            self._refusals.add(f"node {node}", "no answer in time")
         why = (
-            f"; the first of {len(refusals)} refusals: {refusals[0]}; why stands in each site's "
-            "own log: murmura client logs"
-            if refusals
+            f"; without {self._refusals}; a site's own log says more: murmura client logs"
+            if self._refusals
             else ""
         )
         # Who would be left out is a matter of time alone, so nobody is while it costs nothing.

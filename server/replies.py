@@ -1,23 +1,22 @@
 """A client's answer to a training instruction, or why there is none."""
 
 import logging
-from collections import Counter
 
 from flwr.app import Message
 
 from server.exchange import reason_of
+from server.reasons import Reasons
 from shared.errors import ProtocolError
 from shared.messages import TrainReply
 
 _LOGGER = logging.getLogger("murmura.server")
-_TOLD = 3
 
 
 class LeftOut:
     """Who is lost for a round: each is said in the log, and all in one line at the end."""
 
     def __init__(self) -> None:
-        self._reasons = Counter[str]()
+        self._reasons = Reasons()
 
     def begin(self) -> None:
         """Another attempt: nobody is lost yet."""
@@ -26,12 +25,11 @@ class LeftOut:
     def __call__(self, what: str, client: str, why: str) -> None:
         """One client, of a round or question, and a reason without anything private in it."""
         _LOGGER.warning("%s: %s is left out: %s", what, client, why)
-        self._reasons[why] += 1
+        self._reasons.add(client, why)
 
     def reasons(self) -> str:
-        """How many were lost for the commonest reasons, to follow a sentence; or nothing."""
-        told = [f"{count} ({why})" for why, count in self._reasons.most_common(_TOLD)]
-        return f"; left out: {', '.join(told)}; a site's own log says more" if told else ""
+        """Who was lost, and why, to follow a sentence; or nothing."""
+        return f"; left out: {self._reasons}; a site's own log says more" if self._reasons else ""
 
 
 def decoded(reply: Message) -> TrainReply:

@@ -31,7 +31,7 @@ def _who(parameters: AggregationParameters) -> str:
 
 
 def _how(encoding: Encoding) -> str:
-    ring = f"{encoding.length:,} numbers of {encoding.bits} bits, {encoding.scale:g} units to 1"
+    ring = f"{encoding.length:,} numbers of {encoding.bits} bits, {encoding.scale:,g} units to 1"
     if not encoding.share_variance:
         return ring
     return (

@@ -146,6 +146,8 @@ class Serving:
                 "state": site.state,
                 "expires": site.expires,
                 "online": site.node_key in nodes and nodes[site.node_key].online,
+                # As text: JSON's readers round numbers of 64 bits.
+                "node": str(nodes[site.node_key].node_id) if site.node_key in nodes else "",
             }
             for name, site in sorted(self._sites.all().items())
         ]

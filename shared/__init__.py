@@ -1,6 +1,6 @@
 """What both sides must agree on; pure, deterministic given its inputs.
 
-errors      the exception tree
+errors      the exception tree; extras: what to type where a package is missing
 config      the run's frozen configuration; the only reader of Flower's raw run config
 parameters  model parameters <-> one flat vector; vectors: without a framework
 messages    the wire contract: typed messages <-> RecordDict; also query_messages, wire

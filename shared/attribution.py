@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from shared.errors import ConfigurationError
+from shared.extras import extra
 from shared.question import Kind, Question
 
 _STEPS = 64  # of an integral
@@ -71,7 +72,7 @@ def need_extra() -> None:
         import matplotlib.figure  # noqa: F401, PLC0415 - likewise
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"explain needs the extra: pip install 'murmura[explain]'; got no {error.name}"
+            f"explain needs {extra('explain')}; got no {error.name}"
         ) from error
 
 

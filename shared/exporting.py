@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from shared.errors import ConfigurationError, DataError, StateError
+from shared.extras import extra
 from shared.normalisation import Normalisation
 from shared.saved_model import SavedModel
 
@@ -233,7 +234,7 @@ def _need_onnx() -> None:
         import onnxscript  # noqa: F401, PLC0415 - likewise
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"onnx and int8 need the extra: pip install 'murmura[export]'; got no {error.name}"
+            f"onnx and int8 need {extra('export')}; got no {error.name}"
         ) from error
 
 

@@ -24,6 +24,7 @@ from shared.config import RunConfig, Scalar
 from shared.device import choose_device
 from shared.dp.plan import PrivacyPlan
 from shared.errors import ConfigurationError
+from shared.extras import extra
 
 
 class Configured(ClientApp):
@@ -84,9 +85,7 @@ def play(run_config: Mapping[str, Scalar], workers: int | None = None) -> None:
 
 def _check(config: RunConfig) -> None:
     if importlib.util.find_spec("ray") is None:
-        raise ConfigurationError(
-            "runtime.engine = 'ray' needs Flower's simulation runtime: install murmura[ray]"
-        )
+        raise ConfigurationError(f"runtime.engine = 'ray' needs {extra('ray')}; got no ray")
     plan = PrivacyPlan.from_config(config)
     if plan.update is not None:
         raise ConfigurationError(

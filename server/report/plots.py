@@ -10,6 +10,7 @@ from server.report.facts import OBSERVERS, audit_result, number, percent_up, wor
 
 _FLOOR = 1e-5
 _MOST_COLUMNS = 200
+_REPEATED = ", for a round that is repeated is charged again"
 _STYLES = ("first", "second", "third")
 
 
@@ -57,7 +58,8 @@ def _over_rounds(report: Mapping[str, Any], worst: Mapping[str, Any]) -> str:
     return line_chart(
         "Epsilon over rounds",
         f"Epsilon grows to {worst['epsilon']} after round {last:g}, of {number(planned)} that "
-        f"were planned; the budget is {number(worst.get('budget_epsilon'))}."
+        f"were planned{_REPEATED if worst['epsilon'] > planned else ''}; the budget is "
+        f"{number(worst.get('budget_epsilon'))}."
         + (f" Not bounded at all against: {', '.join(unbounded)}." if unbounded else ""),
         lines,
         Axis(label="round", low=0.0, high=last, whole=True),

@@ -14,6 +14,7 @@ from typing import Any
 
 from server.sinks.figures import Figures
 from shared.errors import ConfigurationError, StateError
+from shared.extras import extra
 
 _RUN_TAG = "murmura.run"
 _NAME = re.compile(r"[^\w\-. :/]", re.ASCII)
@@ -56,7 +57,7 @@ class MlflowSink:
             from mlflow.exceptions import MlflowException  # noqa: PLC0415 - likewise
         except ModuleNotFoundError as error:
             raise ConfigurationError(
-                "output.mlflow needs the extra: pip install 'murmura[mlflow]'; got no mlflow"
+                f"output.mlflow needs {extra('mlflow')}; got no mlflow"
             ) from error
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - MLflow's and Flower's
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from server.sinks.figures import OF_THE_SERVER, Figures
 from shared.errors import ConfigurationError, StateError
+from shared.extras import extra
 
 _PROJECT = "murmura"
 _WAIT_S = 60.0
@@ -47,7 +48,7 @@ class WandbSink:
             import wandb  # noqa: PLC0415 - an optional extra
         except ModuleNotFoundError as error:
             raise ConfigurationError(
-                "output.wandb needs the extra: pip install 'murmura[wandb]'; got no wandb"
+                f"output.wandb needs {extra('wandb')}; got no wandb"
             ) from error
         self._online = online
         try:

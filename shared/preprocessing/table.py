@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ConfigurationError, DataError
+from shared.extras import extra
 
 Cells = Sequence[str | None]
 
@@ -88,9 +89,7 @@ def _parquet(path: Path) -> dict[str, list[str | None]]:
     try:
         from pyarrow import parquet  # noqa: PLC0415 - an optional extra
     except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            "Parquet needs the extra: pip install 'murmura[tables]'; got no pyarrow"
-        ) from error
+        raise ConfigurationError(f"Parquet needs {extra('tables')}; got no pyarrow") from error
     try:
         columns = parquet.read_table(path).to_pydict()
     except (OSError, ValueError) as error:  # pyarrow's own errors are of these

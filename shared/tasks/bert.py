@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from shared.errors import ConfigurationError, DataError
+from shared.extras import extra
 
 _FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _PADDING = 0
@@ -63,8 +64,7 @@ def encoder(folder: str, checksum: str, layers: int = 0) -> Encoder:
         )
     if find_spec("transformers") is None or (not folder and find_spec(_PACKAGE) is None):
         raise ConfigurationError(
-            "sentences needs the extra: pip install 'murmura[text]'; got no transformers, or no "
-            f"{_PACKAGE}"
+            f"sentences needs {extra('text')}; got no transformers, or no {_PACKAGE}"
         )
     place, checksum = (Path(folder), checksum) if folder else (_packaged(), MINILM)
     found = Encoder(place, checksum, layers)
@@ -158,9 +158,7 @@ def with_adapters(which: Encoder, classes: int) -> nn.Module:
     0, so that every trainable number has a gradient from the first step.
     """
     if find_spec("peft") is None:
-        raise ConfigurationError(
-            "adapters need the extra: pip install 'murmura[text]'; got no peft"
-        )
+        raise ConfigurationError(f"adapters need {extra('text')}; got no peft")
     from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 - an optional extra
 
     bert = Bert(which)

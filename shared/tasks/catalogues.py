@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from shared.errors import ConfigurationError, DataError
+from shared.extras import extra
 from shared.preprocessing.text import clean
 from shared.tasks.text_tables import LabelledTexts
 
@@ -137,7 +138,5 @@ def _folder() -> Path:
     # Found, not imported: no setting of Django's is needed to read its files.
     spec = find_spec("django")
     if spec is None or not spec.submodule_search_locations:
-        raise ConfigurationError(
-            "the message catalogues need the extra: pip install 'murmura[text]'; got no django"
-        )
+        raise ConfigurationError(f"the message catalogues need {extra('text')}; got no django")
     return Path(next(iter(spec.submodule_search_locations)))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from shared.errors import ConfigurationError, DataError
+from shared.extras import extra
 from shared.task import Examples
 from shared.tasks.image_classification import ImageClassification, Pool, cnn, small_cnn
 from shared.tasks.residual import resnet
@@ -74,7 +75,7 @@ def _hub(name: str) -> Any:
         from flwr_datasets import FederatedDataset  # noqa: PLC0415 - an optional extra
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            "hub_images needs the extra: pip install 'murmura[hub]'; got no flwr_datasets"
+            f"hub_images needs {extra('hub')}; got no flwr_datasets"
         ) from error
     return FederatedDataset(dataset=name, partitioners={"train": 1}, shuffle=False)
 

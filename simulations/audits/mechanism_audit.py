@@ -72,13 +72,14 @@ def audit_mechanism(
     """One lower bound of one unsampled release, and a check of noise and sampling.
 
     Args:
-        plan: A plan with independent noise; for any other there is nothing to say.
+        plan: A plan with independent noise of one party; for any other there is nothing to say:
+            noise that all share in is added to integers, and not by the code that is called here.
         trials: Calls for each of the two neighbours.
         randomness: Where the streams come from.
     """
     started, source = time.perf_counter(), randomness or SeededRandomness(1)
     mechanism = plan.mechanism
-    if not isinstance(mechanism, RecordPrivacy | ClientPrivacy):
+    if not isinstance(mechanism, RecordPrivacy | ClientPrivacy) or plan.distributed:
         return []
     noise_multiplier = (
         mechanism.noise_multiplier

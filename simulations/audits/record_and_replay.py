@@ -79,6 +79,7 @@ def replay_records(
         parameters: Global parameters, shape (d,).
         examples: At least two examples of floating-point inputs.
     """
+    config = _in_clear(config)
     plain = replace(
         config,
         seed=1,
@@ -121,16 +122,21 @@ def neighbours(examples: Examples) -> dict[str, Examples]:
     }
 
 
-def _replayed(config: RunConfig, parameters: FlatVector, examples: Examples) -> _Replay:
+def _in_clear(config: RunConfig) -> RunConfig:
     # Before any mask: the update is what is looked at.
-    # The step is over all layers alike, whichever of them are sent.
+    # The step is over all layers alike, whichever of them are sent. Noise that all share in is
+    # added to integers, not in a step: the canaries of a simulation measure it.
     looked_at = {
         "secure_aggregation": "off",
+        "privacy.noise": "whole",
         "training.local_layers": "",
         "training.algorithm": "fedavg",
         "training.compression": "none",
     }
-    config = RunConfig.from_run_config(config.flat() | looked_at)
+    return RunConfig.from_run_config(config.flat() | looked_at)
+
+
+def _replayed(config: RunConfig, parameters: FlatVector, examples: Examples) -> _Replay:
     plan, recording = PrivacyPlan.from_config(config), _Recording()
     instruction = TrainInstruction(
         round_number=1,
@@ -203,12 +209,14 @@ def replay_clients(
 
     Args:
         plan: A plan at client level with independent noise; for any other there is nothing to say.
+            Noise that all share in is measured by canaries, as for `replay_records`.
         dimension: Length of the updates.
         sum_class: The server's sum.
     """
     if not isinstance(plan.mechanism, ClientPrivacy):
         return ()
-    plan = replace(plan, update=None)  # the same vectors, however they are written down
+    # The same vectors, however they are written down; and the noise that one party would add.
+    plan = replace(plan, update=None, mechanism=replace(plan.mechanism, distributed=False))
     generator = np.random.default_rng(1)
     updates = [generator.normal(size=dimension).astype(np.float32) * 9 for _ in range(3)]
     zero = np.zeros(dimension, np.float32)

@@ -245,3 +245,17 @@ def test_a_ledger_without_a_budget_allows_nothing(tmp_path: Path) -> None:
     assert bare.forecast(CHEAP, unit="record", adjacency=release().adjacency, server="s") == 0
     with pytest.raises(PrivacyError, match="blocks with a budget"):
         bare.reserve(release(1))
+
+
+@pytest.mark.parametrize("digest", ["", "ab" * 31, "ab" * 33, "reply"])
+def test_a_reply_s_digest_of_another_length_is_refused_before_it_freezes_the_ledger(
+    tmp_path: Path, digest: str
+) -> None:
+    """Nothing of it is on disk: the ledger opens as it was, and takes the real one."""
+    ledger = created(tmp_path)
+    reservation = ledger.reserve(release(1), unanswered=True)
+    with pytest.raises(StateError, match="expected a SHA-256"):
+        ledger.commit(reservation, digest)
+    assert opened(tmp_path).head().count == 2
+    ledger.commit(reservation, "cd" * 32)
+    assert list(opened(tmp_path).reservations.values()) == ["cd" * 32]

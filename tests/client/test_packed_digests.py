@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.packed_digests import DIGEST_BYTES, PackedDigests
+from client.packed_digests import DIGEST_BYTES, PackedDigests, check_hexadecimal
+from shared.errors import StateError
 
 
 def digest(of: int) -> bytes:
@@ -69,3 +70,11 @@ def test_an_entry_takes_a_little_more_than_its_bytes() -> None:
     finally:
         tracemalloc.stop()
     assert 20_000 * 64 <= taken < 20_000 * 64 * 1.25 + 256 * 200
+
+
+@pytest.mark.parametrize("text", ["", "ab" * 31, "ab" * 33, "AB" * 32, " " + "ab" * 32, "xy" * 32])
+def test_what_is_no_digest_is_refused(text: str) -> None:
+    """By its length, never by its content; what a SHA-256 prints as is one."""
+    check_hexadecimal(hashlib.sha256(text.encode()).hexdigest())
+    with pytest.raises(StateError, match=f"64 hexadecimal digits, got {len(text)} characters"):
+        check_hexadecimal(text)

@@ -20,7 +20,7 @@ from shared.errors import FederationError, StateError
 from tests.murmura.scripted import round_finished, summary
 from tests.server.served import SETTINGS
 
-NUMBER = 7000
+NUMBER, NODE = 7000, 18_000_000_000_000_000_000
 
 
 def begun(folder: Path) -> RunStarted:
@@ -70,10 +70,12 @@ class Pretended:
     def status(self, _facts: object) -> dict[str, Any]:
         """What `status_of` becomes."""
         states = [
-            {"name": name, "online": online, "state": "active"}
-            for name, online in self.sites.items()
+            {"name": name, "online": online, "state": "active", "node": str(NODE + place)}
+            for place, (name, online) in enumerate(self.sites.items())
         ]
-        return {"sites": [*states, {"name": "old", "online": False, "state": "revoked"}]}
+        return {
+            "sites": [*states, {"name": "old", "online": False, "state": "revoked", "node": ""}]
+        }
 
     def play(self, number: str) -> None:
         """What the server's part of a run does that a command can see."""

@@ -40,7 +40,27 @@ def test_a_run_is_audited_and_its_report_says_so(
     assert {"mechanism", "noise and sampling", "record and replay"} <= set(names)
 
 
+<<<<<<< HEAD
 @pytest.mark.no_cover
+=======
+@pytest.mark.parametrize("unit", ["record", "client"])
+def test_of_noise_that_all_share_in_no_audit_of_other_noise_is_told(
+    tmp_path: Path, unit: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The step is replayed; a bound of noise that the run did not have would mean nothing."""
+    run = simulate(
+        {"task": "digits", "rounds": 1, "population.size": 3, "output.dir": str(tmp_path),
+         "privacy.unit": unit, "privacy.noise": "distributed", "privacy.epsilon_budget": 1e3,
+         "population.examples_per_client": 50, "audit.canaries": 0}
+    )  # fmt: skip
+    assert main(["audit", str(run), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "noise that all share in is not measured here" in printed.err
+    found = json.loads(printed.out.splitlines()[-1])["audit"]
+    assert [entry["name"] for entry in found] == ["record and replay"]
+
+
+>>>>>>> w-walk13
 def test_half_the_noise_is_exit_3(monkeypatch: pytest.MonkeyPatch) -> None:
     """And on sound code 0."""
     assert main(["audit", "--mechanism"]) == 0

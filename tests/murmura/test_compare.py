@@ -135,7 +135,9 @@ def test_a_run_under_way_is_compared_by_what_it_plans(tmp_path: Path) -> None:
     assert found.runs[1].final(axis.basis) == pytest.approx(0.2)
     assert "Not finished: begun (stopped), going (stopped), opened (stopped)." in found.notes
     _, rows = table_of(found)
-    assert rows[0][2] == "0.00 of –"  # noqa: RUF001 - a dash
+    assert [row[2] for row in rows] == ["no round done", "0.20 of 8.00", "no round done"]
+    assert [row[1] for row in rows] == ["one record", "one record", "–"]  # noqa: RUF001 - a dash
+    assert not any("No differential privacy" in note for note in found.notes)
     assert rows[2][-2] == "0 of 0"
     assert drawn(compare([begun])) == []
 

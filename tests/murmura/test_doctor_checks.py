@@ -112,7 +112,7 @@ def test_an_audit_log_that_was_changed_fails(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     assert level(checks.audit_log(path, lambda: PUBLIC)) == "ok"
     AuditLog(path, KEY).append("started", pid=1)
-    assert checks.audit_log(path, lambda: PUBLIC).text == "1 entries, whole"
+    assert checks.audit_log(path, lambda: PUBLIC).text == "1 entry, whole"
     assert level(checks.audit_log(path, STRANGER.public_key)) == "fail"
     path.write_bytes(path.read_bytes().replace(b'"pid":1', b'"pid":2'))
     assert "line 1: changed" in checks.audit_log(path, lambda: PUBLIC).text

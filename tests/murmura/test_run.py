@@ -14,9 +14,21 @@ from murmura.exit_codes import ExitCode
 from server.app_key import public_hex, read_app_key
 from server.run_folder import RunFolder
 from shared.app_signatures import bundle_content, is_signed
-from shared.errors import BudgetExhausted, FederationError, TooFewSurvivors
+from shared.errors import (
+    BudgetExhausted,
+    ConfigurationError,
+    FederationError,
+    TooFewSurvivors,
+)
 from tests.murmura.conftest import Command
-from tests.murmura.pretended_service import NUMBER, Pretended, PretendedControl, pretended, until
+from tests.murmura.pretended_service import (
+    NODE,
+    NUMBER,
+    Pretended,
+    PretendedControl,
+    pretended,
+    until,
+)
 from tests.murmura.scripted import summary
 
 MINE = ("-c", "output.run_id=mine", "--task", "digits", "--rounds", "3")
@@ -177,6 +189,19 @@ def test_a_process_that_died_or_was_stopped_is_noticed_at_once(
     service.reached = lambda: setattr(service, "gone", True)
     assert murmura("run", "--task", "digits", "-q") == ExitCode.FEDERATION
     assert "the service has ended, and the run with it" in capsys.readouterr().err
+
+
+def test_sites_that_refuse_are_named(
+    murmura: Command, service: Pretended, capsys: Captured
+) -> None:
+    """By the names that the operator gave them, now and later; Flower's numbers say nothing."""
+    why = f"got 0; without node {NODE}: PolicyRefused; node {NODE + 1}: no answer; node {NODE}1: x"
+    service.failure = ConfigurationError(why)
+    assert murmura("run", *MINE, "-q") == ExitCode.CONFIGURATION
+    named = f"got 0; without site-a: PolicyRefused; site-b: no answer; node {NODE}1: x"
+    assert f"error: {named}\n" in capsys.readouterr().err
+    assert murmura("runs", "show", "mine") == 0
+    assert named in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("failure", [None, TooFewSurvivors("0 of 3 answered")])

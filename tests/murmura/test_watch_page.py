@@ -18,14 +18,12 @@ from murmura.page_frame import (
     policy,
     rounds_axis,
     value_axis,
-    write_page,
 )
 from murmura.watch_page import parts, whole
 from server.progress import RunStarted
 from server.report.charts import Line
 from server.report.style import DARK, LIGHT
 from server.run_folder import RunFolder
-from shared.errors import StateError
 from tests.murmura.watched import EVIL, claims_of, events, failed, finished, put
 from tests.server.report.test_html import contrast
 
@@ -102,6 +100,13 @@ def test_the_promise_is_said(tmp_path: Path, unit: str, said: str) -> None:
     assert "<dt>rejected in all</dt><dd>2</dd>" in text
 
 
+@pytest.mark.parametrize(("epsilon", "said"), [(0.1, False), (1e3, True)])
+def test_more_than_was_planned_is_explained(tmp_path: Path, epsilon: float, said: bool) -> None:
+    """Two figures of epsilon that differ would look like a mistake."""
+    text = whole(Course(put(tmp_path, events(2, epsilon=epsilon))).look())
+    assert ("a round that is repeated is charged again" in text) == said
+
+
 def test_a_run_that_has_done_nothing_yet_has_a_page(tmp_path: Path) -> None:
     """Before it begins, and before its first round."""
     for count, told in ((1, events(0)[:1]), (2, events(0)[1:])):
@@ -176,15 +181,3 @@ def test_more_lines_can_be_told_apart() -> None:
             assert contrast(colour, ground["paper"]) >= 4.5, name
             assert contrast(colour, ground["panel"]) >= 4.5, name
             assert f".line.{name}{{stroke:{colour}}}" in PAGE_STYLE
-
-
-def test_a_page_is_its_owners_alone(tmp_path: Path) -> None:
-    """Also where a file of that name was anybody's; a place that cannot be written is said."""
-    path = tmp_path / "page.html"
-    path.write_text("old and longer")
-    path.chmod(0o644)
-    write_page(path, "new")
-    assert path.read_text() == "new"
-    assert path.stat().st_mode & 0o777 == 0o600
-    with pytest.raises(StateError, match="cannot be written"):
-        write_page(tmp_path, "new")

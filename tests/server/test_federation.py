@@ -213,7 +213,7 @@ def test_too_few_survivors_end_the_run_with_its_state(
     if enough:
         play(tmp_path, changes, answer)
         return
-    why = "round 2 needs 2 of 3 clients, got 1; left out: 2 .the app raised.; a site's own log"
+    why = "round 2 needs 2 of 3 clients, got 1; left out: site-1, site-2: the app raised; a site's"
     with pytest.raises(TooFewSurvivors, match=why):
         play(tmp_path, changes, answer)
     assert [line["round"] for line in rounds(tmp_path)] == [1]

@@ -42,7 +42,7 @@ def test_a_share_of_the_noise_is_said_with_scale_and_bits() -> None:
     """As the clients compute them."""
     found = plan(privacy__noise="distributed", privacy__noise_multiplier=2.0)
     encoding, text = update_encoding(found, 1000, 20), described(found, 1000)
-    assert f"1,024 numbers of {encoding.bits} bits, {encoding.scale:g} units to 1" in text
+    assert f"1,024 numbers of {encoding.bits} bits, {encoding.scale:,g} units to 1" in text
     assert f"variance {encoding.share_variance:,} squared" in text
     assert "any 16 carry" in text
 

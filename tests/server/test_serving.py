@@ -89,6 +89,7 @@ def test_the_status_tells_sites_runs_and_refusals(tmp_path: Path) -> None:
             ("site-a", "active", True),
             ("site-b", "revoked", False),
         ]
+        assert status["sites"][0]["node"].isdigit()
         assert status["runs"][0]["status"] == "running"
         assert status["refused"] == {"request_invalid": 1}
         assert status["connections"]["sites"] == 1

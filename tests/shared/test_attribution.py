@@ -203,5 +203,5 @@ def test_what_cannot_be_explained_is_said() -> None:
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
     """Before anything is computed."""
     monkeypatch.setitem(sys.modules, hidden, None)
-    with pytest.raises(ConfigurationError, match=r"murmura\[explain\]"):
+    with pytest.raises(ConfigurationError, match=r"\.\[explain\]"):
         attribute(ask(*with_the_plant(Table), None), ["lime"])

@@ -96,7 +96,7 @@ def test_without_the_extra_it_is_named(
     """And nothing is left."""
     model = a_model(tmp_path, Table)
     monkeypatch.setitem(sys.modules, hidden, None)
-    with pytest.raises(ConfigurationError, match=r"murmura\[export\].*got no " + hidden):
+    with pytest.raises(ConfigurationError, match=r"\.\[export\].*got no " + hidden):
         export(model, form, tmp_path / "x.onnx", "")
     assert not list(tmp_path.glob("*.onnx"))
 

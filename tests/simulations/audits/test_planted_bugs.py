@@ -67,6 +67,21 @@ def test_what_stays_or_is_compressed_is_audited_as_the_same_step() -> None:
     assert releases(plan, 3, with_unit=True, randomness=SeededRandomness(1)).shape == (3, 3)
 
 
+@pytest.mark.parametrize("unit", ["record", "client"])
+def test_a_step_whose_noise_all_share_in_is_audited_without_it(unit: str) -> None:
+    """Sensitivity, divisor and fields; of the noise nothing is said, for canaries measure it."""
+    shared = {"privacy.unit": unit, "privacy.noise": "distributed", "population.size": 20}
+    config = RunConfig.from_run_config(CONFIG.flat() | shared | {"cohort.sample_rate": 1.0})
+    plan = PrivacyPlan.from_config(config)
+    assert plan.distributed
+    if unit == "client":
+        assert replay_clients(plan) == ()
+    else:
+        data = Examples((torch.ones(2, 1, 8, 8),), torch.arange(2))
+        assert replay_records(config, flatten(mlp()), data) == ()
+    assert audited(plan) == {}
+
+
 @pytest.mark.no_cover
 def test_half_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """A1 and A2: NOISE_STDDEV; A2's bound too is above the claim."""
