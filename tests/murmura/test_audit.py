@@ -40,9 +40,6 @@ def test_a_run_is_audited_and_its_report_says_so(
     assert {"mechanism", "noise and sampling", "record and replay"} <= set(names)
 
 
-<<<<<<< HEAD
-@pytest.mark.no_cover
-=======
 @pytest.mark.parametrize("unit", ["record", "client"])
 def test_of_noise_that_all_share_in_no_audit_of_other_noise_is_told(
     tmp_path: Path, unit: str, capsys: pytest.CaptureFixture[str]
@@ -60,7 +57,7 @@ def test_of_noise_that_all_share_in_no_audit_of_other_noise_is_told(
     assert [entry["name"] for entry in found] == ["record and replay"]
 
 
->>>>>>> w-walk13
+@pytest.mark.no_cover
 def test_half_the_noise_is_exit_3(monkeypatch: pytest.MonkeyPatch) -> None:
     """And on sound code 0."""
     assert main(["audit", "--mechanism"]) == 0
