@@ -160,7 +160,7 @@ def _show(console: Console, outlook: "Outlook", noise: float) -> None:
         f"without relying on secret sampling: epsilon {bare}; "
         f"method {claim.method.replace('_', ' ')}"
     )
-    console.print(f"\n{_settings(outlook, noise)}", markup=False)
+    console.print(f"\n{_settings(outlook, noise)}", markup=False, soft_wrap=True)
     console.print(_bars("epsilon over rounds", outlook.over_rounds(noise), "rounds"))
     console.print(_bars("epsilon over delta", outlook.over_delta(noise), "delta"))
     console.print(_what_if(outlook, noise))

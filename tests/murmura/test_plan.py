@@ -63,6 +63,8 @@ def test_at_client_level_the_table_is_over_cohorts(
     out = capsys.readouterr().out
     assert "expected cohort" in out
     assert "zero out, against all who see a model but the server" in " ".join(out.split())
+    [line] = [line for line in out.splitlines() if "-c rounds=" in line]
+    assert "-c cohort.sample_rate=" in line  # on one line, to be copied
     assert "cohort.sample_rate=0.05" in " ".join(out.split())
 
 
