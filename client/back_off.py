@@ -4,6 +4,7 @@ import secrets
 import threading
 
 _FIRST_S, _LONGEST_S, _FACTOR = 0.5, 30.0, 2.0
+_REFUSED_S = 600.0
 
 
 class BackOff:
@@ -15,19 +16,21 @@ class BackOff:
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
-        self._next_s = _FIRST_S
+        self.reset()
 
     def reset(self) -> None:
         """Begin anew."""
-        self._next_s = _FIRST_S
+        self._next_s, self._refused_s = _FIRST_S, _LONGEST_S
 
-    def sleep(self, *, longest: bool = False) -> float:
+    def sleep(self, *, refused: bool = False) -> float:
         """Wait; returns how long it was meant to be.
 
         Args:
-            longest: Where trying again soon would not help.
+            refused: Trying again soon would not help, and each refusal is a line of a log.
         """
-        whole = _LONGEST_S if longest else self._next_s
+        whole = self._next_s
+        if refused:
+            whole, self._refused_s = self._refused_s, min(self._refused_s * _FACTOR, _REFUSED_S)
         # Many sites that lost a server do not come back in one moment.
         planned = whole * (0.5 + secrets.randbelow(1000) / 2000)
         self._stop.wait(planned)

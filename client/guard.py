@@ -128,7 +128,7 @@ class Guard:
             except FleetRefused as error:
                 self._events.progress("refused by the server")
                 _LOGGER.error("%s", error)
-                wait.sleep(longest=True)
+                wait.sleep(refused=True)
             except Stopped:
                 return
 

@@ -246,7 +246,8 @@ class _Connection(H11Protocol):
             self._end = self.loop.call_later(NEWCOMER_S, transport.abort)
 
     def _busy(self) -> bool:
-        unanswered = self.cycle is not None and not self.cycle.response_complete
+        cycle: Any = self.cycle  # None before the first request, whatever its type says
+        unanswered = cycle is not None and not cycle.response_complete
         return unanswered or bool(self.transport.get_write_buffer_size())
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -1,5 +1,7 @@
 """Connections: bounded for strangers and for each site, the oldest gives way."""
 
+from functools import partial
+
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -75,9 +77,8 @@ def test_a_connection_at_work_gives_way_last() -> None:
     at_work = {0, 1}
     for key in range(4):
         book.arrive(key)
-        book.connections.certified(
-            key, "a", lambda key=key: book.closed.append(key), lambda key=key: key in at_work
-        )
+        close = partial(book.closed.append, key)
+        book.connections.certified(key, "a", close, partial(at_work.__contains__, key))
     assert book.closed == [2]
     at_work.add(3)
     book.certified(4, "a")
