@@ -13,6 +13,7 @@ from murmura.settings import read_file
 from server.report.verify import verify
 from shared.config import Scalar
 from simulations.federation import simulate
+from tests.integration.faults.deaths import WHOLE
 from tests.integration.test_federation import MODEL, assigned, at_server, done
 
 ROUNDS = 2
@@ -36,7 +37,8 @@ TRANSLATION: dict[str, Scalar] = {
     "training.batch_size": 8,
     "privacy.noise_multiplier": 4.0,
 }
-EXAMPLES = ("flights-client", "resnet-client", "sentences-client", "tabular-client")
+QUICK = ("resnet-client", "tabular-client")
+EXAMPLES = (*QUICK, "flights-client", "sentences-client") if WHOLE else QUICK
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 

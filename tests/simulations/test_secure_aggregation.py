@@ -210,7 +210,8 @@ def test_a_void_round_is_charged_and_tried_again(tmp_path: Path) -> None:
 def test_a_run_with_too_few_uploads_says_why(tmp_path: Path) -> None:
     """Whoever started it reads how many sites were lost, and for what reason."""
     script = {(i, "train", "1"): Fault.RAISES for i in range(3)}
-    with pytest.raises(TooFewSurvivors, match=r"left out: 3 \(.+\); a site's own log says more"):
+    names = ", ".join(f"site-{i:06}" for i in range(3))
+    with pytest.raises(TooFewSurvivors, match=f"out: {names}: simulated crash; a site's own log"):
         run(tmp_path, SHARED | {"cohort.attempts": 1}, faults=Scripted(script))
 
 
