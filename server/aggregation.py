@@ -3,8 +3,11 @@
 Updates are added in the order of the clients' names, whatever order they arrive in, so that the
 sum is the same, bit for bit, over every transport. Each is added as soon as all before it have
 arrived or are given up; only those that came early are kept. The first two are added in whatever
-order they come: a + b and b + a are the same number.
+order they come: a + b and b + a are the same number. Where they are large they are added together:
+until then the first is half as wide as the sum would be, and what is added of it is let go.
 """
+
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +22,14 @@ from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import RandomStream
 from shared.dp.witness import Place, installed
 from shared.errors import PrivacyError, ProtocolError
+from shared.memory_use import used_up
 from shared.messages import TrainReply
 from shared.parameters import FlatVector
 
 Vector = NDArray[np.float64]
 _NOISE_BLOCK = 1 << 16  # numbers at a time: the noise needs no memory of its own, stays in cache
+_LARGE = 1 << 22  # numbers of an update
+_LET_GO = 1 << 20  # numbers at a time
 
 
 class RoundSum:
@@ -155,20 +161,27 @@ class RoundSum:
         witness.saw(place, others / norm, total[added.indices] / norm)
 
     def _fold(self) -> None:
+        if not self._added and not self._first_two():
+            return
         while self._next in self._early or self._next in self._given_up:
             update = self._early.pop(self._next, None)
             if update is not None:
                 self._count(update)
             self._next += 1
-        if self._added:
-            return
-        second = self._next + 1
-        while second in self._given_up:
-            second += 1
-        if second in self._early:
-            # Guarantee: 0 + b + a is 0 + a + b, bit for bit, and 0 + b where a never comes.
-            self._count(self._early.pop(second))
-            self._given_up.add(second)  # nothing more is expected of it
+
+    def _first_two(self) -> bool:
+        """Count what has come of them, the large together; whether no more is to be waited for."""
+        left = (p for p in range(self._next, self._cohort_size) if p not in self._given_up)
+        due = list(islice(left, 2))
+        come = [place for place in due if place in self._early]
+        if come and len(come) < len(due) and len(self._sum) >= _LARGE:
+            return False
+        # Guarantee: 0 + b + a is 0 + a + b, bit for bit, and 0 + b where a never comes.
+        updates = [self._early.pop(place) for place in come]
+        if updates:
+            self._count(*updates)
+        self._given_up.update(come)  # nothing more is expected of them
+        return True
 
     def check(self, reply: TrainReply) -> None:
         """Raise ProtocolError unless `reply` is to this round, attempt and plan."""
@@ -206,16 +219,22 @@ class RoundSum:
             raise ProtocolError("expected an update compressed alone, got one in full too")
         return unpack(reply.packed, plan.compression, len(self._sum), plan.kept_share)
 
-    def _count(self, update: FlatVector) -> None:
-        self._added += 1
-        if not isinstance(self._plan.mechanism, CLIENT_LEVEL):
-            self._sum += update
-            return
+    def _count(self, *updates: FlatVector) -> None:
+        self._added += len(updates)
+        clipped = isinstance(self._plan.mechanism, CLIENT_LEVEL)
+        if clipped and self._counts:
+            for update in updates:
+                self._sum[-1] += _bounded(update[-1])
+
+        def used(end: int) -> None:
+            if not end % _LET_GO:
+                for update in updates:
+                    used_up(update, end, end - _LET_GO)
+
         # Guarantee: the sensitivity of the sum is C whatever a client sends.
-        whole = self._sum[: self._dimension]
-        add_clipped(whole, update[: self._dimension], self._clipping_norm)
-        if self._counts:
-            self._sum[-1] += _bounded(update[-1])
+        norm = self._clipping_norm if clipped else None
+        length = self._dimension if clipped else len(self._sum)
+        add_clipped(self._sum[:length], [update[:length] for update in updates], norm, used)
 
 
 def _bounded(indicator: float) -> float:

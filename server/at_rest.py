@@ -2,12 +2,14 @@
 
 While a round's updates are added up nobody reads the model or the optimizer's memory, which are
 three times the size of an update. They are in the checkpoint anyway: its file is kept open, and
-what it holds need not be in memory too.
+what it holds need not be in memory too. The next model is written to a file as it is computed,
+since what it is computed from is twice its size.
 """
 
 import os
 import tempfile
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +54,21 @@ class Opened:
                 raise StateError(f"expected {len(found)} bytes of a vector at rest, got {place}")
             place += read
 
+    def write(self, start: int, content: memoryview) -> None:
+        """Put `content` at the byte `start`. Raises StateError where the disk is full."""
+        place = 0
+        while place < len(content):
+            try:
+                part = content[place : place + _AT_ONCE]
+                place += os.pwritev(self._descriptor, [part], start + place)
+            except OSError as error:
+                raise StateError(f"a vector at rest cannot be written: {error}") from error
+
 
 class AtRest:
     """A flat vector in a file; its slices, of step 1, are copies that are read from there.
+
+    To set a slice writes it, in a file that is open for that.
 
     Args:
         file: Where it lies.
@@ -64,7 +78,8 @@ class AtRest:
     """
 
     def __init__(self, file: Opened, start: int, kind: np.dtype[Any], length: int) -> None:
-        self._file, self._start, self._kind = file, start, kind
+        self._file, self._start = file, start
+        self.dtype = kind
         self.shape = (length,)
 
     def __len__(self) -> int:
@@ -72,28 +87,46 @@ class AtRest:
 
     def __getitem__(self, part: slice) -> NDArray[Any]:
         start, end, _ = part.indices(len(self))
-        found = np.empty(max(0, end - start), dtype=self._kind)
-        self._file.read(self._start + start * self._kind.itemsize, found.view(np.uint8).data)
+        found = np.empty(max(0, end - start), dtype=self.dtype)
+        self._file.read(self._start + start * self.dtype.itemsize, found.view(np.uint8).data)
         return found
 
+    def __setitem__(self, part: slice, numbers: NDArray[Any]) -> None:
+        start, _, _ = part.indices(len(self))
+        content = np.ascontiguousarray(numbers, dtype=self.dtype).view(np.uint8).data
+        self._file.write(self._start + start * self.dtype.itemsize, content)
 
-def laid_down(vector: NDArray[Any], folder: Path) -> AtRest:
-    """A vector in a file of `folder` that has no name, and is gone with the object.
+    def blocks(self) -> Iterator[memoryview]:
+        """Its bytes, a few at a time."""
+        numbers = _AT_ONCE // self.dtype.itemsize
+        for start in range(0, len(self), numbers):
+            yield self[start : start + numbers].view(np.uint8).data
+
+
+def room(length: int, kind: np.dtype[Any], folder: Path) -> AtRest:
+    """A vector to be written, in a file of `folder` that has no name and is gone with the object.
 
     Raises:
-        StateError: the disk is full or not writable.
+        StateError: the folder is not writable.
     """
     try:
         # Not synced: it is for this process alone.
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-            content = np.ascontiguousarray(vector).view(np.uint8).data
-            place = 0
-            while place < len(content):
-                place += file.write(content[place : place + _AT_ONCE])
             opened = Opened(os.dup(file.fileno()))
     except OSError as error:
         raise StateError(f"{folder} cannot be written: {error}") from error
-    return AtRest(opened, 0, vector.dtype, len(vector))
+    return AtRest(opened, 0, kind, length)
+
+
+def laid_down(vector: NDArray[Any], folder: Path) -> AtRest:
+    """A vector as `room` makes it.
+
+    Raises:
+        StateError: the disk is full or not writable.
+    """
+    found = room(len(vector), vector.dtype, folder)
+    found[:] = vector
+    return found
 
 
 def whole(vector: NDArray[Any] | AtRest) -> NDArray[Any]:

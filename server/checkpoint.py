@@ -1,7 +1,8 @@
 """Server state <-> one file, replaced at once after every round: safetensors, no pickle."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,8 +47,8 @@ class Checkpoint:
     """
 
     round_number: int
-    parameters: FlatVector
-    optimizer: dict[str, NDArray[np.float64]]
+    parameters: FlatVector | AtRest
+    optimizer: Mapping[str, NDArray[np.float64] | AtRest]
     config: dict[str, Scalar]
     code_digest: str
     clients_lost: int
@@ -78,7 +79,7 @@ def save(folder: RunFolder, checkpoint: Checkpoint) -> None:
         "clipping_norm": checkpoint.clipping_norm,
         "strikes": checkpoint.strikes,
     }
-    tensors: dict[str, NDArray[Any]] = {
+    tensors: dict[str, NDArray[Any] | AtRest] = {
         _OPTIMIZER + name: value for name, value in checkpoint.optimizer.items()
     }
     tensors |= {_NOISE + name: value for name, value in checkpoint.noise.items()}
@@ -87,26 +88,30 @@ def save(folder: RunFolder, checkpoint: Checkpoint) -> None:
     text = json.dumps(header).encode()
     # safetensors' reader for NumPy does not give the metadata back, so the header is a tensor.
     tensors[_HEADER] = np.frombuffer(text, dtype=np.uint8)
-    folder.write(CHECKPOINT, *_as_safetensors(tensors))
+    folder.write_parts(CHECKPOINT, _as_safetensors(tensors))
 
 
-def _as_safetensors(tensors: Mapping[str, NDArray[Any]]) -> list[bytes | memoryview]:
+def _as_safetensors(
+    tensors: Mapping[str, NDArray[Any] | AtRest],
+) -> Iterator[bytes | memoryview]:
     """The parts of a file of safetensors: what its own `save` makes, without a copy of anything."""
     # The widest first, so that each lies at a multiple of its width.
-    names = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))
-    described, contents, end = dict[str, Any](), list[bytes | memoryview](), 0
+    names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
+    described, end = dict[str, Any](), 0
     for name in names:
-        tensor = np.ascontiguousarray(tensors[name])
-        start, end = end, end + tensor.nbytes
-        described[name] = {
-            "dtype": _DTYPES[tensor.dtype.str],
-            "shape": tensors[name].shape,
-            "data_offsets": [start, end],
-        }
-        contents.append(tensor.reshape(-1).view(np.uint8).data)
+        shape, kind = tensors[name].shape, tensors[name].dtype
+        start, end = end, end + math.prod(shape) * kind.itemsize
+        described[name] = {"dtype": _DTYPES[kind.str], "shape": shape, "data_offsets": [start, end]}
     text = json.dumps(described).encode()
     text += b" " * (-len(text) % _ALIGNED)
-    return [len(text).to_bytes(8, "little"), text, *contents]
+    yield len(text).to_bytes(8, "little")
+    yield text
+    for name in names:
+        tensor = tensors[name]
+        if isinstance(tensor, AtRest):
+            yield from tensor.blocks()
+        else:
+            yield np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data
 
 
 def restore(folder: RunFolder, config: RunConfig, code_digest: str) -> Checkpoint | None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from server.aggregation import Vector
-from server.at_rest import SMALLEST, AtRest, laid_down, whole
+from server.at_rest import SMALLEST, AtRest, laid_down, room, whole
 from server.checkpoint import Checkpoint, at_rest
 from server.optimizer import server_optimizer
 from server.own_part import OwnPart
@@ -63,8 +65,8 @@ class GlobalModel:
         return whole(self._parameters)
 
     @property
-    def optimizer(self) -> dict[str, Vector]:
-        """What a checkpoint must keep of the optimizer, in memory."""
+    def optimizer(self) -> dict[str, Vector | AtRest]:
+        """What a checkpoint must keep of the optimizer, wherever it lies."""
         return self._optimizer.state()
 
     def told(self) -> FlatVector:
@@ -81,8 +83,14 @@ class GlobalModel:
         Raises:
             ConfigurationError: the training diverges.
         """
-        moved = self._optimizer.step(self._parameters, mean)
-        self._parameters = self._own_part.stepped(self._parameters, moved, own)
+        if self._rests and not self._own_part.there:
+            moved = room(self.dimension, np.dtype(np.float32), self._folder.path)
+            self._optimizer.step(self._parameters, mean, moved)
+            self._parameters = moved
+            return
+        after: FlatVector = np.empty(self.dimension, dtype=np.float32)
+        self._optimizer.step(self._parameters, mean, after)
+        self._parameters = self._own_part.stepped(self._parameters, after, own)
 
     def alone(self) -> FlatVector:
         """`parameters`, for a measurement: what the optimizer remembers makes room for it."""
@@ -90,6 +98,7 @@ class GlobalModel:
             self._optimizer.rest({
                 name: laid_down(vector, self._folder.path)
                 for name, vector in self._optimizer.state().items()
+                if not isinstance(vector, AtRest)
             })  # fmt: skip
         return self.parameters
 

@@ -58,13 +58,16 @@ class ServerOptimizer:
         sent: FlatVector = np.concatenate([whole(parameters), control])
         return sent
 
-    def step(self, parameters: FlatVector | AtRest, update: Vector) -> FlatVector:
-        """The next global parameters, shape (d,), float32; computed in double precision.
+    def step(
+        self, parameters: FlatVector | AtRest, update: Vector, moved: FlatVector | AtRest
+    ) -> None:
+        """The next global parameters; computed in double precision.
 
         Args:
             parameters: Shape (d,).
             update: The mean of the round's updates; changed: its memory may be the optimizer's
                 from now on.
+            moved: What they are written to, shape (d,), float32.
 
         Raises:
             ConfigurationError: they would not be finite: the training diverges.
@@ -72,7 +75,6 @@ class ServerOptimizer:
         if self._control_rate is not None:
             shift, update = update[len(parameters) :], update[: len(parameters)].copy()
             self._control += self._control_rate * shift
-        moved: FlatVector = np.empty(len(parameters), dtype=np.float32)
         for start in range(0, len(moved), _BLOCK):
             part = slice(start, start + _BLOCK)
             direction = self._direction(update[part], part)
@@ -84,22 +86,21 @@ class ServerOptimizer:
                     "the training diverges: expected finite global parameters, got infinity or "
                     "NaN; lower training.learning_rate or server.learning_rate"
                 )
-            moved[part] = there
+            moved[part] = there.astype(np.float32)
         if "first" in self._memory:
             self._memory["first"] = update
-        return moved
 
-    def state(self) -> dict[str, Vector]:
+    def state(self) -> dict[str, Vector | AtRest]:
         """What a checkpoint must keep; nothing, where no later step depends on an earlier one."""
         control = {} if self._control_rate is None else {_CONTROL: self._control}
-        return {name: whole(vector) for name, vector in self._memory.items()} | control
+        return self._memory | control
 
     def rest(self, state: Mapping[str, AtRest]) -> None:
         """What `state` returned lies there now, and need not lie in memory too."""
         # A control variate is sent in every round.
         self._memory = {name: state[name] for name in self._memory}
 
-    def restore(self, state: Mapping[str, Vector]) -> None:
+    def restore(self, state: Mapping[str, Vector | AtRest]) -> None:
         """Take up what `state` returned.
 
         Raises:
@@ -109,9 +110,9 @@ class ServerOptimizer:
             if name not in state or state[name].shape != own.shape:
                 raise StateError(f"expected optimizer state {name!r} of shape {own.shape}")
             if name == _CONTROL:
-                self._control = state[name].copy()
+                self._control = whole(state[name]).copy()
             else:
-                self._memory[name] = state[name].copy()
+                self._memory[name] = whole(state[name]).copy()
 
     def _direction(self, update: Vector, part: slice) -> Vector:
         if self._config.optimizer != "sgd":

@@ -59,6 +59,11 @@ class OwnPart:
                 f"others for the clients, got {int(self._own.sum())} of {len(self._own)}"
             )
 
+    @property
+    def there(self) -> bool:
+        """Whether the task has such a part."""
+        return self._task is not None
+
     def stepped(
         self, before: FlatVector | AtRest, after: FlatVector, stream: Callable[[], RandomStream]
     ) -> FlatVector:

@@ -136,6 +136,10 @@ class RunFolder:
         Raises:
             StateError: the disk is full or not writable; no part of a file is left.
         """
+        self.write_parts(name, contents)
+
+    def write_parts(self, name: str, contents: Iterable[bytes | memoryview]) -> None:
+        """As `write`, of contents that may be made as they are written."""
         target = self.file(name)
         partial = target.with_name(f".{name}.partial")
         try:

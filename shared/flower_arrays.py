@@ -28,6 +28,8 @@ from flwr.supercore.inflatable.inflatable_object import (
 )
 from numpy.typing import NDArray
 
+from shared.memory_use import Lone
+
 _ARRAY, _CHUNK = "Array", "ArrayChunk"
 _CHUNKS = "_chunks"  # where Flower's array keeps them
 
@@ -115,7 +117,7 @@ class Arrays:
             if kind == _ARRAY:
                 parts[name] = children
         uses = Counter(child for children in parts.values() for child in set(children))
-        self._numbers: dict[bytes, bytearray] = {}
+        self._numbers: dict[bytes, Lone] = {}
         self.objects: dict[str, InflatableObject] = {}
         for name, children in parts.items():
             described = json.loads(get_object_body(contents.pop(name), Array))
@@ -134,10 +136,10 @@ class Arrays:
                 array.data = numbers  # bytes to whoever reads them, but never copied
 
 
-def _joined(contents: dict[str, bytes], chunks: list[str], uses: Counter[str]) -> bytearray:
+def _joined(contents: dict[str, bytes], chunks: list[str], uses: Counter[str]) -> Lone:
     """What `chunks` hold; each is taken out of `contents` once no array needs it any more."""
     # It grows while they go. Made at once it would be filled with zeros, and all be there twice.
-    data, left = bytearray(), Counter(chunks)
+    data, left = Lone(), Counter(chunks)
     for chunk in chunks:
         content = contents[chunk]
         data += memoryview(content)[len(content) - _length(content) :]

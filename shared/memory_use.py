@@ -6,8 +6,12 @@ resident memory of a server then follows the worst moment of every thread instea
 
 import ctypes
 import gc
+import mmap
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
+
+from numpy.typing import NDArray
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # malloc.h
 _ARENAS, _LARGE = 2, 1 << 20
@@ -39,6 +43,40 @@ def hold_little() -> bool:
     Source: mallopt(3).
     """
     return _set({_ARENA_MAX: _ARENAS, _MMAP_THRESHOLD: _LARGE, _TRIM_THRESHOLD: _LEFT})
+
+
+class Lone(bytearray):
+    """What has one reader: as soon as he is done with a part of it, `used_up` may take that away.
+
+    Reading it after that is no error, and gives zeros or what was there.
+    """
+
+
+def used_up(vector: NDArray[Any], end: int, start: int = 0) -> None:
+    """Numbers from `start` to `end` of `vector` are read for the last time: their memory goes back.
+
+    Nothing happens to what lies in anything but `Lone`, for it may have other readers.
+
+    Source: madvise(2), MADV_DONTNEED on private memory without a file.
+    """
+    if not isinstance(_root(vector), Lone):
+        return
+    first = vector.__array_interface__["data"][0]
+    page, width = mmap.PAGESIZE, vector.itemsize
+    begin = -(-(first + start * width) // page) * page
+    length = (first + end * width) // page * page - begin
+    with suppress(AttributeError, OSError):
+        if length > 0:
+            ctypes.CDLL(None).madvise(
+                ctypes.c_void_p(begin), ctypes.c_size_t(length), mmap.MADV_DONTNEED
+            )
+
+
+def _root(vector: Any) -> object:
+    """Whose memory a contiguous vector lies in."""
+    while (base := getattr(vector, "base", None)) is not None:
+        vector = base
+    return vector.obj if isinstance(vector, memoryview) else vector
 
 
 def _set(settings: Mapping[int, int]) -> bool:

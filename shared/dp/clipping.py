@@ -6,6 +6,7 @@ stop the run.
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,26 +78,42 @@ def clip_single(update: NDArray[np.floating], clipping_norm: float) -> NDArray[n
     return clipped
 
 
-def add_clipped(total: Vector, update: NDArray[np.floating], clipping_norm: float) -> None:
-    """As `total += clip(update, clipping_norm)`, bit for bit, without a copy of `update`.
+def add_clipped(
+    total: Vector,
+    updates: Sequence[NDArray[np.floating]],
+    clipping_norm: float | None,
+    used: Callable[[int], None] = lambda _end: None,
+) -> None:
+    """As `total += clip(update, clipping_norm)` for each in turn, bit for bit, without copies.
 
     Args:
         total: Shape (d,), changed in place.
-        update: As `clip` takes it, like the rest.
-        clipping_norm: Likewise.
+        updates: As `clip` takes them, like the rest.
+        clipping_norm: Likewise; None: they are added as they are.
+        used: Told up to where the updates are added and will not be looked at again.
 
     Raises:
         ConfigurationError: as `clip` does; nothing is added then.
     """
-    factor = _factor(update, clipping_norm)
-    if factor is None:
-        total += clip(update, clipping_norm)
-        return
+    parts = [_clippable(update, clipping_norm) for update in updates]
     for start in range(0, len(total), _BLOCK):
-        part = update[start : start + _BLOCK].astype(np.float64)
-        if factor < 1.0:
-            part *= factor
-        total[start : start + _BLOCK] += part
+        block = slice(start, start + _BLOCK)
+        for update, factor in parts:
+            part = update[block].astype(np.float64)
+            if factor < 1.0:
+                part *= factor
+            total[block] += part
+        used(min(start + _BLOCK, len(total)))
+
+
+def _clippable(
+    update: NDArray[np.floating], clipping_norm: float | None
+) -> tuple[NDArray[np.floating], float]:
+    """A vector that, times a factor, is the update clipped."""
+    if clipping_norm is None:
+        return update, 1.0
+    factor = _factor(update, clipping_norm)
+    return (clip(update, clipping_norm), 1.0) if factor is None else (update, factor)
 
 
 def _factor(update: NDArray[np.floating], clipping_norm: float) -> float | None:

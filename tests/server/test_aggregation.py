@@ -1,6 +1,7 @@
 """The sum of a round: bounded, noised where promised, divided by a constant, in one order."""
 
 import math
+import mmap
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +17,7 @@ from shared.dp.noise import gaussian_noise
 from shared.dp.plan import PrivacyPlan
 from shared.dp.randomness import RandomStream, SeededRandomness
 from shared.errors import PrivacyError, ProtocolError
+from shared.memory_use import Lone
 from shared.messages import TrainReply
 from shared.parameters import FlatVector
 from tests.server.fake_grid import vector
@@ -87,6 +89,55 @@ def test_an_update_is_kept_only_until_those_before_it_are_resolved() -> None:
     assert not found._early
     found.add(3, reply(vector(1, 1), NONE))
     assert not found._early
+
+
+@given(st.permutations(range(4)), st.sets(st.integers(0, 3)), st.sampled_from([CLIENT, NONE]))
+def test_the_first_two_of_a_large_model_are_added_together(
+    order: list[int], lost: set[int], promise: PrivacyPlan
+) -> None:
+    """The sum is that of a small one, bit for bit; one alone waits, and is counted in the end."""
+    values = [vector(0.1 * 7.0**k, -0.3 * 11.0**k) for k in range(4)]
+    sums = []
+    for large in (1, 3):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(aggregation, "_LARGE", large)
+            found = round_sum(promise, cohort=4)
+            for position in order:
+                if position in lost:
+                    found.give_up(position)
+                else:
+                    found.add(position, reply(values[position], promise))
+            sums.append(found.mean(NoNoise()).tobytes())
+    assert sums[0] == sums[1]
+
+
+def test_one_large_update_is_not_widened_until_the_second_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The sum has no numbers yet; of three it waits for none after the second."""
+    monkeypatch.setattr(aggregation, "_LARGE", 2)
+    found = round_sum(NONE, cohort=3)
+    found.add(1, reply(vector(1, 2), NONE))
+    assert sorted(found._early) == [1]
+    assert not found._sum.any()
+    found.add(0, reply(vector(1, 2), NONE))
+    assert not found._early
+    found.add(2, reply(vector(1, 2), NONE))
+    assert found.mean(NoNoise()).tolist() == [1.0, 2.0]
+
+
+def test_what_is_added_of_a_large_update_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it but the pages at its ends, where it is nobody else's; the sum is right."""
+    monkeypatch.setattr(aggregation, "_LARGE", 1)
+    length = 3 << 20
+    content = [Lone(np.full(length, value, dtype="<f4").tobytes()) for value in (1, 2)]
+    found = round_sum(NONE, dimension=length, cohort=2)
+    for position, each in enumerate(content):
+        update: FlatVector = np.frombuffer(each, dtype="<f4")
+        found.add(position, reply(update, NONE))
+    left = [int(np.count_nonzero(np.frombuffer(each, dtype="<f4"))) for each in content]
+    assert max(left) <= 6 * mmap.PAGESIZE // 4
+    assert (found.mean(NoNoise()) == 1.0).all()
 
 
 @pytest.mark.parametrize("promise", [CLIENT, RECORD, NONE])
@@ -168,10 +219,11 @@ def test_one_client_moves_the_sum_by_at_most_the_clipping_norm(exploding: list[f
     assert np.linalg.norm(with_it - without) <= 2.0 * (1 + 1e-12)
 
 
-def unclipped(whole: Vector, update: FlatVector, norm: float) -> None:
+def unclipped(whole: Vector, updates: list[FlatVector], norm: float, used: object) -> None:
     """Not what its namesake does."""
-    del norm
-    whole += update
+    del norm, used
+    for update in updates:
+        whole += update
 
 
 def test_without_the_servers_clip_one_client_moves_the_sum_by_more(

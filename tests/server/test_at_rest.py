@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from server.at_rest import AtRest, Opened, laid_down, whole
+from server.at_rest import AtRest, Opened, laid_down, room, whole
 from shared.errors import StateError
 
 NUMBERS = np.arange(300_000, dtype=np.float32)
@@ -73,6 +73,19 @@ def test_a_file_that_ends_too_soon_is_a_state_error(tmp_path: Path) -> None:
         whole(resting)
 
 
+@pytest.mark.parametrize("kind", ["<f4", "<f8"])
+def test_what_is_written_in_parts_is_read_as_a_whole(tmp_path: Path, kind: str) -> None:
+    """In whatever order, with what is wider rounded as an array would; its blocks are its bytes."""
+    values = np.random.default_rng(4).standard_normal(2**18 + 3)
+    found = room(len(values), np.dtype(kind), tmp_path)
+    for part in (slice(2**17, None), slice(0, 5), slice(5, 2**17)):
+        found[part] = values[part]
+    expected = values.astype(kind).tobytes()
+    assert whole(found).tobytes() == expected
+    assert b"".join(found.blocks()) == expected
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_the_disk_refuses_is_a_state_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +98,9 @@ def test_what_the_disk_refuses_is_a_state_error(
     monkeypatch.setattr(os, "preadv", broken)
     with pytest.raises(StateError, match="at rest cannot be read"):
         whole(resting)
+    monkeypatch.setattr(os, "pwritev", broken)
+    with pytest.raises(StateError, match="at rest cannot be written"):
+        laid_down(NUMBERS, tmp_path)
     with pytest.raises(StateError, match="cannot be read"):
         Opened.of(tmp_path / "missing")
     with pytest.raises(StateError, match="cannot be written"):

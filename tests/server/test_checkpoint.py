@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from server.at_rest import laid_down, whole
 from server.checkpoint import CHECKPOINT, Checkpoint, at_rest, restore, resumable, save
 from server.run_folder import RunFolder
 from shared.config import Scalar
@@ -44,13 +45,28 @@ def test_what_was_saved_comes_back(folder: RunFolder) -> None:
     """Bit for bit, with its types."""
     found, saved = restore(folder, config(Path()), CODE), checkpoint()
     assert found is not None
-    assert found.parameters.tobytes() == saved.parameters.tobytes()
+    assert whole(found.parameters).tobytes() == whole(saved.parameters).tobytes()
     assert found.parameters.dtype == np.float32
     for name, value in saved.optimizer.items():
-        assert found.optimizer[name].tobytes() == value.tobytes()
+        assert whole(found.optimizer[name]).tobytes() == whole(value).tobytes()
         assert found.optimizer[name].dtype == np.float64
     for name in ("round_number", "config", "code_digest", "clients_lost", "seconds"):
         assert getattr(found, name) == getattr(saved, name)
+
+
+def test_what_is_saved_from_a_file_is_what_would_be_saved_from_memory(folder: RunFolder) -> None:
+    """Bit for bit, of several blocks; also over the checkpoint that it lies in."""
+    numbers = np.random.default_rng(2).standard_normal(2**18 + 3)
+    memory, parameters = {"first": numbers}, numbers.astype(np.float32)
+    save(folder, replace(checkpoint(), parameters=parameters, optimizer=memory))
+    usual = folder.file(CHECKPOINT).read_bytes()
+    laid = laid_down(parameters, folder.path)
+    resting = {name: laid_down(value, folder.path) for name, value in memory.items()}
+    save(folder, replace(checkpoint(), parameters=laid, optimizer=resting))
+    assert folder.file(CHECKPOINT).read_bytes() == usual
+    laid, resting = at_rest(folder)
+    save(folder, replace(checkpoint(), parameters=laid, optimizer=resting))
+    assert folder.file(CHECKPOINT).read_bytes() == usual
 
 
 def test_the_file_is_one_of_safetensors(folder: RunFolder) -> None:
@@ -71,7 +87,7 @@ def test_what_was_saved_is_read_where_it_lies(folder: RunFolder) -> None:
     parameters, optimizer = at_rest(folder)
     saved = checkpoint()
     save(folder, replace(saved, parameters=vector(7.0, 8.0), optimizer={}))
-    assert parameters[:].tobytes() == saved.parameters.tobytes()
+    assert parameters[:].tobytes() == whole(saved.parameters).tobytes()
     assert set(optimizer) == set(saved.optimizer)
     for name, value in saved.optimizer.items():
         assert optimizer[name][1:].tolist() == value[1:].tolist()

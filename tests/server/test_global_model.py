@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server import at_rest, global_model
+from server import at_rest, federation, global_model
 from server.aggregation import Vector
 from server.at_rest import AtRest
+from server.checkpoint import Checkpoint, save
 from server.coordinator import run
 from server.federation import Federation
+from server.run_folder import RunFolder
 from shared.config import Scalar
 from tests.server.fake_grid import FakeGrid, honest
 from tests.server.toy import config
@@ -89,6 +91,23 @@ def test_while_updates_come_no_part_of_the_model_is_in_memory(
     monkeypatch.setattr("server.global_model.SMALLEST", 1 << 20)
     play(tmp_path / "small", {"rounds": 2})
     assert [type(each) for each in seen[2:]] == [np.ndarray, np.ndarray]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_writes_the_model_to_a_file_and_the_checkpoint_is_made_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The mean is twice as large: what is made of it is never in memory beside it."""
+    every(monkeypatch)
+    seen: list[object] = []
+
+    def looked(folder: RunFolder, checkpoint: Checkpoint) -> None:
+        seen.append(type(checkpoint.parameters))
+        save(folder, checkpoint)
+
+    monkeypatch.setattr(federation, "save", looked)
+    play(tmp_path, {"rounds": 2, "runtime.evaluate_every": 3} | KINDS[kind])
+    assert seen == [AtRest, AtRest]
 
 
 def test_while_the_model_is_measured_the_optimizer_s_memory_is_not_in_memory(

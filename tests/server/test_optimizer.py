@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.at_rest import laid_down
-from server.optimizer import ServerOptimizer
+from server.at_rest import AtRest, laid_down, room, whole
+from server.optimizer import ServerOptimizer, Vector
 from shared.config import Scalar
 from shared.config_sections import ServerConfig
 from shared.errors import ConfigurationError, StateError
+from shared.parameters import FlatVector
 from tests.server.fake_grid import vector
 from tests.server.toy import config
 
@@ -23,11 +24,19 @@ def server(**changes: Scalar) -> ServerConfig:
     return config(Path(), {f"server.{key}": value for key, value in changes.items()}).server
 
 
+def stepped(
+    optimizer: ServerOptimizer, parameters: FlatVector | AtRest, update: Vector
+) -> FlatVector:
+    """The next parameters, in memory."""
+    moved: FlatVector = np.empty(len(parameters), dtype=np.float32)
+    optimizer.step(parameters, update.copy(), moved)
+    return moved
+
+
 def two_steps(constants: ServerConfig) -> list[float]:
     """Parameters after both updates."""
     optimizer = ServerOptimizer(constants, 2)
-    after = optimizer.step(optimizer.step(START, FIRST.copy()), SECOND.copy())
-    assert after.dtype == np.float32
+    after = stepped(optimizer, stepped(optimizer, START, FIRST), SECOND)
     return [float(value) for value in after]
 
 
@@ -65,11 +74,11 @@ def test_a_restored_optimizer_goes_on_as_if_nothing_had_happened(name: str) -> N
     """Bit for bit: what it remembers is double precision."""
     constants = server(optimizer=name)
     straight = ServerOptimizer(constants, 2)
-    middle = straight.step(START, FIRST.copy())
+    middle = stepped(straight, START, FIRST)
     resumed = ServerOptimizer(constants, 2)
-    resumed.restore({key: value.copy() for key, value in straight.state().items()})
+    resumed.restore({key: value[:].copy() for key, value in straight.state().items()})
     assert all(value.dtype == np.float64 for value in straight.state().values())
-    again, there = (each.step(middle, SECOND.copy()) for each in (resumed, straight))
+    again, there = (stepped(each, middle, SECOND) for each in (resumed, straight))
     assert again.tobytes() == there.tobytes()
 
 
@@ -84,12 +93,12 @@ def test_a_state_of_another_model_is_refused(state: dict[str, np.ndarray]) -> No
 def test_training_that_diverges_stops_with_advice(value: float) -> None:
     """Beyond float32 there is no model; the run must not go on and spend budget."""
     with pytest.raises(ConfigurationError, match=r"diverges.*lower training\.learning_rate"):
-        ServerOptimizer(server(), 2).step(START, np.array([0.0, value]))
+        stepped(ServerOptimizer(server(), 2), START, np.array([0.0, value]))
 
 
 def test_a_model_without_parameters_stays_one() -> None:
     """Nothing to move."""
-    assert ServerOptimizer(server(), 0).step(vector(), np.zeros(0)).shape == (0,)
+    assert stepped(ServerOptimizer(server(), 0), vector(), np.zeros(0)).shape == (0,)
 
 
 def test_fedavg_keeps_nothing_between_rounds() -> None:
@@ -105,17 +114,17 @@ def test_a_long_step_is_that_of_its_parts(name: str) -> None:
     generator, count = np.random.default_rng(3), 2**18 + 5
     start = generator.standard_normal(count).astype(np.float32)
     update = generator.standard_normal(count)
-    whole = ServerOptimizer(server(optimizer=name), count).step(start, update.copy())
+    long = stepped(ServerOptimizer(server(optimizer=name), count), start, update)
     for part in (slice(0, 9), slice(2**18 - 2, 2**18 + 5)):
         alone = ServerOptimizer(server(optimizer=name), len(start[part]))
-        assert alone.step(start[part], update[part].copy()).tobytes() == whole[part].tobytes()
+        assert stepped(alone, start[part], update[part]).tobytes() == long[part].tobytes()
 
 
 def test_a_control_variate_moves_by_its_share_of_all_clients() -> None:
     """q times the mean over those asked; it is sent behind the parameters, and kept."""
     optimizer = ServerOptimizer(server(momentum=0.0), 2, control_rate=0.5)
     assert optimizer.told(START).tolist() == [1.0, -1.0, 0.0, 0.0]
-    after = optimizer.step(START, np.array([0.5, -0.25, 4.0, -2.0]))
+    after = stepped(optimizer, START, np.array([0.5, -0.25, 4.0, -2.0]))
     assert optimizer.told(after).tolist() == [1.5, -1.25, 2.0, -1.0]
     again = ServerOptimizer(server(momentum=0.0), 2, control_rate=0.5)
     again.restore(optimizer.state())
@@ -132,16 +141,18 @@ def test_a_step_from_a_file_is_that_from_memory(tmp_path: Path, name: str) -> No
     there = here = generator.standard_normal(count).astype(np.float32)
     for _ in range(3):
         update = generator.standard_normal(count)
-        there = resting.step(laid_down(there, tmp_path), update.copy())
-        here = usual.step(here, update.copy())
+        moved = room(count, np.dtype(np.float32), tmp_path)
+        resting.step(laid_down(there, tmp_path), update.copy(), moved)
+        there, here = whole(moved), stepped(usual, here, update)
         assert there.tobytes() == here.tobytes()
-        resting.rest({key: laid_down(kept, tmp_path) for key, kept in resting.state().items()})
+        memory = {key: laid_down(whole(kept), tmp_path) for key, kept in resting.state().items()}
+        resting.rest(memory)
         for key, kept in usual.state().items():
-            assert resting.state()[key].tobytes() == kept.tobytes()
+            assert whole(resting.state()[key]).tobytes() == whole(kept).tobytes()
 
 
 def test_the_memory_of_an_update_becomes_that_of_the_momentum() -> None:
     """No second vector of the same size is made."""
     optimizer = ServerOptimizer(server(momentum=0.5), 2)
-    optimizer.step(START, update := FIRST.copy())
+    optimizer.step(START, update := FIRST.copy(), START.copy())
     assert optimizer.state()["first"] is update

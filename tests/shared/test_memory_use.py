@@ -2,14 +2,24 @@
 
 import ctypes
 import gc
+import mmap
 import subprocess
 import sys
 import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from shared.memory_use import give_back, hold_little, hold_parts, keep_for_good, let_go
+from shared.memory_use import (
+    Lone,
+    give_back,
+    hold_little,
+    hold_parts,
+    keep_for_good,
+    let_go,
+    used_up,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 HELD = """
@@ -121,3 +131,41 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not hold_little()
     assert not hold_parts()
     give_back()
+
+
+def _resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * mmap.PAGESIZE / (1 << 20)
+
+
+def test_what_is_used_up_is_not_in_memory_any_more() -> None:
+    """All but the pages at its ends; what lies before and behind it stays what it was."""
+    length = 16 << 20
+    content = Lone(np.ones(length, dtype="<f4").tobytes())
+    view = memoryview(content).toreadonly()[mmap.PAGESIZE // 2 :]
+    numbers = np.frombuffer(view, dtype="<f4")
+    before = _resident_mib()
+    used_up(numbers[8:], length - 4096, 4096)
+    assert before - _resident_mib() > 60
+    assert (numbers[: 8 + 4096] == 1).all()
+    assert (numbers[8 + length - 4096 :] == 1).all()
+    used_up(numbers, 10, 5)  # less than a page: nothing
+    assert (numbers[:10] == 1).all()
+
+
+@pytest.mark.parametrize("kind", [bytearray, bytes])
+def test_what_others_may_read_is_never_used_up(kind: type[bytes] | type[bytearray]) -> None:
+    """Bytes and arrays of anybody stay what they are."""
+    content = kind(np.ones(1 << 16, dtype="<f4").tobytes())
+    for numbers in (np.frombuffer(content, dtype="<f4"), np.ones(1 << 16, dtype="<f4")):
+        used_up(numbers[1:], 1 << 15)
+        assert (numbers == 1).all()
+
+
+def test_without_the_c_library_s_call_everything_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No error, and the numbers are there."""
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
+    content = Lone(np.ones(1 << 16, dtype="<f4").tobytes())
+    numbers = np.frombuffer(content, dtype="<f4")
+    used_up(numbers, 1 << 16)
+    assert (numbers == 1).all()

@@ -75,7 +75,7 @@ def test_what_is_added_is_what_clip_gives(update: NDArray[np.float64], norm: flo
     for numbers in (update, single):
         expected, total = np.linspace(-1, 1, len(update)), np.linspace(-1, 1, len(update))
         expected += clip(numbers, norm)
-        add_clipped(total, numbers, norm)
+        add_clipped(total, [numbers], norm)
         assert total.tobytes() == expected.tobytes()
 
 
@@ -103,15 +103,29 @@ def test_long_updates_are_added_in_blocks(norm: float) -> None:
     """Of several blocks and a rest; where the clip binds and where it does not."""
     update = np.random.default_rng(5).standard_normal(3 * 2**16 + 7).astype(np.float32)
     total = np.ones(len(update))
-    add_clipped(total, update, norm)
+    add_clipped(total, [update], norm)
     assert total.tobytes() == (1.0 + clip(update, norm)).tobytes()
     length = float(np.linalg.norm(total - 1.0))
     assert length == pytest.approx(min(norm, float(np.linalg.norm(update))), rel=1e-6)
+
+
+@pytest.mark.parametrize("norm", [None, 1.0, 1e3])
+def test_updates_that_are_added_together_are_those_added_in_turn(norm: float | None) -> None:
+    """Bit for bit, with one that is not finite; whoever is told is told of every block once."""
+    numbers = np.random.default_rng(6).standard_normal((3, 2**16 + 7)).astype(np.float32)
+    numbers[1, 3] = 0.0 if norm is None else np.nan
+    in_turn, told = np.ones(numbers.shape[1]), list[int]()
+    for update in numbers:
+        in_turn += update if norm is None else clip(update, norm)
+    together = np.ones(numbers.shape[1])
+    add_clipped(together, list(numbers), norm, told.append)
+    assert together.tobytes() == in_turn.tobytes()
+    assert told == [2**16, 2**16 + 7]
 
 
 def test_nothing_is_added_for_a_bound_that_is_none() -> None:
     """It raises before."""
     total = np.zeros(2)
     with pytest.raises(ConfigurationError, match="clipping_norm"):
-        add_clipped(total, np.ones(2), 0.0)
+        add_clipped(total, [np.ones(2)], 0.0)
     assert total.tolist() == [0.0, 0.0]

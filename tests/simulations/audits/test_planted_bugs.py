@@ -99,9 +99,9 @@ def test_weights_by_number_of_examples() -> None:
     """A1: SENSITIVITY."""
 
     class Weighted(RoundSum):
-        def _count(self, update: FlatVector) -> None:
+        def _count(self, *updates: FlatVector) -> None:
             for _ in range(3):
-                super()._count(update)
+                super()._count(*updates)
 
     assert "SENSITIVITY" in {f.code for f in replay_clients(CLIENTS, sum_class=Weighted)}
 
