@@ -255,7 +255,7 @@ class Federation:
     def _save(self) -> None:
         checkpoint = Checkpoint(
             round_number=self.rounds_done,
-            parameters=self.model.parameters,
+            parameters=self.model.at_rest,
             optimizer=self.model.optimizer,
             config=self._resumable,
             code_digest=self._code,
