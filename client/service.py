@@ -31,7 +31,7 @@ from client.workers import Workers
 from shared.durable import read_json, write_json
 from shared.errors import FederationError, ProtocolError
 from shared.log_lines import JsonLines
-from shared.memory_use import give_back, hold_little
+from shared.memory_use import hold_little, keep_for_good, let_go
 from shared.secagg.keys import forget_signatures
 
 _LOGGER = logging.getLogger("murmura.guard")
@@ -89,6 +89,7 @@ class Service:
         with self._home.held():
             _keep_to_itself()
             hold_little()
+            keep_for_good()
             self._record("started", pid=os.getpid())
             self._workers.sweep()
             tending = threading.Thread(target=self._tend, daemon=True)
@@ -120,7 +121,9 @@ class Service:
                     self._fleet.heartbeat()
                     alive = now
                     forget_signatures()
-                    give_back()
+                    # Of what refers to itself Python lets go only when there is a quarter more of
+                    # everything: here that would be after days.
+                    let_go()
             self._workers.rest(_IDLE_S)
             self._write_status()
 

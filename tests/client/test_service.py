@@ -1,11 +1,13 @@
 """The guard as a service: alive, renewed, stopped, and saying how it is."""
 
+import gc
 import json
 import logging
 import os
 import stat
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +96,27 @@ def test_it_connects_stays_alive_and_goes_offline(
     assert names(server)[0] == "activate-node"
     assert names(server)[-1] == "deactivate-node"
     assert read_json(home.status)["state"] == "stopped"
+
+
+def test_what_refers_to_itself_is_let_go_while_it_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when there is much of it: a guard's memory would grow for days."""
+
+    class Ring:
+        def __init__(self) -> None:
+            self.itself = self
+
+    before = gc.get_threshold()
+    server = BothServer(AUTHORITY)
+    with running(tmp_path, server, monkeypatch):
+        until(lambda: "send-node-heartbeat" in names(server))
+        gc.set_threshold(0)  # Python by itself never looks
+        try:
+            gone = weakref.ref(Ring())
+            until(lambda: gone() is None)
+        finally:
+            gc.set_threshold(*before)
 
 
 def test_it_does_not_go_offline_with_an_answer_to_give(
