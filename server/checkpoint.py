@@ -1,8 +1,7 @@
 """Server state <-> one file, replaced at once after every round: safetensors, no pickle."""
 
 import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from safetensors.numpy import load as load_tensors
 
 from server.at_rest import AtRest, Opened
 from server.run_folder import RunFolder
+from server.tensor_file import KINDS, parts
 from shared.config import RunConfig, Scalar
 from shared.errors import StateError
 from shared.parameters import FlatVector
@@ -21,9 +21,6 @@ CHECKPOINT = "checkpoint.safetensors"
 _HEADER = "header"
 _OPTIMIZER = "optimizer."
 _NOISE = "noise."
-_DTYPES = {"<f4": "F32", "<f8": "F64", "|u1": "U8"}
-_KINDS = {name: form for form, name in _DTYPES.items()}
-_ALIGNED = 8
 # What may differ when a run goes on: it cannot change a number of the model or of the report.
 _NEUTRAL = ("output.", "runtime.evaluate_every", "runtime.gpu_memory_fraction")
 
@@ -88,30 +85,7 @@ def save(folder: RunFolder, checkpoint: Checkpoint) -> None:
     text = json.dumps(header).encode()
     # safetensors' reader for NumPy does not give the metadata back, so the header is a tensor.
     tensors[_HEADER] = np.frombuffer(text, dtype=np.uint8)
-    folder.write_parts(CHECKPOINT, _as_safetensors(tensors))
-
-
-def _as_safetensors(
-    tensors: Mapping[str, NDArray[Any] | AtRest],
-) -> Iterator[bytes | memoryview]:
-    """The parts of a file of safetensors: what its own `save` makes, without a copy of anything."""
-    # The widest first, so that each lies at a multiple of its width.
-    names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
-    described, end = dict[str, Any](), 0
-    for name in names:
-        shape, kind = tensors[name].shape, tensors[name].dtype
-        start, end = end, end + math.prod(shape) * kind.itemsize
-        described[name] = {"dtype": _DTYPES[kind.str], "shape": shape, "data_offsets": [start, end]}
-    text = json.dumps(described).encode()
-    text += b" " * (-len(text) % _ALIGNED)
-    yield len(text).to_bytes(8, "little")
-    yield text
-    for name in names:
-        tensor = tensors[name]
-        if isinstance(tensor, AtRest):
-            yield from tensor.blocks()
-        else:
-            yield np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data
+    folder.write_parts(CHECKPOINT, parts(tensors))
 
 
 def restore(folder: RunFolder, config: RunConfig, code_digest: str) -> Checkpoint | None:
@@ -153,7 +127,7 @@ def at_rest(folder: RunFolder) -> tuple[AtRest, dict[str, AtRest]]:
     start, found = len(length) + len(text), dict[str, AtRest]()
     for name, described in json.loads(bytes(text)).items():
         if name == "parameters" or name.startswith(_OPTIMIZER):
-            kind, (begin, _) = np.dtype(_KINDS[described["dtype"]]), described["data_offsets"]
+            kind, (begin, _) = np.dtype(KINDS[described["dtype"]]), described["data_offsets"]
             found[name] = AtRest(file, start + begin, kind, *described["shape"])
     return found.pop("parameters"), {
         name.removeprefix(_OPTIMIZER): vector for name, vector in found.items()

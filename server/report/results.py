@@ -2,18 +2,18 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import torch
-from safetensors.torch import save as save_tensors
 from torch import nn
 
 from server.at_rest import AtRest, whole
 from server.report.build import Outcome
 from server.report.verify import report_digest
 from server.run_folder import SUMMARY, RunFolder
+from server.tensor_file import parts
 from shared.local_layers import named_shared, split
 from shared.parameters import FlatVector, fill
 
@@ -24,7 +24,7 @@ REPORT = "report.json"
 
 def model_bytes(
     model: nn.Module, parameters: FlatVector | AtRest, outcome: Outcome
-) -> list[bytes | memoryview]:
+) -> Iterator[bytes | memoryview]:
     """The model's tensors by name, with the claims in the metadata: safetensors, no pickle.
 
     The parts of the file, one after the other. Holds nothing of the run's time or name, so a seeded
@@ -53,22 +53,7 @@ def model_bytes(
     if outcome.normalisation is not None:
         # Whoever uses the model must normalise its inputs as the sites did.
         metadata["normalisation"] = json.dumps(asdict(outcome.normalisation))
-    return _in_order(save_tensors(tensors), metadata)
-
-
-def _in_order(content: bytes, metadata: dict[str, str]) -> list[bytes | memoryview]:
-    """The safetensors file `content` with `metadata`, in the order given.
-
-    The library writes metadata in an order that changes from process to process.
-
-    Source: the format as huggingface/safetensors describes it: the header's length (8 bytes, little
-    endian), the header (JSON, padded with spaces), the tensors.
-    """
-    length = int.from_bytes(content[:8], "little")
-    header = {"__metadata__": metadata} | json.loads(content[8 : 8 + length])
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return [len(text).to_bytes(8, "little"), text, memoryview(content)[8 + length :]]
+    return parts(tensors, metadata)
 
 
 def write_results(
@@ -76,7 +61,7 @@ def write_results(
 ) -> None:
     """Write the model file."""
     with torch.no_grad():
-        folder.write(MODEL, *model_bytes(model, parameters, outcome))
+        folder.write_parts(MODEL, model_bytes(model, parameters, outcome))
 
 
 def build_summary(
