@@ -77,9 +77,12 @@ def split(model: nn.Module, local_layers: str) -> Split:
 
 @torch.no_grad()
 def named_shared(model: nn.Module, local_layers: str) -> dict[str, torch.Tensor]:
-    """A copy of each parameter that is not local, by name, on the CPU; frozen ones too."""
+    """Each parameter that is not local, by name, on the CPU; frozen ones too.
+
+    What is there already is not copied.
+    """
     return {
-        name: parameter.detach().cpu().contiguous().clone()
+        name: parameter.detach().cpu().contiguous()
         for name, parameter in model.named_parameters()
         if not is_local(name, local_layers)
     }
