@@ -80,6 +80,8 @@ class Use(threading.Thread):
             if not self._ours(number, seen):
                 continue
             name = next((kind for kind, part in self._kinds.items() if part in line), "others")
+            if _is_starting(line, int(pages), seen.get(stat[1])):
+                continue
             sizes[name] = sizes.get(name, 0) + int(pages) * _PAGE
             self._spent[number] = name, (int(stat[11]) + int(stat[12])) / _TICKS
         return sizes
@@ -91,3 +93,8 @@ class Use(threading.Thread):
                 return True
             number = stat[1]
         return False
+
+
+def _is_starting(line: str, pages: int, parent: tuple[str, list[str], str] | None) -> bool:
+    """Whether a process is about to become another program: its memory still is its parent's."""
+    return parent is not None and parent[0] == line and abs(pages - int(parent[2])) < pages / 100
