@@ -31,11 +31,11 @@ from client.workers import Workers
 from shared.durable import read_json, write_json
 from shared.errors import FederationError, ProtocolError
 from shared.log_lines import JsonLines
-from shared.memory_use import hold_little, keep_for_good, let_go
+from shared.memory_use import give_back, hold_little, keep_for_good, let_go
 from shared.secagg.keys import forget_signatures
 
 _LOGGER = logging.getLogger("murmura.guard")
-_ALIVE_S, _AGAIN_S, _RENEW_S, _IDLE_S = 20.0, 3.0, 3600.0, 900.0
+_ALIVE_S, _AGAIN_S, _RENEW_S, _IDLE_S, _LOOK_S = 20.0, 3.0, 3600.0, 900.0, 300.0
 _LOG_BYTES, _LOG_FILES = 5 << 20, 5
 _NODE = "node.json"
 _NOT_DUMPABLE = 4  # prctl
@@ -110,7 +110,7 @@ class Service:
         self._workers.end()
 
     def _tend(self) -> None:
-        renewed = alive = 0.0
+        renewed = alive = looked = 0.0
         while not self._stop.wait(_AGAIN_S):
             now = time.monotonic()
             if not renewed or now - renewed > _RENEW_S:
@@ -121,9 +121,12 @@ class Service:
                     self._fleet.heartbeat()
                     alive = now
                     forget_signatures()
-                    # Of what refers to itself Python lets go only when there is a quarter more of
-                    # everything: here that would be after days.
-                    let_go()
+                    give_back()
+            if now - looked > _LOOK_S:
+                looked = now
+                # Of what refers to itself Python lets go only when there is a quarter more of
+                # everything: here that would be after days.
+                let_go()
             self._workers.rest(_IDLE_S)
             self._write_status()
 

@@ -38,7 +38,7 @@ from server.superlink import PUBLIC_KEY_HEADER, SIGNATURE_HEADER, SuperLink, fla
 from shared.durable import read_json, write_json
 from shared.errors import StateError
 from shared.log_lines import log_json
-from shared.memory_use import hold_little, keep_for_good, let_go
+from shared.memory_use import give_back, hold_little
 
 _LOGGER = logging.getLogger("murmura.server")
 KEY_MARK = "object-key.mark"
@@ -176,7 +176,7 @@ class Serving:
             if tick % _SWEEP_EVERY == 0:
                 await asyncio.to_thread(self._superlink.life.write)
                 await asyncio.to_thread(self._superlink.sweep)
-                let_go()
+                give_back()
             if tick % _RENEW_EVERY == 0 and self._authority.server_is_due():
                 with self._home.locked():
                     issued = self._authority.renew_server(self._settings.names)
@@ -268,7 +268,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o077)
     hold_little()
     plain_logs()
-    keep_for_good()
     object_key = bytes.fromhex(sys.stdin.readline())
     asyncio.run(_serve(ServerHome(given.home), object_key))
     return 0

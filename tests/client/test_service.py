@@ -51,7 +51,7 @@ def running(
     folder: Path, server: FleetServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Service, SiteHome]]:
     """A service against `server`, in a thread, whose second thread does not dawdle."""
-    for name, value in (("_AGAIN_S", 0.05), ("_ALIVE_S", 0.1)):
+    for name, value in (("_AGAIN_S", 0.05), ("_ALIVE_S", 0.1), ("_LOOK_S", 0.1)):
         monkeypatch.setattr(service_module, name, value)
     with listening(folder, server):
         home = made_home(folder / "home", AUTHORITY, address=server.address)
