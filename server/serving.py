@@ -38,11 +38,11 @@ from server.superlink import PUBLIC_KEY_HEADER, SIGNATURE_HEADER, SuperLink, fla
 from shared.durable import read_json, write_json
 from shared.errors import StateError
 from shared.log_lines import log_json
-from shared.memory_use import give_back, hold_little
+from shared.memory_use import give_back, hold_little, keep_for_good, let_go
 
 _LOGGER = logging.getLogger("murmura.server")
 KEY_MARK = "object-key.mark"
-_WATCH_S, _RUNS_EVERY, _SWEEP_EVERY, _RENEW_EVERY = 0.2, 5, 25, 18000
+_WATCH_S, _RUNS_EVERY, _SWEEP_EVERY, _LOOK_EVERY, _RENEW_EVERY = 0.2, 5, 25, 1500, 18000
 _BIND_FOR_S = 10.0
 
 
@@ -166,6 +166,7 @@ class Serving:
     async def _watch(self) -> None:
         """Carry out what other processes wrote; sweep; renew the server's certificate in time."""
         before: Mapping[str, Any] = self._sites.all()
+        keep_for_good()
         for tick in range(sys.maxsize):
             await asyncio.sleep(_WATCH_S)
             self._certificate.value()
@@ -177,6 +178,8 @@ class Serving:
                 await asyncio.to_thread(self._superlink.life.write)
                 await asyncio.to_thread(self._superlink.sweep)
                 give_back()
+            if tick % _LOOK_EVERY == 0:
+                let_go()  # all wait for it: seldom, and only through what came after the beginning
             if tick % _RENEW_EVERY == 0 and self._authority.server_is_due():
                 with self._home.locked():
                     issued = self._authority.renew_server(self._settings.names)

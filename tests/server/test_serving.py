@@ -1,5 +1,6 @@
 """A server that goes on: what others write is carried out, and a restart keeps what counts."""
 
+import gc
 import io
 import os
 import socket
@@ -7,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +61,26 @@ def test_a_new_certificate_is_taken_without_a_stop(tmp_path: Path) -> None:
             Authority.open(server.home).renew_server(("localhost", "new.example.org"))
         assert becomes_true(lambda: shown_serial(server) != before)
         assert site.http.get(f"{server.base}/roster").status_code == 200
+
+
+def test_what_refers_to_itself_is_let_go_while_it_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when there is much of it: a server's memory would grow for hours."""
+
+    class Ring:
+        def __init__(self) -> None:
+            self.itself = self
+
+    monkeypatch.setattr("server.serving._LOOK_EVERY", 1)
+    before = gc.get_threshold()
+    with served(tmp_path) as server, server.site(SiteKeys("site-a")):
+        gc.set_threshold(0)  # Python by itself never looks
+        try:
+            gone = weakref.ref(Ring())
+            assert becomes_true(lambda: gone() is None)
+        finally:
+            gc.set_threshold(*before)
 
 
 def test_a_certificate_that_ends_soon_is_renewed_by_the_server(
