@@ -16,7 +16,7 @@ import typer
 from murmura.client_home import Home, opened, recorder
 from murmura.machine import json_line
 from murmura.options import Machine
-from murmura.wording import counted
+from shared.counting import counted
 from shared.errors import FederationError, StateError
 from shared.log_lines import readable
 

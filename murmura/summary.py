@@ -14,13 +14,13 @@ from murmura.wording import (
     OBSERVERS,
     UNITS,
     Signs,
-    counted,
     duration_text,
     epsilon_text,
     number,
     score_text,
     signs_for,
 )
+from shared.counting import counted
 
 _STYLES = {
     "guaranteed": "bold green",

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from shared.counting import counted
 from shared.errors import StateError
 
 _SHOWN = 100
@@ -49,7 +50,7 @@ def plot_holdings(
     figure.update_layout(
         barmode="stack",
         template="plotly_white",
-        title=f"Who holds what: {len(parts)} clients (the first {len(counts)} drawn), "
+        title=f"Who holds what: {counted(len(parts), 'client')} (the first {len(counts)} drawn), "
         f"{sizes.min()} to {sizes.max()} examples each",
         yaxis_title="examples",
     )
