@@ -48,6 +48,6 @@ def _told(why: str, who: list[str]) -> str:
 
 
 def _named(who: list[str]) -> Iterator[str]:
-    yield from who[:_NAMED]
+    yield from sorted(who[:_NAMED])
     if len(who) > _NAMED:
         yield f"and {len(who) - _NAMED} more"

@@ -8,8 +8,8 @@ def test_each_reason_is_told_once_with_who_gave_it() -> None:
     found = Reasons()
     assert not found
     found.add("site-c", "no answer in time")
-    found.add("site-a", "PolicyRefused")
     found.add("site-b", "PolicyRefused")
+    found.add("site-a", "PolicyRefused")
     assert found
     assert str(found) == (
         "site-a, site-b: PolicyRefused (its policy does not allow it); site-c: no answer in time"
