@@ -120,7 +120,18 @@ def chosen_settings(settings: Settings, home: ServerHome, sites: int, *, quiet: 
             f"there is a run {name} already; choose another output.run_id, or go on with it: "
             f"murmura run --resume {name}"
         )
-    return fitted(settings.with_layer({"output.dir": str(home.runs)}, "--home"), quiet=quiet)
+    settings = _with_whole_path(settings).with_layer({"output.dir": str(home.runs)}, "--home")
+    return fitted(settings, quiet=quiet)
+
+
+def _with_whole_path(settings: Settings) -> Settings:
+    """The run's process works elsewhere than who types: there a path from here leads nowhere."""
+    given, folder = settings.values["data.dir"], Path(str(settings["data.dir"])).expanduser()
+    if not given.value:
+        return settings
+    if not folder.is_dir():
+        raise ConfigurationError(f"data.dir must be a folder here, got {folder} ({given.origin})")
+    return settings.with_layer({"data.dir": str(folder.absolute())}, given.origin)
 
 
 def resumed_settings(folder: Path) -> Settings:
