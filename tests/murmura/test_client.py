@@ -328,7 +328,7 @@ def test_a_guard_is_started_and_stopped_in_the_background(home: SiteHome, said: 
     assert home.running() == started["pid"]
     found = said("status")
     assert found["running"] == started["pid"]
-    refused = said("start", "--detach", status=ExitCode.FEDERATION)
+    refused = said("start", "--detach", status=ExitCode.DATA)
     assert "runs from" in refused["error"]
     assert said("stop") == {"stopped": True}
     assert home.running() is None
