@@ -120,8 +120,8 @@ class Approvals:
         """
         if Path(named).is_file():
             return Bundle(Path(named).read_bytes()).hash
-        if len(named) == _HASH_DIGITS:
-            return named
+        if len(named) == _HASH_DIGITS and not set(named.lower()) - set("0123456789abcdef"):
+            return named.lower()
         fitting = [digest for digest in self.seen() if digest.startswith(named)]
         if len(named) < _SHORTEST or len(fitting) != 1:
             raise ConfigurationError(

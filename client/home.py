@@ -63,8 +63,10 @@ class SiteHome:
     def create(self) -> None:
         """Make the folders. Raises StateError if they cannot be made, or others may enter."""
         try:
-            for folder in (self.root, *(self.root / name for name in _FOLDERS)):
-                folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+            self.root.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+            _check_mode(self.root)
+            for name in _FOLDERS:
+                (self.root / name).mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
         except OSError as error:
             raise StateError(f"{self.root} cannot be made: {error.strerror}") from error
         self._check_modes()
@@ -81,10 +83,7 @@ class SiteHome:
         secret = (self.pki, self.node_key.parent)
         kept = [path for folder in secret if folder.exists() for path in folder.iterdir()]
         for path in (self.root, self.pki, self.node_key.parent, self.state, *kept):
-            mode = path.stat().st_mode
-            # Secrecy: whoever reads a key is the site.
-            if mode & _OTHERS:
-                raise StateError(f"{path} must be its owner's alone, got mode {mode & 0o777:03o}")
+            _check_mode(path)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -119,3 +118,10 @@ class SiteHome:
         finally:
             os.close(descriptor)
         return None
+
+
+def _check_mode(path: Path) -> None:
+    mode = path.stat().st_mode & 0o777
+    # Secrecy: whoever reads a key is the site.
+    if mode & _OTHERS:
+        raise StateError(f"{path} must be its owner's alone, got mode {mode:03o}; chmod go= {path}")

@@ -87,7 +87,10 @@ def accept_roster(
     """
     known = fingerprint(roster)
     if told.replace(" ", "").lower() != known:
-        raise ConfigurationError(f"expected the fingerprint {known}, got another")
+        raise ConfigurationError(
+            "expected the fingerprint that the other sites have, got a roster of the server's that "
+            f"has another one: {known}"
+        )
     clients = roster.get("clients")
     if not isinstance(clients, dict) or clients.get(site.name) != identity_hex(home):
         # Guarantee: a server that swapped one key may have swapped others.

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from murmura.machine import json_line
 from murmura.options import Machine
-from murmura.wording import counted
+from shared.counting import counted
 from shared.errors import MessageError, StateError
 
 if TYPE_CHECKING:

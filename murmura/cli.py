@@ -25,6 +25,7 @@ from murmura.evaluate import evaluate
 from murmura.exit_codes import ExitCode, Interrupted, failure_of
 from murmura.explain import explain
 from murmura.export import export
+from murmura.help_text import readable
 from murmura.holdings import holdings
 from murmura.ledger import app as ledger_app
 from murmura.plan import plan
@@ -106,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _survive_any_encoding()
     if "--debug" not in given:
         sys.excepthook = _one_line_for_a_defect
-    command = typer.main.get_command(app)
+    command = readable(typer.main.get_command(app))
     try:
         status = command.main(given, prog_name="murmura", standalone_mode=False)
     except (FederationError, OSError, click.ClickException, Interrupted) as error:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,11 @@ from murmura.client_home import Home, check_name, decided, opened, recorder
 from murmura.client_service import logs, start, status, stop
 from murmura.machine import json_line
 from murmura.options import Machine
+from shared.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from client.approval import Approvals
+    from client.recorder import Recorder
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -110,14 +115,10 @@ def approve(
     place, settings = opened(home)
     approvals = Approvals(place, settings.site.app_key)
     if bundle:
-        digest = approvals.resolve(bundle)
-        if withdraw:
-            approvals.withdraw(digest)
-            recorder(place)("withdrawn", bundle=digest)
-        else:
-            # Before it counts: the log may tell more than happened, never less.
-            recorder(place)("approved", bundle=digest, unsigned=unsigned)
-            approvals.approve(digest, unsigned=unsigned)
+        _decide(approvals, bundle, recorder(place), unsigned=unsigned, withdraw=withdraw)
+    elif unsigned or withdraw:
+        given = "--withdraw" if withdraw else "--unsigned"
+        raise ConfigurationError(f"expected a bundle with {given}, got none")
     approved, seen = approvals.all(), {name: str(path) for name, path in approvals.seen().items()}
     if machine:
         typer.echo(json_line({"approved": approved, "seen": seen}))
@@ -129,6 +130,26 @@ def approve(
         typer.echo(f"waits     {digest}  {seen[digest]}")
     if not waiting:
         typer.echo("no bundle waits")
+
+
+def _decide(
+    approvals: "Approvals", bundle: str, record: "Recorder", *, unsigned: bool, withdraw: bool
+) -> None:
+    from client.bundle import BundleRefused  # noqa: PLC0415 - slow, and needed by no help
+
+    try:
+        digest = approvals.resolve(bundle)
+    except BundleRefused as error:
+        raise ConfigurationError(f"{bundle} is no app bundle: {error}") from error
+    if not withdraw:
+        # Before it counts: the log may tell more than happened, never less.
+        record("approved", bundle=digest, unsigned=unsigned)
+        approvals.approve(digest, unsigned=unsigned)
+    elif digest in approvals.all():
+        approvals.withdraw(digest)
+        record("withdrawn", bundle=digest)
+    else:
+        raise ConfigurationError(f"expected a bundle that was approved, got {digest}")
 
 
 @app.command()
@@ -147,13 +168,16 @@ def roster(
     """
     from client.renewal import accept_roster, fetch_roster  # noqa: PLC0415 - slow
     from shared.app_signatures import fingerprint  # noqa: PLC0415 - likewise
+    from shared.durable import read_json  # noqa: PLC0415 - likewise
 
     place, settings = opened(home)
     found = fetch_roster(place, settings.site)
     known = fingerprint(found)
     if accept:
         accept_roster(place, settings.site, found, accept, recorder(place))
-    content = {"fingerprint": known, "clients": found["clients"], "accepted": bool(accept)}
+    before = read_json(place.roster)
+    accepted = bool(before) and fingerprint(before) == known
+    content = {"fingerprint": known, "clients": found["clients"], "accepted": accepted}
     if machine:
         typer.echo(json_line(content))
         return
@@ -161,7 +185,8 @@ def roster(
         typer.echo(f"{name:24} {key}")
     groups = " ".join(known[n : n + _GROUP] for n in range(0, len(known), _GROUP))
     typer.echo(f"fingerprint {groups}")
-    typer.echo("accepted" if accept else "not accepted yet; --accept FINGERPRINT accepts it")
+    other = "another one was accepted; " if before else "not accepted yet; "
+    typer.echo("accepted" if accepted else f"{other}--accept FINGERPRINT accepts it")
 
 
 @app.command()

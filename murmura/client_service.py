@@ -1,6 +1,5 @@
 """The guard as a service: start, stop, status, logs."""
 
-import getpass
 import os
 import shutil
 import signal
@@ -16,42 +15,15 @@ import typer
 from murmura.client_home import Home, opened, recorder
 from murmura.machine import json_line
 from murmura.options import Machine
-from murmura.wording import counted
+from murmura.systemd_unit import guard_unit
+from shared.counting import counted
 from shared.errors import FederationError, StateError
 from shared.log_lines import readable
 
 if TYPE_CHECKING:
     from client.home import SiteHome
 
-_START_S, _STOP_S, _LOOK_S = 60.0, 60.0, 0.1
-UNIT = """\
-[Unit]
-Description=Murmura: guard of the site {name}
-Wants=network-online.target
-After=network-online.target
-
-[Service]
-Type=exec
-User={user}
-ExecStart={command}
-Restart=on-failure
-RestartSec=5
-TimeoutStopSec=90
-UMask=0077
-NoNewPrivileges=yes
-PrivateTmp=yes
-ProtectSystem=strict
-ProtectKernelTunables=no
-ProtectKernelModules=yes
-ProtectClock=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-ReadWritePaths={home}
-{data}
-[Install]
-WantedBy=multi-user.target
-"""
+_START_S, _STOP_S, _LOOK_S, _PROBED_S = 60.0, 60.0, 0.1, 0.5
 
 
 def start(
@@ -68,16 +40,10 @@ def start(
     """Run this site's guard: connections go out only, and nothing leaves but what you allow."""
     place, settings = opened(home)
     if print_systemd_unit:
-        data = f"ReadOnlyPaths={settings.site.data}\n" if settings.site.data else ""
-        command = " ".join(_command(place))
-        user = getpass.getuser()
-        typer.echo(
-            UNIT.format(
-                name=settings.site.name, user=user, command=command, home=place.root, data=data
-            ),
-            nl=False,
-        )
+        unit = guard_unit(place, settings.site, _command(place))
+        typer.echo(json_line({"unit": unit}) if machine else unit, nl=machine)
         return
+    _refuse_a_second(place)
     if detach:
         _say(machine, {"pid": _detached(place), "home": str(place.root)})
         return
@@ -90,6 +56,15 @@ def start(
     site = settings.site
     _say(machine, {"name": site.name, "server": site.server, "pid": os.getpid()})
     service.run()
+
+
+def _refuse_a_second(place: "SiteHome") -> None:
+    deadline = time.monotonic() + _PROBED_S
+    # Whoever asks for the status holds the lock for a moment, as a guard does for good.
+    while place.running() is not None:
+        if time.monotonic() > deadline:
+            raise StateError(f"a guard runs from {place.root} already")
+        time.sleep(_LOOK_S)
 
 
 def stop(*, home: Home = None, machine: Machine = False) -> None:
@@ -178,10 +153,10 @@ def _say(machine: bool, content: dict[str, Any]) -> None:
 
 def _lines(content: dict[str, Any]) -> list[str]:
     expires = time.strftime("%Y-%m-%d", time.gmtime(content["certificate_expires"]))
-    running = f"process {content['running']}" if content["running"] else "no process"
+    handled = f", process {content['running']}, {counted(content['messages'], 'message')}"
     return [
         f"site         {content['name']} of {content['server']}",
-        f"guard        {content['state']}, {running}, {counted(content['messages'], 'message')}",
+        f"guard        {content['state']}{handled if content['running'] else ''}",
         *(f"worker       {_worker(each)}" for each in content["workers"]),
         f"certificate  until {expires}",
         f"roster       {'accepted' if content['roster'] else 'none accepted'}",
@@ -225,7 +200,8 @@ def _detached(place: "SiteHome") -> int:
     while place.running() != process.pid:
         if process.poll() is not None or time.monotonic() > deadline:
             said = log.read_text(errors="replace").strip().splitlines()
-            raise FederationError(f"the guard did not start: {said[-1] if said else 'no word'}")
+            why = said[-1].removeprefix("error: ") if said else "no word"
+            raise FederationError(f"the guard did not start: {why}")
         time.sleep(_LOOK_S)
     process.returncode = 0  # it outlives this command, which does not wait for it
     return process.pid

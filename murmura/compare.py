@@ -88,13 +88,30 @@ def _print(found: "Comparison", page: Path) -> None:
     from murmura.compare_page import table_of, traffic_of  # noqa: PLC0415 - slow, needed by no help
 
     console = Console(highlight=False)
-    console.print(_drawn(*table_of(found), left=2))
-    headings, rows = traffic_of(found)
-    if rows:
-        console.print(_drawn(headings, rows, left=1))
+    shown = [(*table_of(found), 2), (*traffic_of(found), 1)]
+    tables = [_drawn(headings, rows, left=left) for headings, rows, left in shown if rows]
+    if any(_width(console, table) > console.width for table in tables):
+        # A name that is folded over many lines can be neither read nor copied.
+        for place, run in enumerate(found.runs, start=1):
+            console.print(Text(f" {place:2}  {run.name}"), soft_wrap=True)
+        tables = [
+            _drawn(headings, _numbered(rows), left=left) for headings, rows, left in shown if rows
+        ]
+    for table in tables:
+        console.print(table)
     for note in found.notes:
         console.print(Text(note))
     console.print(Text(f"page: {page}", "dim"), soft_wrap=True)
+
+
+def _numbered(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Each row's number in place of its run's name."""
+    return [[str(place), *row[1:]] for place, row in enumerate(rows, start=1)]
+
+
+def _width(console: Console, table: Table) -> int:
+    """Columns that `table` takes where it may have as many as it likes."""
+    return console.measure(table, options=console.options.update(width=10_000)).maximum
 
 
 def _drawn(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> Table:
@@ -102,7 +119,7 @@ def _drawn(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int)
     table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
     for place, heading in enumerate(headings):
         justify: Any = "right" if place >= left else "left"
-        table.add_column(heading, overflow="fold", justify=justify, no_wrap=place > 0)
+        table.add_column(heading, overflow="fold", justify=justify, no_wrap=place == 0)
     for row in rows:
         table.add_row(*map(Text, row))
     return table

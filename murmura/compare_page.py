@@ -5,17 +5,11 @@ from html import escape
 
 from murmura.comparison import Compared, Comparison, EpsilonAxis
 from murmura.page_frame import STYLES, chart, page, rounds_axis, value_axis
-from murmura.wording import (
-    UNICODE_SIGNS,
-    bytes_text,
-    counted,
-    duration_text,
-    epsilon_text,
-    loss_text,
-)
+from murmura.wording import UNICODE_SIGNS, bytes_text, duration_text, epsilon_text, loss_text
 from server.progress import RoundFinished
 from server.report.charts import Axis, Line
 from server.report.tables import table
+from shared.counting import counted
 
 _EXCHANGED = "What messages to all clients, and from them, held"
 

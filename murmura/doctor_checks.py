@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from murmura.wording import counted
+from shared.counting import counted
 from shared.errors import FederationError
 
 if TYPE_CHECKING:

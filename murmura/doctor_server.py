@@ -16,12 +16,12 @@ from murmura.doctor_checks import (
     permissions,
     warn,
 )
-from murmura.wording import counted
 from server.app_key import read_app_key
 from server.authority import Authority, days_left
 from server.home import ServerHome
 from server.local_client import facts_of, health_of, status_of
 from server.sites import ACTIVE, EnrolledSite, Sites
+from shared.counting import counted
 from shared.errors import FederationError
 
 _FEW_DAYS = 7.0

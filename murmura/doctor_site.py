@@ -37,7 +37,7 @@ from murmura.doctor_checks import (
     same_versions,
     warn,
 )
-from murmura.wording import counted
+from shared.counting import counted
 from shared.durable import read_json
 from shared.errors import FederationError, StateError
 

@@ -4,6 +4,7 @@
 4 the federation failed; 5 data, files or saved state; 128 + n stopped by signal n.
 """
 
+import os
 import signal
 from dataclasses import dataclass
 from enum import IntEnum
@@ -76,4 +77,7 @@ def failure_of(error: BaseException) -> Failure:
 
 def _one_line(error: BaseException) -> str:
     text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        # A number means nothing to people, and quotes of Python's are none of a shell's.
+        text = f"{os.fsdecode(error.filename)}: {error.strerror}"
     return " ".join(text.split()) or type(error).__name__

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from murmura.options import Assignments, SettingsFile
+from murmura.machine import json_line
+from murmura.options import Assignments, Machine, SettingsFile
 from murmura.running import search_current_folder
 from murmura.settings import layered, named_flags
 from shared.config import RunConfig
@@ -29,6 +30,7 @@ def holdings(
     out: Annotated[Path, typer.Option(metavar="FILE.html", help="Where the picture goes.")] = Path(
         "holdings.html"
     ),
+    machine: Machine = False,
 ) -> None:
     """Draw [bold]who holds what[/bold] under a partition, before anything is trained.
 
@@ -41,6 +43,9 @@ def holdings(
         raise ConfigurationError(
             f"task {chosen.task!r} has no common pool of labelled examples to draw"
         )
+    if machine:
+        typer.echo(json_line({"picture": str(out)}))
+        return
     Console().print(f"who holds what: {out}", markup=False, highlight=False, soft_wrap=True)
 
 

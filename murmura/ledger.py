@@ -13,7 +13,7 @@ from murmura.machine import json_line
 from murmura.options import Machine
 from murmura.own_file import write_own
 from murmura.settings import layered
-from murmura.wording import counted
+from shared.counting import counted
 
 if TYPE_CHECKING:
     from client.ledger import Ledger

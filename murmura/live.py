@@ -5,6 +5,7 @@ the time of a run, keeps the board up to date and hands each event to a view.
 """
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
@@ -14,15 +15,9 @@ from rich.live import Live
 
 from murmura.board import Board, meaning_of, worst_finite
 from murmura.picture import Picture
-from murmura.wording import (
-    counted,
-    duration_text,
-    epsilon_text,
-    loss_text,
-    model_text,
-    score_text,
-)
+from murmura.wording import duration_text, epsilon_text, loss_text, model_text, score_text
 from server.progress import LOGGER, Progress, RoundFinished, RunStarted
+from shared.counting import counted
 
 
 class View(Protocol):
@@ -145,6 +140,12 @@ def _started_lines(board: Board, event: RunStarted) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _spent(event: RoundFinished) -> str:
+    if not math.isfinite(event.epsilon):
+        return "no privacy"
+    return f"epsilon {epsilon_text(event.epsilon)} of {epsilon_text(event.epsilon_budget)}"
+
+
 def _round_line(board: Board, event: RoundFinished) -> str:
     parts = [
         f"round {event.round_number}/{event.rounds}: asked {event.asked}",
@@ -152,7 +153,7 @@ def _round_line(board: Board, event: RoundFinished) -> str:
         f"lost {event.lost}",
         f"loss {loss_text(event.loss)}",
         f"accuracy {score_text(event.accuracy)}",
-        f"epsilon {epsilon_text(event.epsilon)} of {epsilon_text(event.epsilon_budget)}",
+        _spent(event),
         duration_text(event.seconds),
     ]
     left = board.seconds_left

@@ -14,7 +14,6 @@ from rich.text import Text
 from murmura.board import Board, trusts_the_server, worst_finite
 from murmura.wording import (
     Signs,
-    counted,
     duration_text,
     epsilon_text,
     loss_text,
@@ -23,6 +22,7 @@ from murmura.wording import (
     signs_for,
 )
 from server.progress import RoundFinished, RunStarted
+from shared.counting import counted
 
 _FRAME_LINES = 12  # lines of the picture that are no rounds
 _WIDE = 100  # columns from which the table is as wide as the bars

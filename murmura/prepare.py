@@ -7,9 +7,16 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Column
 from rich.table import Table as Printed
+from rich.text import Text
 
+from murmura.machine import json_line
+from murmura.options import Machine
+from shared.counting import counted
 from shared.durable import create_durably
+from shared.errors import StateError
+from shared.preprocessing import KEY_FILE
 from shared.preprocessing.site_key import SiteKey
 from shared.preprocessing.table import Table
 
@@ -24,6 +31,7 @@ def prepare(
     make_key: Annotated[
         bool, typer.Option("--make-key", help="First make the key under which cells are hashed.")
     ] = False,
+    machine: Machine = False,
 ) -> None:
     """Show what a table's [bold]pipeline.toml[/bold] takes out, column by column.
 
@@ -35,21 +43,40 @@ def prepare(
     from shared.preprocessing.pipeline import Pipeline  # noqa: PLC0415
 
     key = SiteKey(folder)
+    pipeline = Pipeline.read(folder)
     if make_key:
         key.make()
-    pipeline = Pipeline.read(folder)
     table = pipeline.private(folder)
     cleaned, counts = pipeline.cleaned(table, key)
     encoding = pipeline.encoded(cleaned)
-    printed = Printed("step", "column", "cells")
-    for count in (*counts, *encoding.counts):
-        printed.add_row(count.step, count.column, str(count.cells))
-    console = Console()
-    console.print(printed)
-    console.print(f"{len(encoding.rows)} of {len(table)} rows become examples")
     if out is not None:
-        create_durably(out, _csv(cleaned).encode())
+        _write_new(out, _csv(cleaned).encode())
+    found = [(count.step, count.column, count.cells) for count in (*counts, *encoding.counts)]
+    if machine:
+        told = [{"step": step, "column": column, "cells": cells} for step, column, cells in found]
+        content = {"counts": told, "rows": len(table), "examples": len(encoding.rows)}
+        typer.echo(json_line(content | {"table": None if out is None else str(out)}))
+        return
+    console = Console()
+    printed = Printed("step", "column", Column("cells", justify="right"))
+    for step, column, cells in found:
+        printed.add_row(Text(step), Text(column), str(cells))
+    console.print(printed)
+    console.print(f"{len(encoding.rows)} of {counted(len(table), 'row')} become examples")
+    if make_key:
+        where = folder / KEY_FILE
+        console.print(f"a new key, for nobody else: {where}", markup=False, soft_wrap=True)
+    if out is not None:
         console.print(f"the table after all steps: {out}", markup=False, soft_wrap=True)
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    try:
+        create_durably(path, content)
+    except FileExistsError as error:
+        raise StateError(f"expected no file at {path} yet, got one") from error
+    except OSError as error:
+        raise StateError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _csv(table: Table) -> str:

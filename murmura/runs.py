@@ -9,7 +9,8 @@ import typer
 
 from murmura.machine import json_line
 from murmura.options import Machine
-from murmura.wording import counted, epsilon_text
+from murmura.wording import epsilon_text
+from shared.counting import counted
 from shared.errors import StateError
 
 if TYPE_CHECKING:

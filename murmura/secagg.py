@@ -12,6 +12,7 @@ from rich.table import Table
 
 from murmura.machine import json_line
 from murmura.options import Machine
+from murmura.wording import bytes_text, duration_text
 from shared.errors import ConfigurationError, StateError
 
 if TYPE_CHECKING:
@@ -19,21 +20,28 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Secure aggregation: parameters and identities.")
 _SHARE_BYTES, _SEAL_BYTES = 32, 16
+_LARGEST = 1e12  # numbers in an update
+_LONGEST_NAME = 100  # as at the server, where a site enrols
 
 
 @app.command()
 def parameters(  # noqa: PLR0913 - one for each option
     *,
-    clients: Annotated[int, typer.Option(help="Clients that are asked in a round.")],
-    roster: Annotated[int, typer.Option(help="Clients that are enrolled; 0: those asked.")] = 0,
+    clients: Annotated[int, typer.Option(min=3, help="Clients that are asked in a round.")],
+    roster: Annotated[
+        int, typer.Option(min=0, help="Clients that are enrolled; 0: those asked.")
+    ] = 0,
     corrupt: Annotated[
-        float, typer.Option(help="Share of the enrolled that may work with the server.")
+        float,
+        typer.Option(min=0.0, max=1.0, help="Share of the enrolled that may work with the server."),
     ] = 0.1,
-    dropped: Annotated[float, typer.Option(help="Share of those asked that may be lost.")] = 0.1,
+    dropped: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of those asked that may be lost.")
+    ] = 0.1,
     model_size: Annotated[float, typer.Option(help="Numbers in an update, such as 1e6.")] = 1e6,
     bits: Annotated[int, typer.Option(help="Of each number sent: 16, 20, 24 or 32.")] = 20,
     helpers: Annotated[
-        int, typer.Option(help="Fixed clients who undo the masks; 0: a committee.")
+        int, typer.Option(min=0, help="Fixed clients who undo the masks; 0: a committee.")
     ] = 0,
     machine: Machine = False,
 ) -> None:
@@ -48,8 +56,12 @@ def parameters(  # noqa: PLR0913 - one for each option
     from shared.secagg.parameters import parameters_for  # noqa: PLC0415
     from shared.secagg.ring import packed_bytes, word  # noqa: PLC0415
 
-    if not model_size >= 1 or model_size != int(model_size):
-        raise ConfigurationError(f"--model-size must be a whole number, got {model_size!r}")
+    if not 1 <= model_size <= _LARGEST or model_size != int(model_size):
+        raise ConfigurationError(
+            f"--model-size must be a whole number from 1 to {_LARGEST:g}, got {model_size!r}"
+        )
+    if roster and roster < clients:
+        raise ConfigurationError(f"--roster must be 0 or at least {clients}, got {roster}")
     word(bits)
     found = parameters_for(clients, roster or clients, corrupt, dropped, helpers)
     padded = 1 << (int(model_size) - 1).bit_length()
@@ -92,6 +104,10 @@ def identity(
     {"format": "murmura-roster-1", "clients": {name: key, ...}}, must reach every site by a
     channel that the server cannot rewrite: whoever can change it can stand between all of them.
     """
+    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise ConfigurationError(
+            f"--name must be a printable name of at most {_LONGEST_NAME} characters, got {name!r}"
+        )
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
         Ed25519PrivateKey,
     )
@@ -148,7 +164,9 @@ def _table(content: dict[str, float], found: "AggregationParameters") -> Table:
     table.add_row(who, f"{content['committee']}, of whom {content['threshold']} must answer")
     table.add_row("summed at least", f"{content['survivors']} clients")
     table.add_row("ring", f"{content['bits']} bits a number")
-    table.add_row("upload", f"{content['vector_bytes'] / 1e6:.2f} MB, {saved:.2f} of float32")
-    table.add_row("shares", f"{content['share_bytes'] / 1e6:.2f} MB, {share:.1%} of the upload")
-    table.add_row("masking", f"about {content['mask_seconds'] * 1e3:.0f} ms a client, here")
+    table.add_row("upload", f"{bytes_text(content['vector_bytes'])}, {saved:.2f} of float32")
+    table.add_row("shares", f"{bytes_text(content['share_bytes'])}, {share:.1%} of the upload")
+    seconds = content["mask_seconds"]
+    took = f"{seconds * 1e3:.0f} ms" if seconds < 1.0 else duration_text(seconds)
+    table.add_row("masking", f"about {took} a client, here")
     return table

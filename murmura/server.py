@@ -57,6 +57,7 @@ def init(
     )
     place = _home(home)
     authority = found(place, settings)
+    there = f" --home {place.root}" if home is not None else ""
     content = {
         "home": str(place.root),
         "names": list(settings.names),
@@ -71,7 +72,7 @@ def init(
         f"names        {', '.join(settings.names)}",
         f"port         {settings.port or 'a free one at each start'}, the only one to be opened",
         f"fingerprint  {authority.fingerprint}",
-        "next         murmura server start; murmura server invite NAME",
+        f"next         murmura server start{there}; murmura server invite NAME{there}",
     )
 
 

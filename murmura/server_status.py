@@ -4,12 +4,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from murmura.wording import counted
 from server.authority import Authority, days_left
 from server.home import ServerHome
 from server.invitations import Invitations
 from server.local_client import facts_of, health_of, status_of, told_address
 from server.sites import Sites
+from shared.counting import counted
 
 
 def status_content(home: ServerHome) -> dict[str, Any]:

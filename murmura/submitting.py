@@ -13,7 +13,6 @@ from typing import Any
 
 from murmura.settings import Settings, settings_of_run
 from murmura.simulate import fitted
-from murmura.wording import counted
 from server.app_key import read_app_key, signature_of
 from server.home import ServerHome
 from server.local_client import facts_of, status_of
@@ -21,6 +20,7 @@ from server.progress_file import ProgressReader
 from server.run_control import RunControl
 from server.run_folder import SUMMARY, RunFolder, new_run_id
 from shared.app_signatures import bundle_content
+from shared.counting import counted
 from shared.dp.claims import check_budget
 from shared.dp.plan import PrivacyPlan
 from shared.errors import ConfigurationError, FederationError, StateError
@@ -120,7 +120,18 @@ def chosen_settings(settings: Settings, home: ServerHome, sites: int, *, quiet: 
             f"there is a run {name} already; choose another output.run_id, or go on with it: "
             f"murmura run --resume {name}"
         )
-    return fitted(settings.with_layer({"output.dir": str(home.runs)}, "--home"), quiet=quiet)
+    settings = _with_whole_path(settings).with_layer({"output.dir": str(home.runs)}, "--home")
+    return fitted(settings, quiet=quiet)
+
+
+def _with_whole_path(settings: Settings) -> Settings:
+    """The run's process works elsewhere than who types: there a path from here leads nowhere."""
+    given, folder = settings.values["data.dir"], Path(str(settings["data.dir"])).expanduser()
+    if not given.value:
+        return settings
+    if not folder.is_dir():
+        raise ConfigurationError(f"data.dir must be a folder here, got {folder} ({given.origin})")
+    return settings.with_layer({"data.dir": str(folder.absolute())}, given.origin)
 
 
 def resumed_settings(folder: Path) -> Settings:
@@ -170,12 +181,13 @@ def wait_for_sites(
         online = sorted(name for name, present in sites.items() if present)
         if len(sites) < needed:
             raise ConfigurationError(
-                f"{SIZE} = {size} needs {needed} sites to begin with, got {len(sites)} that have "
-                "joined"
+                f"{SIZE} = {size} needs {counted(needed, 'site')} to begin with, got "
+                f"{len(sites)} that have joined"
             )
         if len(online) > size:
             raise ConfigurationError(
-                f"{SIZE} = {size} has room for {size} sites, got {len(online)} that are online"
+                f"{SIZE} = {size} has room for {counted(size, 'site')}, got "
+                f"{len(online)} that are online"
             )
         if online != before:
             away = sorted(sites.keys() - online)
@@ -187,7 +199,7 @@ def wait_for_sites(
             return
         if time.monotonic() >= deadline:
             raise FederationError(
-                f"expected {needed} sites online within {seconds:g} s, got {len(online)}"
+                f"expected {counted(needed, 'site')} online within {seconds:g} s, got {len(online)}"
             )
         time.sleep(_LOOK_S)
 

@@ -14,13 +14,13 @@ from murmura.wording import (
     OBSERVERS,
     UNITS,
     Signs,
-    counted,
     duration_text,
     epsilon_text,
     number,
     score_text,
     signs_for,
 )
+from shared.counting import counted
 
 _STYLES = {
     "guaranteed": "bold green",
@@ -88,7 +88,7 @@ def _facts(summary: Mapping[str, Any], signs: Signs) -> Text:
         *audit,
         f"accuracy {score_text(summary.get('accuracy'), signs)}",
         f"{counted(summary['rounds'], 'round')} in {duration_text(summary['seconds'])}",
-        f"{counted(lost, 'answer')} lost" if lost else "no answer lost",
+        f"{counted(lost, 'answer')} lost (log.txt says why)" if lost else "no answer lost",
     ]
     return Text(f" {signs.dot} ").join(Text(part) for part in parts)
 

@@ -1,5 +1,7 @@
 """`murmura watch`: a run as curves, while it runs and after."""
 
+import os
+import signal
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
@@ -61,12 +63,14 @@ def watch(  # noqa: PLR0913 - one parameter for each option
 
 
 def _serve(course: "Course", address: str, port: int, *, open_it: bool, machine: bool) -> None:
-    """Until Ctrl-C, which is how it ends well."""
+    """Until Ctrl-C, which is how it ends well; a script's `&` may have shut that out."""
     from murmura.watch_service import WatchServer  # noqa: PLC0415 - slow, and needed by no help
 
     with WatchServer(course, address, port) as server:
         told = json_line({"url": server.url, **course.to_json()})
-        typer.echo(told if machine else f"{course.name}: {server.url} (Ctrl-C ends it)")
+        heard = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+        ends = "Ctrl-C" if heard else f"kill {os.getpid()}"
+        typer.echo(told if machine else f"{course.name}: {server.url} ({ends} ends it)")
         if open_it:
             webbrowser.open(server.url)
         with suppress(KeyboardInterrupt):

@@ -9,7 +9,6 @@ from murmura.page_frame import chart, page, rounds_axis, value_axis
 from murmura.wording import (
     UNICODE_SIGNS,
     UNITS,
-    counted,
     duration_text,
     epsilon_text,
     loss_text,
@@ -19,6 +18,7 @@ from murmura.wording import (
 from server.report.charts import Axis, Line, number_text
 from server.report.facts import OBSERVERS
 from server.report.tables import Cell, badge, pairs
+from shared.counting import counted
 
 _MOST_METRICS = 24
 _REPEATED = " More than planned: a round that is repeated is charged again."
@@ -186,7 +186,7 @@ def _clients(course: Course) -> str:
     return chart(
         "Clients",
         f"{last.answered} of {last.asked} answered in round {last.round_number}; "
-        f"{sum(e.lost for e in course.rounds)} answers lost in all.",
+        f"{counted(sum(e.lost for e in course.rounds), 'answer')} lost in all.",
         lines,
         rounds_axis(_last(course)),
         Axis(label="clients", low=0.0, high=max(1.05 * max(counts), 1.0), whole=True),

@@ -70,15 +70,6 @@ def loss_text(value: float | None, signs: Signs = ASCII_SIGNS) -> str:
     return f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"
 
 
-def counted(count: int, one: str, several: str = "") -> str:
-    """How many there are, in the number that goes with it; by an s, where no plural is given.
-
-    >>> counted(1, "entry", "entries"), counted(2_000, "site")
-    ('1 entry', '2,000 sites')
-    """
-    return f"{count:,} {one if count == 1 else several or one + 's'}"
-
-
 def model_text(name: str) -> str:
     """A model by its name, where it has one."""
     return f"model {name}" if name else "default model"

@@ -21,6 +21,7 @@ from server.report.results import SUMMARY
 from server.run_folder import RunFolder, new_run_id
 from server.secure_plan import described
 from shared.config import RunConfig
+from shared.counting import counted
 from shared.dp.claims import check_budget
 from shared.dp.plan import PrivacyPlan
 from shared.errors import ConfigurationError, StateError
@@ -57,7 +58,8 @@ def run(config: RunConfig, grid: Grid) -> Path:
         give_back()
         try:
             tell(
-                f"run {folder.path.name}: {config.rounds} rounds, {config.population.size} clients",
+                f"run {folder.path.name}: {counted(config.rounds, 'round')}, "
+                f"{counted(config.population.size, 'client')}",
                 RunStarted(
                     run_id=folder.path.name,
                     folder=folder.path,

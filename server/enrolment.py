@@ -16,6 +16,7 @@ from server.reasons import Reasons
 from server.roster import AskedRoster, KnowsItsClients, Roster
 from server.sizes import AROUND
 from shared.config import RunConfig
+from shared.counting import counted
 from shared.errors import AggregationRefused, ConfigurationError, ProtocolError
 from shared.messages import GUARD, Enrolled, enrol_request
 
@@ -210,7 +211,7 @@ class Enrolment:
     @property
     def _expected(self) -> str:
         least = f"at least {self._wanted} of " if self._wanted < self._size else ""
-        return f"{least}population.size = {self._size} clients"
+        return f"{least}population.size = {counted(self._size, 'client')}"
 
 
 def _enrolled(reply: Message) -> Enrolled:

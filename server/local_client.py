@@ -1,6 +1,7 @@
 """What a command on the server's machine asks of the running service."""
 
 import json
+import re
 import ssl
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -8,10 +9,11 @@ from typing import Any
 
 from server.home import SERVICE, STATUS_PATH, ServerHome
 from server.service import running_pid
-from server.settings import address_of, host_and_port
+from server.settings import HIGHEST_PORT, address_of, checked_name, host_and_port
 from shared.durable import read_json
-from shared.errors import StateError
+from shared.errors import ConfigurationError, StateError
 
+_ADDRESS = re.compile(r"(\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(:(?P<port>[0-9]{1,5}))?")
 _TIMEOUT_S = 10.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not opened
 
@@ -63,12 +65,25 @@ def _health(address: str, port: int, context: ssl.SSLContext) -> str:
     return "ok" if status == 200 else f"answered {status}"
 
 
-def told_address(home: ServerHome, facts: Mapping[str, Any] | None, name: str = "") -> str:
-    """Where sites are told to go: `name`, or the first of the settings, and the public port."""
+def told_address(home: ServerHome, facts: Mapping[str, Any] | None, given: str = "") -> str:
+    """Where sites are told to go: to what was `given`, or the first of the settings' names.
+
+    Args:
+        home: The server's.
+        facts: Of its service; None where it does not run.
+        given: NAME or NAME:PORT, an IPv6 address with a port in brackets; the public port, where
+            it has none.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
     settings = home.settings()
     port = facts["public"][0][1] if facts else settings.port
-    host = (name or settings.names[0]).strip("[]")
-    if address_of(host) is None and host.count(":") == 1:
-        host, _, given = host.partition(":")
-        port = int(given)
-    return host_and_port(host, port)
+    found = _ADDRESS.fullmatch(given)
+    if found is None or address_of(given) is not None:
+        host = given or settings.names[0]
+    else:
+        host, port = found["six"] or found["name"], int(found["port"] or port)
+    if port > HIGHEST_PORT:
+        raise ConfigurationError(f"expected a port of at most {HIGHEST_PORT}, got {port}")
+    return host_and_port(checked_name(host.lower()), port)

@@ -5,6 +5,7 @@ reads `record.progress`.
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,4 +87,5 @@ def told(event: RoundFinished) -> str:
     """A round in a line."""
     accuracy = "" if event.accuracy is None else f", accuracy {event.accuracy:.4f}"
     # Four digits are exact: the accountant rounds up to them.
-    return f"{event.answered} of {event.asked} answered{accuracy}, epsilon {event.epsilon:.4f}"
+    spent = f"epsilon {event.epsilon:.4f}" if math.isfinite(event.epsilon) else "no privacy"
+    return f"{event.answered} of {event.asked} answered{accuracy}, {spent}"

@@ -6,6 +6,8 @@ A site tells the class of an error alone; what stopped it in particular stands i
 from collections.abc import Iterator
 
 _NAMED, _TOLD = 5, 3
+# Whoever tells the reasons says it once, of all of them.
+_MORE = "; its own log says more"
 _WORDS = {
     "AggregationRefused": "its rules of secure aggregation, or its roster, do not allow it",
     "BudgetExhausted": "its privacy budget does not allow it",
@@ -33,7 +35,7 @@ class Reasons:
 
     def add(self, who: str, why: str) -> None:
         """One more, and a reason without anything private in it."""
-        self._who.setdefault(why, []).append(who)
+        self._who.setdefault(why.removesuffix(_MORE), []).append(who)
 
     def __str__(self) -> str:
         """In one line."""
@@ -48,6 +50,6 @@ def _told(why: str, who: list[str]) -> str:
 
 
 def _named(who: list[str]) -> Iterator[str]:
-    yield from who[:_NAMED]
+    yield from sorted(who[:_NAMED])
     if len(who) > _NAMED:
         yield f"and {len(who) - _NAMED} more"

@@ -29,7 +29,8 @@ class LeftOut:
 
     def reasons(self) -> str:
         """Who was lost, and why, to follow a sentence; or nothing."""
-        return f"; left out: {self._reasons}; a site's own log says more" if self._reasons else ""
+        more = "a site's own log says more: murmura client logs"
+        return f"; left out: {self._reasons}; {more}" if self._reasons else ""
 
 
 def decoded(reply: Message) -> TrainReply:

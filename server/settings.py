@@ -13,7 +13,7 @@ from shared.errors import ConfigurationError
 PUBLIC_PORT, INTERNAL_PORT = 8443, 8444
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - the public port is meant to be reached
 _DNS_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9-]{1,63})*")
-_HIGHEST_PORT = 65535
+HIGHEST_PORT = 65535
 _MOST = 1 << 20
 
 
@@ -71,8 +71,8 @@ class ServerSettings:
             if address_of(address) is None:
                 raise ConfigurationError(f"listen must hold IP addresses, got {address!r}")
         for key, port in (("port", self.port), ("internal_port", self.internal_port)):
-            if type(port) is not int or not 0 <= port <= _HIGHEST_PORT:
-                raise ConfigurationError(f"{key} must be in 0..{_HIGHEST_PORT}, got {port!r}")
+            if type(port) is not int or not 0 <= port <= HIGHEST_PORT:
+                raise ConfigurationError(f"{key} must be in 0..{HIGHEST_PORT}, got {port!r}")
 
     @classmethod
     def from_toml(cls, text: str) -> "ServerSettings":

@@ -8,6 +8,7 @@ downloads   a model's objects with one copy each; flower_arrays, object_transfer
 durable     files that survive a crash; signed_lines: entries of signed logs
 audit_log   a home's audit log; audit_events: what it may say; audit_check: whether it is whole
 home_log    what one process enters into it; log_lines, prometheus: other logs, and numbers
+counting    how many there are, in the number that goes with it
 task        the Task protocol: model, data of one site, loss, metrics; task_settings
 partition   who holds what in a demonstration: IID, Dirichlet, shards, quantity skew, natural
 secagg      secure aggregation: masks, shares, keys, graph, quantisation (likewise pure)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import traceback
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from typing import Any
 class JsonLines(logging.Formatter):
     """Each record is one line {time, level, logger, event}, whatever its text holds.
 
-    An exception's class, text and place go into `error`, on the same line.
+    An exception's class and text go into `why`, where it was raised too into `error`.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -22,6 +23,8 @@ class JsonLines(logging.Formatter):
             "event": record.getMessage(),
         }
         if record.exc_info:
+            raised = traceback.format_exception_only(record.exc_info[1])
+            content["why"] = " ".join("".join(raised).split())
             content["error"] = self.formatException(record.exc_info)
         return json.dumps(content)
 
@@ -34,7 +37,7 @@ def log_json(level: int = logging.INFO) -> None:
 
 
 def readable(line: str) -> str:
-    """A line of a log for people; one that is not of that form stays as it is.
+    """A line of a log for people, of an exception its text alone; another line stays as it is.
 
     >>> readable('{"time": "t", "level": "info", "logger": "x", "event": "served"}')
     't info served'
@@ -44,4 +47,6 @@ def readable(line: str) -> str:
         words = [str(found[key]) for key in ("time", "level", "event")]
     except (ValueError, TypeError, KeyError, RecursionError):
         return line
-    return " ".join([*words, *str(found.get("error", "")).splitlines()])
+    # An older log has no `why`: an exception's last line mostly says it.
+    why = found.get("why") or "".join(str(found.get("error", "")).splitlines()[-1:])
+    return " ".join([*words, str(why)]).rstrip()

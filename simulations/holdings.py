@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from shared.counting import counted
 from shared.errors import StateError
 
 _SHOWN = 100
@@ -45,11 +46,12 @@ def plot_holdings(
             for label in range(counts.shape[1])
         ]
     )
+    shown = f" (the first {len(counts)} drawn)" if len(counts) < len(parts) else ""
     sizes = np.array([len(part) for part in parts])
     figure.update_layout(
         barmode="stack",
         template="plotly_white",
-        title=f"Who holds what: {len(parts)} clients (the first {len(counts)} drawn), "
+        title=f"Who holds what: {counted(len(parts), 'client')}{shown}, "
         f"{sizes.min()} to {sizes.max()} examples each",
         yaxis_title="examples",
     )

@@ -27,6 +27,7 @@ from server.report.tables import (
     section,
     table,
 )
+from shared.counting import counted
 
 _SHOWN_CLIENTS = 10
 _MOST_CLIENTS = 1000
@@ -72,7 +73,7 @@ def _about(report: Mapping[str, Any]) -> str:
         for text in (
             f"run {run['run_id']}",
             run["execution"],
-            f"{run['rounds_done']} of {run['rounds_planned']} rounds",
+            f"{run['rounds_done']} of {counted(run['rounds_planned'], 'round')}",
             str(report["created"])[:10],
         )
     )

@@ -12,6 +12,7 @@ from server.report.facts import (
     problems,
     words,
 )
+from shared.counting import counted
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -22,7 +23,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"# Privacy report of run {_safe(run['run_id'])}",
         f"**{LEVELS[verdict['level']]}.** {_safe(verdict['one_line'])}",
         _safe(
-            f"{run['execution']}, {run['rounds_done']} of {run['rounds_planned']} rounds, "
+            f"{run['execution']}, {run['rounds_done']} of "
+            f"{counted(run['rounds_planned'], 'round')}, "
             f"randomness: {words(run['seed_policy'])}, plan `{run['plan_hash']}`"
         ),
         "## Claims",

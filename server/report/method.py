@@ -6,6 +6,7 @@ from typing import Any
 
 from server.report.facts import OBSERVERS, number, rounded_up, words
 from server.report.tables import Cell, badge, pairs, table
+from shared.counting import counted
 
 _WHOLE_NUMBERS = {"discrete_gaussian", "skellam"}
 _OF_INTEGERS = (
@@ -58,7 +59,8 @@ def accounting(report: Mapping[str, Any]) -> str:
         "orders": f"{len(orders)}, {min(orders)} to {max(orders)}" if orders else "",
         "tuning": words(str(tuning.get("method", ""))),
         "epsilon with tuning": _given(tuning.get("epsilon_with_tuning")),
-        "ledger": f"{words(report['ledger']['scope'])}, {report['ledger']['entries']} entries, "
+        "ledger": f"{words(report['ledger']['scope'])}, "
+        f"{counted(report['ledger']['entries'], 'entry', 'entries')}, "
         f"enforced at {report['ledger'].get('enforced_at', 'nowhere')}",
         "ledger before and after": f"{number(report['ledger']['opening_epsilon'])} to "
         f"{number(report['ledger']['closing_epsilon'])}",

@@ -7,6 +7,7 @@ from typing import Any
 from server.report.bars import Bar, bar_chart
 from server.report.charts import Axis, Line, Points, column_chart, line_chart
 from server.report.facts import OBSERVERS, audit_result, number, percent_up, words, worst_claim
+from shared.counting import counted
 
 _FLOOR = 1e-5
 _MOST_COLUMNS = 200
@@ -184,8 +185,8 @@ def _clients(listed: Sequence[Mapping[str, Any]]) -> str:
     above = sum(float(c["spent"]) > float(c["budget"]) for c in found)
     return column_chart(
         "Spent by each client",
-        f"{len(found)} clients; the most spent is {spent[0][1]}, the least {spent[-1][1]}. "
-        f"{above or 'None'} above its budget.",
+        f"{counted(len(found), 'client')}; the most spent is {spent[0][1]}, "
+        f"the least {spent[-1][1]}. {above or 'None'} above its budget.",
         spent[:_MOST_COLUMNS],
         limit,
         Axis(label="epsilon", low=0.0, high=top),

@@ -68,7 +68,7 @@ border-radius:.25rem;overflow:hidden}
 .plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(24rem,100%),1fr));
 gap:2.2rem 2.4rem}
 figure{margin:0;min-width:0}figcaption{font-weight:600;margin-bottom:.4rem}
-svg{width:100%;height:auto;display:block}svg.scale{height:1.75rem;margin-top:.4rem}
+svg{width:100%;height:auto;display:block;overflow:visible}svg.scale{height:1.75rem;margin-top:.4rem}
 svg text{fill:var(--ink);font:13px system-ui,-apple-system,"Segoe UI",sans-serif}
 svg .tick{fill:var(--quiet);font-size:12px}svg .value{font-weight:600}
 .grid{stroke:var(--rule);stroke-width:1;fill:none}

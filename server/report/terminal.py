@@ -13,6 +13,7 @@ from server.report.facts import (
     words,
     worst_clients,
 )
+from shared.counting import counted
 
 Row = tuple[str, ...]
 _HEADINGS: Row = ("against", "unit", "epsilon", "delta", "budget", "without amplification")
@@ -50,7 +51,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     return [
         f"{verdict['level'].replace('_', ' ')}: {verdict['one_line']}",
         *table,
-        f"accuracy {shown}, {summary['rounds']} rounds, {summary['clients_lost']} answers lost",
+        f"accuracy {shown}, {counted(summary['rounds'], 'round')}, "
+        f"{counted(summary['clients_lost'], 'answer')} lost",
         f"model   {summary['model_file']}",
         f"report  {summary['report_file']}",
     ]

@@ -17,6 +17,7 @@ from server.robust.columns import median, trimmed_mean
 from server.robust.kept import Kept, Vector
 from server.robust.krum import bulyan, krum, multi_krum
 from shared.config import RunConfig
+from shared.counting import counted
 from shared.dp.mechanisms import CLIENT_LEVEL
 from shared.dp.plan import PrivacyPlan
 from shared.errors import ConfigurationError, ProtocolError, TooFewSurvivors
@@ -96,8 +97,8 @@ class Robust:
         fitting = (f for f in range(most, least - 1, -1) if self.needs(f) <= kept.count)
         if (tolerated := next(fitting, None)) is None:
             raise TooFewSurvivors(
-                f"{self.rule} needs {self.needs(least)} updates where {least} of {asked} clients "
-                f"may be false, got {kept.count}"
+                f"{self.rule} needs {counted(self.needs(least), 'update')} where {least} of "
+                f"{asked} clients may be false, got {kept.count}"
             )
         if self.rule in _BOUNDED:
             return _BOUNDED[self.rule](kept, tolerated, self.norm_bound)
@@ -130,7 +131,7 @@ def robust_of(config: RunConfig, plan: PrivacyPlan) -> Robust | None:
     needed = robust.needs(robust.tolerated(expected))
     if expected < needed:
         raise ConfigurationError(
-            f"{server.aggregation} needs at least {needed} clients in a round for "
+            f"{server.aggregation} needs at least {counted(needed, 'client')} in a round for "
             f"server.byzantine = {server.byzantine:g}, got {expected}"
         )
     return robust

@@ -37,6 +37,14 @@ def test_a_home_that_others_can_read_is_refused(tmp_path: Path, name: str) -> No
         home.check()
 
 
+def test_a_folder_that_others_can_read_becomes_no_home(tmp_path: Path) -> None:
+    """It says what to do, and nothing is made in it."""
+    tmp_path.chmod(0o755)
+    with pytest.raises(StateError, match=f"got mode 755; chmod go= {tmp_path}"):
+        SiteHome(tmp_path).create()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_no_site_joined_from_is_no_home(tmp_path: Path) -> None:
     """It says which command makes one."""
     with pytest.raises(StateError, match="murmura client join"):

@@ -1,8 +1,6 @@
 """`murmura client`: from an invitation to a service, as its operator types it."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from murmura.exit_codes import ExitCode
 from shared.app_signatures import fingerprint
 from shared.audit_check import verify
 from tests.client.authorities import TestAuthority
-from tests.client.made_sites import made_bundle, made_home, roster_of, settings_of
+from tests.client.made_sites import made_bundle, made_home, roster_of
 from tests.client.site_server import SiteServer, serving
 
 AUTHORITY = TestAuthority.new()
@@ -195,6 +193,30 @@ def test_a_bundle_is_approved_and_withdrawn(
     assert logged(home) == ["approved", "approved", "withdrawn", "approved"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--withdraw",), "expected a bundle with --withdraw, got none"),
+        (("--unsigned",), "expected a bundle with --unsigned, got none"),
+        (("ab" * 32, "--withdraw"), f"expected a bundle that was approved, got {'ab' * 32}"),
+        (("zz" * 32,), "expected a file, a SHA-256, or at least 12 digits"),
+        (("site.toml",), "is no app bundle: bundle_no_archive"),
+    ],
+)
+def test_what_names_no_bundle_decides_nothing(
+    home: SiteHome,
+    said: Said,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    expected: str,
+) -> None:
+    """It is wrong use, and in no log."""
+    monkeypatch.chdir(home.root)
+    assert expected in said("approve", *arguments, status=ExitCode.CONFIGURATION)["error"]
+    assert not home.audit.exists()
+    assert not home.approved.exists()
+
+
 def test_a_roster_is_shown_and_accepted(
     tmp_path: Path, said: Said, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,6 +233,12 @@ def test_a_roster_is_shown_and_accepted(
         told = shown.partition("fingerprint ")[2].splitlines()[0]
         assert said("roster", "--accept", told)["accepted"] is True
         assert home.roster.exists()
+        assert main(["client", "roster", "--home", str(home.root)]) == ExitCode.OK
+        assert capsys.readouterr().out.endswith("\naccepted\n")
+        server.roster = server.roster | {"clients": {**server.roster["clients"], "new": "ab" * 32}}
+        assert said("roster")["accepted"] is False
+        assert main(["client", "roster", "--home", str(home.root)]) == ExitCode.OK
+        assert "another one was accepted; --accept" in capsys.readouterr().out
         assert logged(home) == ["roster"]
         assert said("roster", "--accept", "00", status=ExitCode.CONFIGURATION)["code"] == 2
 
@@ -281,26 +309,15 @@ def test_logs_are_shown_from_their_end(
     assert capsys.readouterr().out == "three\n"
 
 
-def test_a_unit_for_systemd_is_printed(
-    home: SiteHome, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_a_second_guard_is_refused_before_it_says_that_it_runs(
+    home: SiteHome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the command, the home and the data; systemd itself finds no fault in it."""
-    settings = settings_of(home).to_toml().replace('data = ""', f'data = "{tmp_path}"')
-    home.settings.write_text(settings.replace("partitions = 3", "partitions = 0"))
-    command = ["client", "start", "--print-systemd-unit", "--home", str(home.root)]
-    assert main(command) == ExitCode.OK
-    unit = capsys.readouterr().out
-    for line in (f"ReadWritePaths={home.root}\n", f"ReadOnlyPaths={tmp_path}\n", "Restart="):
-        assert line in unit
-    assert f"client start --home {home.root}\n" in unit
-    path = tmp_path / "murmura-site.service"
-    path.write_text(unit)
-    checker = shutil.which("systemd-analyze")
-    if checker is not None:
-        done = subprocess.run(  # noqa: S603 - of the system
-            [checker, "verify", str(path)], capture_output=True, text=True, check=False
-        )
-        assert "murmura-site.service" not in done.stderr, done.stderr
+    """In the background likewise, and by the same status."""
+    with home.held():
+        for more in ([], ["--detach"]):
+            assert main(["client", "start", "--home", str(home.root), *more]) == ExitCode.DATA
+            shown = capsys.readouterr()
+            assert (shown.out, shown.err) == ("", f"error: a guard runs from {home.root} already\n")
 
 
 @pytest.mark.slow
@@ -311,7 +328,7 @@ def test_a_guard_is_started_and_stopped_in_the_background(home: SiteHome, said: 
     assert home.running() == started["pid"]
     found = said("status")
     assert found["running"] == started["pid"]
-    refused = said("start", "--detach", status=ExitCode.FEDERATION)
+    refused = said("start", "--detach", status=ExitCode.DATA)
     assert "runs from" in refused["error"]
     assert said("stop") == {"stopped": True}
     assert home.running() is None

@@ -249,6 +249,31 @@ def test_the_command_prints_a_table_and_writes_a_page(
     assert murmura("compare", tmp_path / "none") == 5
 
 
+@pytest.mark.parametrize("columns", [50, 80, 200])
+def test_a_name_is_never_folded(
+    murmura: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+) -> None:
+    """Where a table with names is too wide they stand above it, by number; no figure is cut."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    names = ["20261127-033156-digits-2214", "20261127-033223-digits-de4b"]
+    assert murmura("compare", *[run(tmp_path / name, bytes_up=123_456_789) for name in names]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    first = [line for line in lines if names[0] in line]
+    if columns == 200:
+        assert [line[:3] for line in first] == [[names[0], "one", "record"], [names[0], "–", "123"]]  # noqa: RUF001 - a dash
+    else:
+        assert first == [["1", names[0]]]
+        assert ["2", names[1]] in lines
+        rows = [line for line in lines if line[:1] == ["1"] and names[0] not in line]
+        assert [line[:2] for line in rows] == [["1", "one"], ["1", "–"]]  # noqa: RUF001 - a dash
+    assert sum("1.50" in line for line in lines) == 2
+    assert sum("0.667" in line for line in lines) == 2
+
+
 def test_bytes_are_told_a_round_and_in_all(
     murmura: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

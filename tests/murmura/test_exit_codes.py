@@ -38,3 +38,10 @@ def test_a_message_of_many_lines_becomes_one() -> None:
     """So that logs can be searched line by line; an empty one names the type."""
     assert failure_of(errors.DataError("a\n  b")).message == "a b"
     assert failure_of(errors.DataError()).message == "DataError"
+
+
+def test_an_error_of_the_system_names_the_file_first() -> None:
+    """Without its number; one that is of no file stays as it is."""
+    error = FileNotFoundError(2, "No such file or directory", "runs/x")
+    assert failure_of(error).message == "runs/x: No such file or directory"
+    assert failure_of(OSError(28, "No space left")).message == "[Errno 28] No space left"

@@ -1,5 +1,6 @@
 """The picture of who holds what."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ def test_a_picture_of_the_partition_is_drawn_without_training(
     assert murmura("holdings", "--task", "digits", *few, "--out", path) == 0
     assert "<html" in path.read_text(encoding="utf-8")
     assert capsys.readouterr().out == f"who holds what: {path}\n"
+    assert murmura("holdings", "--task", "digits", *few, "--out", path, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"picture": str(path)}
 
 
 def test_the_split_of_a_task_of_one_s_own_is_computed_for_it(

@@ -14,7 +14,7 @@ from murmura.live import (
     showing,
     view_for,
 )
-from server.progress import LOGGER, Progress, RunFinished, tell
+from server.progress import LOGGER, Progress, RunFinished, tell, told
 from tests.murmura.scripted import (
     NO_CLAIM,
     SUMS_ALONE,
@@ -55,6 +55,15 @@ def test_a_pipe_gets_one_plain_line_an_event() -> None:
     assert lines[3].endswith(" left")
     assert lines[4].endswith("accuracy 84.0 %, epsilon 6.00 of 8.00, 2.0 s")
     assert len(lines) == 5
+
+
+def test_a_round_without_privacy_says_so() -> None:
+    """No infinite part of a budget that nobody keeps; in the log of the server likewise."""
+    event = round_finished(1, epsilon=math.inf)
+    [line] = plain_lines(Board("cpu"), event)
+    assert ", accuracy 84.0 %, no privacy, 2.0 s" in line
+    assert told(event) == "19 of 20 answered, accuracy 0.8400, no privacy"
+    assert told(round_finished(2)) == "19 of 20 answered, accuracy 0.8400, epsilon 0.2000"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`murmura prepare` shows counts, and writes a table without what was taken out."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,38 @@ def test_a_key_is_made_where_there_is_none(
     assert "--make-key" in capsys.readouterr().err
     assert main(["prepare", str(folder), "--make-key"]) == 0
     assert len(SiteKey(folder).bytes()) == 32
+    shown = capsys.readouterr().out
+    assert f"a new key, for nobody else: {folder / 'site.key'}" in shown
+    assert SiteKey(folder).bytes().hex() not in shown
+    assert main(["prepare", str(folder), "--make-key"]) == 5
+    (folder / "site.key").unlink()
+    (folder / "pipeline.toml").unlink()
+    assert main(["prepare", str(folder), "--make-key"]) == 5
+    assert not (folder / "site.key").exists()
+
+
+def test_a_table_is_never_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says so before it shows anything; as where there is no such folder."""
+    folder = made_folder(tmp_path / "site")
+    (tmp_path / "there").write_text("mine")
+    assert main(["prepare", str(folder), "--out", str(tmp_path / "there")]) == 5
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == (
+        "",
+        f"error: expected no file at {tmp_path}/there yet, got one\n",
+    )
+    assert (tmp_path / "there").read_text() == "mine"
+    assert main(["prepare", str(folder), "--out", str(tmp_path / "none" / "x")]) == 5
+    assert "x cannot be written: No such file" in capsys.readouterr().err
+
+
+def test_counts_are_one_object_for_programs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of each step and column; the same numbers."""
+    folder = made_folder(tmp_path / "site")
+    assert main(["prepare", str(folder), "--json", "--out", str(tmp_path / "t.csv")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["rows"], found["examples"]) == (4, 2)
+    assert found["table"] == str(tmp_path / "t.csv")
+    assert {"step": "drop", "column": "name", "cells": 4} in found["counts"]

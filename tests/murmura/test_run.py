@@ -93,6 +93,7 @@ def test_a_detached_run_is_only_submitted(
         (["--sites", "1"], ExitCode.CONFIGURATION, "room for 1"),
         (["--resume", "mine"], ExitCode.CONFIGURATION, "settings the run was started with"),
         (["-c", "server.aggregation=median"], ExitCode.CONFIGURATION, "median"),
+        (["-c", "data.dir=nowhere"], ExitCode.CONFIGURATION, "data.dir must be a folder here, got"),
     ],
 )
 def test_what_is_wrong_is_refused_before_anything_is_sent(
@@ -107,6 +108,17 @@ def test_what_is_wrong_is_refused_before_anything_is_sent(
     assert murmura("run", *MINE, *words) == status
     assert why in capsys.readouterr().err
     assert not service.submitted
+
+
+def test_a_folder_of_data_is_named_wholly(
+    murmura: Command, service: Pretended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run's process works in another folder than the one in which it was typed."""
+    (tmp_path / "public").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert murmura("run", *MINE, "-q", "-c", "data.dir=public") == ExitCode.OK
+    (asked,) = service.submitted.values()
+    assert asked["data.dir"] == str(tmp_path / "public")
 
 
 def test_sites_that_are_away_are_named_and_waited_for_in_vain(

@@ -42,11 +42,47 @@ def test_with_helpers_nothing_is_shared(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(
-    "arguments", ["--clients 2", "--clients 10 --model-size 1.5", "--clients 10 --bits 12"]
+    ("arguments", "named"),
+    [
+        ("--clients 2", "--clients"),
+        ("--clients 10 --roster 9", "--roster must be 0 or at least 10"),
+        ("--clients 10 --dropped -1", "--dropped"),
+        ("--clients 10 --corrupt nan", "fractions in [0, 1)"),
+        ("--clients 10 --model-size 1.5", "--model-size must be a whole number from 1 to 1e+12"),
+        ("--clients 10 --model-size inf", "got inf"),
+        ("--clients 10 --model-size 1e30", "got 1e+30"),
+        ("--clients 10 --bits 12", "got 12"),
+        ("--clients 10 --helpers 2", "got 2"),
+    ],
 )
-def test_parameters_that_do_not_hold_are_refused(arguments: str) -> None:
-    """By the status of a wrong configuration."""
+def test_parameters_that_do_not_hold_are_refused(
+    arguments: str, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the status of a wrong configuration, and in words that name them."""
     assert main(["secagg", "parameters", *arguments.split()]) == ExitCode.CONFIGURATION
+    assert named in capsys.readouterr().err
+
+
+def test_what_is_small_is_no_zero_of_something_larger(capsys: pytest.CaptureFixture[str]) -> None:
+    """Bytes and seconds in units of their own size."""
+    arguments = "secagg parameters --clients 3 --model-size 100"
+    assert main(arguments.split()) == ExitCode.OK
+    shown = capsys.readouterr().out
+    assert "320 B, 0.80 of float32" in shown
+    assert "0.00" not in shown
+    assert main(["secagg", "parameters", "--clients", "1000", "--model-size", "1e12"]) == 0
+    shown = capsys.readouterr().out
+    assert " TB, " in shown
+    assert " h " in shown
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "a" * 101])
+def test_a_name_that_no_server_would_enrol_gets_no_key(tmp_path: Path, name: str) -> None:
+    """Before a file is made."""
+    path = tmp_path / "key.pem"
+    arguments = ["secagg", "identity", "--out", str(path), "--name", name]
+    assert main(arguments) == ExitCode.CONFIGURATION
+    assert not path.exists()
 
 
 def test_an_identity_is_made_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

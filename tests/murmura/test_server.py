@@ -10,7 +10,7 @@ import pytest
 
 from murmura import detaching, log_tails, server_status
 from server.home import ServerHome
-from server.invitations import PREFIX
+from server.invitations import PREFIX, Invitations
 from server.sites import Sites
 from tests.murmura.conftest import Command
 from tests.server.served import served
@@ -105,6 +105,7 @@ def test_an_invitation_is_one_line_and_nothing_else(
         ("192.0.2.7", "192.0.2.7:8443"),
         ("2001:db8::1", "[2001:db8::1]:8443"),
         ("[2001:db8::1]", "[2001:db8::1]:8443"),
+        ("[2001:db8::1]:443", "[2001:db8::1]:443"),
         ("gate.example.org:443", "gate.example.org:443"),
     ],
 )
@@ -114,6 +115,27 @@ def test_an_invitation_tells_where_to_go(told: Told, address: str, expected: str
     content = told("server", "invite", "site-a", "--address", address)
     assert content["address"] == expected
     assert content["line"].startswith(PREFIX)
+
+
+@pytest.mark.parametrize(
+    "address", ["gate.example.org:abc", "gate.example.org:65536", "a b", ":443", "[fl]:1", "a:"]
+)
+def test_an_address_that_is_none_is_in_no_invitation(told: Told, place: Path, address: str) -> None:
+    """It is wrong use; nobody is invited."""
+    told(*INIT)
+    refused = told("server", "invite", "site-a", "--address", address, status=2)
+    assert refused["kind"] == "configuration"
+    assert Invitations(ServerHome(place)).all() == {}
+
+
+def test_what_comes_next_is_of_the_home_that_was_given(
+    murmura: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It can be typed as it stands."""
+    home = tmp_path / "given"
+    assert murmura(*INIT, "--home", home) == 0
+    said = f"murmura server start --home {home}; murmura server invite NAME --home {home}\n"
+    assert said in capsys.readouterr().out
 
 
 def test_a_name_that_takes_part_is_not_invited_again(

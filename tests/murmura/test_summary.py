@@ -57,4 +57,5 @@ def test_lost_answers_and_missing_scores_are_not_hidden() -> None:
     """No loss is said so; no accuracy is a dash."""
     text = shown(Path("x"), summary(clients_lost=0, accuracy=None))
     assert "no answer lost" in text
+    assert "1 answer lost (log.txt says why)" in shown(Path("x"), summary(clients_lost=1))
     assert "accuracy –" in text  # noqa: RUF001 - the sign that is printed

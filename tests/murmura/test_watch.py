@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -91,6 +93,19 @@ def test_serving_ends_well_with_ctrl_c(
     assert murmura("watch", run, "--serve", "--port", 0, "--json", "--open") == 0
     assert opened == [json.loads(capsys.readouterr().out)["url"]]
     assert sorted(path.name for path in run.iterdir()) == [PROGRESS]
+
+
+def test_where_ctrl_c_is_ignored_another_way_to_end_it_is_said(
+    murmura: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in the background of a shell without job control."""
+    monkeypatch.setattr(WatchServer, "serve_forever", lambda _: None)
+    monkeypatch.setattr("signal.getsignal", lambda _: signal.SIG_IGN)
+    assert murmura("watch", finished(tmp_path, events()), "--serve", "--port", 0) == 0
+    assert f"(kill {os.getpid()} ends it)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.7", "::", "example.org", ""])  # noqa: S104

@@ -65,6 +65,8 @@ def test_the_page_has_a_chart_of_everything_measured(tmp_path: Path) -> None:
     assert "http" not in re.sub(r'<meta http-equiv="Content-Security-Policy"', "", text)
     assert "<dt>rounds</dt><dd>3 of 5</dd>" in text
     assert "<dt>answers lost in all</dt><dd>3</dd>" in text
+    assert "3 answers lost in all." in text
+    assert "1 answer lost in all." in whole(Course(put(tmp_path / "one", events(1))).look())
 
 
 def test_every_name_is_escaped(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from murmura.wording import (
     ASCII_SIGNS,
     UNICODE_SIGNS,
     bytes_text,
-    counted,
     duration_text,
     epsilon_text,
     loss_text,
@@ -105,12 +104,3 @@ def test_a_loss_that_runs_away_stays_readable() -> None:
 def test_bytes_are_written_in_powers_of_a_thousand(count: float | None, text: str) -> None:
     """Known answers at the borders; nothing is a dash."""
     assert bytes_text(count) == text
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 entries"), (1, "1 entry"), (2, "2 entries"), (1234, "1,234 entries")]
-)
-def test_one_is_counted_as_one(count: int, text: str) -> None:
-    """A plural that is not given is made by an s."""
-    assert counted(count, "entry", "entries") == text
-    assert counted(count, "site").endswith("site" if count == 1 else "sites")

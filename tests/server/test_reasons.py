@@ -7,9 +7,9 @@ def test_each_reason_is_told_once_with_who_gave_it() -> None:
     """The commonest first; a class of our own has words, any other text stands as it came."""
     found = Reasons()
     assert not found
-    found.add("site-c", "no answer in time")
-    found.add("site-a", "PolicyRefused")
+    found.add("site-c", "no answer in time; its own log says more")
     found.add("site-b", "PolicyRefused")
+    found.add("site-a", "PolicyRefused")
     assert found
     assert str(found) == (
         "site-a, site-b: PolicyRefused (its policy does not allow it); site-c: no answer in time"

@@ -27,14 +27,19 @@ def test_each_record_is_one_object_on_one_line() -> None:
 
 
 def test_an_exception_is_on_the_same_line() -> None:
-    """With where it was raised."""
+    """With where it was raised, which people are spared."""
     try:
-        raise ValueError("why")
+        raise ValueError("why\nnot")
     except ValueError:
         line = JsonLines().format(record("failed", error=True))
     assert "\n" not in line
-    assert "ValueError: why" in json.loads(line)["error"]
-    assert "ValueError: why" in readable(line)
+    found = json.loads(line)
+    assert "ValueError: why" in found["error"]
+    assert "Traceback" in found["error"]
+    assert found["why"] == "ValueError: why not"
+    assert readable(line) == f"{found['time']} warning failed ValueError: why not"
+    older = {**found, "why": None, "error": "Traceback\nValueError: why"}
+    assert readable(json.dumps(older)) == f"{found['time']} warning failed ValueError: why"
 
 
 @pytest.mark.parametrize("line", ["plain words", "[1]", "3", '{"a": 1}', "", "{"])

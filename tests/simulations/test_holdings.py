@@ -22,6 +22,7 @@ def test_the_page_is_self_contained(tmp_path: Path) -> None:
     plot_holdings(LABELS, PARTS, tmp_path / "holdings.html")
     page = (tmp_path / "holdings.html").read_text(encoding="utf-8")
     assert "site-000002" in page
+    assert "Who holds what: 3 clients, 0 to 4 examples each" in page
     assert '<script src="http' not in page
 
 

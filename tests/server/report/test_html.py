@@ -110,6 +110,11 @@ def test_every_colour_can_be_read_on_both_backgrounds(colours: dict[str, str]) -
     assert "@media print" in STYLE
 
 
+def test_a_long_number_beside_an_axis_is_not_cut() -> None:
+    """In a narrow window letters are larger than the room left of an axis was made for."""
+    assert re.search(r"(^|\n)svg\{[^}]*overflow:visible", STYLE)
+
+
 def test_a_status_is_said_in_words_not_in_colour_alone() -> None:
     """For who sees no colours, and for print."""
     content = html(hostile())

@@ -29,7 +29,7 @@ def test_verdict_claims_and_files_fit_on_twenty_lines(unit: str) -> None:
             str(claim[key])
             for key in ("epsilon", "delta", "budget_epsilon", "no_amplification_epsilon")
         ]
-    assert accuracy == "accuracy 0.7500, 2 rounds, 1 answers lost"
+    assert accuracy == "accuracy 0.7500, 2 rounds, 1 answer lost"
     assert model.endswith("model.safetensors")
     assert written.endswith("report.json")
 
