@@ -4,14 +4,11 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from client.edge import edge
+from client.sessions import session
 from client.site import Node
 from shared.aggregation_messages import UnmaskMessage
-from shared.loading import loading
 from shared.messages import TrainInstruction
 from shared.query_messages import QueryInstruction
-
-with loading():
-    from client.sessions import session
 
 app = ClientApp()
 
