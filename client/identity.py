@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,14 +17,16 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from client.masking import Membership
 from client.site import ThisSite, demonstration_name
-from shared.dp.plan import PrivacyPlan
 from shared.errors import ConfigurationError, StateError
 from shared.secagg.transcript import KEY_BYTES, digest
+
+if TYPE_CHECKING:
+    from shared.dp.plan import PrivacyPlan
 
 ROSTER_FORMAT = "murmura-roster-1"
 
 
-def membership(site: ThisSite, plan: PrivacyPlan) -> Membership:
+def membership(site: ThisSite, plan: "PrivacyPlan") -> Membership:
     """What `site` brings to a run of `plan`.
 
     Raises:

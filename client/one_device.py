@@ -17,22 +17,25 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-import torch.distributed as group
-from torch import Tensor, nn
-
-from client.device_wire import receive, send
-from client.dp_optimizer import RecordOptimizer
-from client.losses import Losses, losses_of
-from client.per_record import PerRecord, chosen
-from client.shares import put
 from shared.config import RunConfig
-from shared.device import choose_device
-from shared.dp.mechanisms import RecordPrivacy
 from shared.errors import FederationError
-from shared.parameters import flattened, trainable
-from shared.task import Examples
-from shared.tasks import load_task, task_settings
+from shared.loading import loading
+
+with loading():
+    import torch
+    import torch.distributed as group
+    from torch import Tensor, nn
+
+    from client.device_wire import receive, send
+    from client.dp_optimizer import RecordOptimizer
+    from client.losses import Losses, losses_of
+    from client.per_record import PerRecord, chosen
+    from client.shares import put
+    from shared.device import choose_device
+    from shared.dp.mechanisms import RecordPrivacy
+    from shared.parameters import flattened, trainable
+    from shared.task import Examples
+    from shared.tasks import load_task, task_settings
 
 _FIRST = 0
 

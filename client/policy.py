@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from datetime import datetime, time
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from shared.domains import check_domains, non_negative, positive
-from shared.dp.mechanisms import NoPrivacy
-from shared.dp.plan import PrivacyPlan
 from shared.errors import ConfigurationError, PrivacyError
+
+if TYPE_CHECKING:
+    from shared.dp.plan import PrivacyPlan
 
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
@@ -86,7 +88,7 @@ class SitePolicy:
         if self.hours and not _HOURS.fullmatch(self.hours):
             raise ConfigurationError(f"policy.hours must be HH:MM-HH:MM, got {self.hours!r}")
 
-    def check_run(self, plan: PrivacyPlan, task: str, *, seeded: bool) -> None:
+    def check_run(self, plan: "PrivacyPlan", task: str, *, seeded: bool) -> None:
         """Raise PolicyRefused, which names every rule that the run breaks."""
         broken = tuple(self._broken(plan, task, seeded=seeded))
         if broken:
@@ -119,7 +121,10 @@ class SitePolicy:
         if not inside:
             raise PolicyRefused((Rule.HOURS,), f"the site answers {self.hours}")
 
-    def _broken(self, plan: PrivacyPlan, task: str, *, seeded: bool) -> Iterator[Rule]:
+    def _broken(self, plan: "PrivacyPlan", task: str, *, seeded: bool) -> Iterator[Rule]:
+        # Slow, and a site's settings are read by many a command that looks at no plan.
+        from shared.dp.mechanisms import NoPrivacy  # noqa: PLC0415
+
         mechanism = plan.mechanism
         private = not isinstance(mechanism, NoPrivacy)
         multipliers = [query.noise_multiplier for query in plan.queries.values()]

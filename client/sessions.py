@@ -15,6 +15,7 @@ from client.session import Session
 from client.site import ThisSite
 from shared.config import RunConfig, Scalar
 from shared.dp.clipping import Vector
+from shared.loading import loading
 from shared.messages import TrainInstruction
 from shared.query_messages import QueryInstruction
 from shared.vectors import FlatVector
@@ -47,7 +48,9 @@ class WhenAsked:
 
     @cached_property
     def _computing(self) -> "InProcess":
-        from client.in_process import InProcess  # noqa: PLC0415 - slow, and trains alone need it
+        with loading():
+            # Slow, and trains alone need it.
+            from client.in_process import InProcess  # noqa: PLC0415
 
         return InProcess(self._config)
 

@@ -21,19 +21,22 @@ from typing import Any
 import grpc
 import numpy as np
 
-from client.in_process import InProcess
 from client.lent_memory import LENGTH, SMALLEST, LentMemory, told
-from client.site import ThisSite
 from client.worker_pb2 import Alive, Hello, RowsRequest, TrainRequest
 from client.worker_pb2 import Site as WhoseRecords
 from client.worker_wire import METHODS, SERVICE, Carried, limits, numbers, parser
-from shared.config import RunConfig
 from shared.errors import ConfigurationError
-from shared.messages import TrainInstruction
-from shared.partition import partition_spec
-from shared.query_messages import QueryInstruction
-from shared.task import Site
-from shared.vectors import FlatVector
+from shared.loading import loading
+
+with loading():
+    from client.in_process import InProcess
+    from client.site import ThisSite
+    from shared.config import RunConfig
+    from shared.messages import TrainInstruction
+    from shared.partition import partition_spec
+    from shared.query_messages import QueryInstruction
+    from shared.task import Site
+    from shared.vectors import FlatVector
 
 
 def train(request: TrainRequest | Carried, context: grpc.ServicerContext) -> Carried:

@@ -40,6 +40,7 @@ from murmura.server import app as server_app
 from murmura.simulate import HELP, simulate
 from murmura.watch import watch
 from shared.errors import FederationError
+from shared.loading import end_at_once
 
 _LIBRARIES = ("flwr", "torch", "opacus", "dp-accounting", "numpy")
 
@@ -104,6 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the command's name; None: this process's own.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    end_at_once()
     _survive_any_encoding()
     if "--debug" not in given:
         sys.excepthook = _one_line_for_a_defect

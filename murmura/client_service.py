@@ -18,6 +18,7 @@ from murmura.options import Machine
 from murmura.systemd_unit import guard_unit
 from shared.counting import counted
 from shared.errors import FederationError, StateError
+from shared.loading import loading
 from shared.log_lines import readable
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def start(
     if detach:
         _say(machine, {"pid": _detached(place), "home": str(place.root)})
         return
-    from client.service import Service, log_to  # noqa: PLC0415 - slow, and needed by no help
+    with loading():
+        from client.service import Service, log_to  # noqa: PLC0415 - slow, needed by no help
 
     log_to(place.logs)
     service = Service(place, recorder(place))

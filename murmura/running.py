@@ -19,6 +19,7 @@ from murmura.exit_codes import Interrupted
 from murmura.settings import Settings
 from shared.config import RunConfig
 from shared.errors import ConfigurationError, FederationError, PrivacyError, StateError
+from shared.loading import loading
 
 if TYPE_CHECKING:
     from murmura.board import Board
@@ -70,7 +71,8 @@ def run(settings: Settings, output: Output) -> None:
     view = view_for(Console(stderr=output.machine), board, quiet=output.quiet)
     with advising(board, resume_command(run_folder(config))), showing(board, view):
         quieten_libraries(debug=output.debug)
-        from simulations.federation import simulate as run_federation  # noqa: PLC0415
+        with loading():
+            from simulations.federation import simulate as run_federation  # noqa: PLC0415
 
         board.device = device_words(config)
         with measured(output) as profile:

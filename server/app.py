@@ -3,13 +3,16 @@
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from server.bounded_grid import bounded
-from server.coordinator import run
-from server.orphan import end_with_parent
-from server.progress_file import kind_of
 from shared.config import RunConfig
 from shared.errors import FederationError
+from shared.loading import loading
 from shared.memory_use import hold_parts, keep_for_good
+
+with loading():
+    from server.bounded_grid import bounded
+    from server.coordinator import run
+    from server.orphan import end_with_parent
+    from server.progress_file import kind_of
 
 app = ServerApp()
 

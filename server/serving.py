@@ -25,20 +25,23 @@ from server.fleet_gate import FleetGate
 from server.home import LISTENING, SERVICE, ServerHome, Watched
 from server.invitations import Invitations
 from server.listener import Listener, bound, tls_context
-from server.local_api import LocalApi
 from server.local_owner import opened_by_owner
-from server.mailbox import Mailbox
 from server.peers import Connections
-from server.public_api import PublicApi
 from server.recorder import Recorder, recorder_of, unrecorded
 from server.run_numbers import newest_run
 from server.run_watch import RunWatch
 from server.sites import Sites
-from server.superlink import PUBLIC_KEY_HEADER, SIGNATURE_HEADER, SuperLink, flaw_of_push
 from shared.durable import read_json, write_json
 from shared.errors import StateError
+from shared.loading import loading
 from shared.log_lines import log_json
 from shared.memory_use import give_back, hold_little, keep_for_good, let_go
+
+with loading():
+    from server.local_api import LocalApi
+    from server.mailbox import Mailbox
+    from server.public_api import PublicApi
+    from server.superlink import PUBLIC_KEY_HEADER, SIGNATURE_HEADER, SuperLink, flaw_of_push
 
 _LOGGER = logging.getLogger("murmura.server")
 KEY_MARK = "object-key.mark"

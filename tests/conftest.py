@@ -11,14 +11,19 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from flwr.common.constant import SUPERLINK_NODE_ID
-from flwr.supercore.task_identity import TaskIdentity
-from hypothesis import settings
 
-from tests.dealing import dealt
-from tests.migrated import migrated_once
+from shared.loading import loading
 
+with loading():
+    import torch
+    from flwr.common.constant import SUPERLINK_NODE_ID
+    from flwr.supercore.task_identity import TaskIdentity
+    from hypothesis import settings
+
+    from tests.dealing import dealt
+    from tests.migrated import migrated_once
+
+gc.disable()  # until all that tests need is loaded: see `pytest_collection_finish`
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=200)
 settings.register_profile("deep", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
@@ -54,6 +59,7 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
