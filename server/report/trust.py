@@ -83,7 +83,8 @@ def implementation(plan: PrivacyPlan, policy: str) -> dict[str, Any]:
         "trust_model": "parties and assumptions are listed",
         "security": f"storage and network of server and sites: {_NOT_ANALYSED}"
         + _draw(plan)
-        + ". Transport is Flower's",
+        + ". Messages are carried by `murmura server` over TLS, by Flower's own SuperLink as its "
+        "owner set it up, and in a simulation by nothing",
         "data_collection": f"consent, exposure and holding at the sites: {_NOT_ANALYSED}",
     }
 
