@@ -24,7 +24,7 @@ KINDS = {
     "U8": "|u1", "BOOL": "|b1", "U16": "<u2", "U32": "<u4", "U64": "<u8", "C64": "<c8",
 }  # fmt: skip
 _NAMES = {form: name for name, form in KINDS.items()}
-_NOT_NUMPY_S = {
+_BEYOND_NUMPY = {
     torch.bfloat16: ("BF16", torch.int16), torch.float8_e4m3fn: ("F8_E4M3", torch.int8),
     torch.float8_e5m2: ("F8_E5M2", torch.int8),
 }  # fmt: skip
@@ -70,8 +70,8 @@ def _described(tensor: Vector | torch.Tensor) -> tuple[str, Vector]:
     if not isinstance(tensor, torch.Tensor):
         return _NAMES[tensor.dtype.str], tensor
     plain = tensor.detach()
-    if plain.dtype in _NOT_NUMPY_S:
-        kind, as_wide = _NOT_NUMPY_S[plain.dtype]
+    if plain.dtype in _BEYOND_NUMPY:
+        kind, as_wide = _BEYOND_NUMPY[plain.dtype]
         return kind, plain.view(as_wide).numpy()
     numbers = plain.numpy()
     return _NAMES[numbers.dtype.str], numbers
