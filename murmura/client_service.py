@@ -17,6 +17,7 @@ from murmura.machine import json_line
 from murmura.options import Machine
 from murmura.systemd_unit import guard_unit
 from shared.counting import counted
+from shared.ending import end_process
 from shared.errors import FederationError, StateError
 from shared.loading import loading
 from shared.log_lines import readable
@@ -73,13 +74,10 @@ def stop(*, home: Home = None, machine: Machine = False) -> None:
     """Stop the guard; a message that it had begun waits for its next start."""
     place, _ = opened(home)
     process = place.running()
-    if process is not None:
-        os.kill(process, signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_S
-        while place.running() is not None:
-            if time.monotonic() > deadline:
-                raise FederationError(f"the guard (process {process}) did not stop in time")
-            time.sleep(_LOOK_S)
+    if process is not None and not end_process(
+        process, lambda: place.running() is not None, _STOP_S
+    ):
+        raise FederationError(f"the guard (process {process}) did not stop in time")
     if machine:
         typer.echo(json_line({"stopped": process is not None}))
         return

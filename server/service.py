@@ -33,6 +33,7 @@ from server.children import (
 from server.home import LISTENING, SERVICE, ServerHome
 from server.recorder import recorder_of
 from shared.durable import locked_soon, read_json, write_json
+from shared.ending import end_process
 from shared.errors import FederationError, StateError
 from shared.log_lines import log_json
 
@@ -231,13 +232,8 @@ def stop_running(home: ServerHome, timeout_s: float = 30.0) -> bool:
     pid = running_pid(home)
     if pid is None:
         return False
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + timeout_s
-    while running_pid(home) is not None:
-        if time.monotonic() > deadline:
-            raise FederationError(f"process {pid} has not ended within {timeout_s:g} s")
-        time.sleep(0.05)
+    if not end_process(pid, lambda: running_pid(home) is not None, timeout_s):
+        raise FederationError(f"process {pid} has not ended within {timeout_s:g} s")
     return True
 
 
