@@ -9,8 +9,10 @@ record's places.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +25,8 @@ from simulations.reading import Cohort, Held, chosen, joined
 if TYPE_CHECKING:
     from simulations.reading import Client
 
+_RECORDS = 1024  # of one pass, for each thread
+_INPUTS = 1 << 22  # numbers that those may have
 _LARGEST = 1e30  # norm in single precision whose scaled parts are finite too
 
 
@@ -155,6 +159,24 @@ def takes_one_step(training: TrainingConfig, count: int) -> bool:
     if not count or training.steps:
         return not count or training.steps == 1
     return training.epochs == 1 and count <= training.batch_size
+
+
+def passes(clients: "Sequence[Client]", batch: int, threads: int) -> "Iterator[Sequence[Client]]":
+    """The clients of one pass after another, none without clients, of about as many records each.
+
+    Args:
+        clients: Such as `takes_one_step` says.
+        batch: Records of a step at most.
+        threads: That torch computes with.
+    """
+    if not clients:
+        return
+    counts = clients.counts if isinstance(clients, Cohort) else [len(client) for client in clients]
+    ends = np.cumsum(np.minimum(counts, batch))
+    most = threads * max(1, min(_RECORDS, _INPUTS // max(1, clients[0].width)))
+    inner = np.linspace(0, ends[-1], -(-int(ends[-1]) // most) + 1)[1:-1]
+    places = [0, *np.searchsorted(ends, inner).tolist(), len(counts)]
+    yield from (clients[a:b] for a, b in pairwise(places) if a < b)
 
 
 class _Grouped(Protocol):

@@ -11,7 +11,8 @@ Source: torch.func.vmap over `functional_call`, with the hand-over of gradients 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby, islice, pairwise
+from contextlib import contextmanager
+from itertools import groupby, islice
 from threading import local
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from shared.norms import row_norms
 from shared.spans import span
 from shared.task import Examples, Task
 from simulations.batched import Batched
-from simulations.one_step import OneStep, takes_one_step
+from simulations.one_step import OneStep, passes, takes_one_step
 from simulations.reading import Cohort, joined
 from simulations.stackable import MAPPED, SIMPLE, can_be_mapped
 
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 _NUMBERS = 1 << 20  # of a stack of parameters: what a processor's cache holds
 _ON_GPU = 1 << 26  # likewise: 256 MiB
-_RECORDS = 1024  # of clients that take one step, in one pass
-_INPUTS = 1 << 22  # numbers that those may have
 _SHORT = 1.0 + 1e-5
 
 
@@ -102,32 +101,42 @@ class Stacked:
     ) -> Mapping[str, str]:
         """As `Method.add`; an update that is not finite is zero, or lost where nothing clips."""
         start = torch.from_numpy(np.array(instruction.parameters)).to(self._device)
-        norm = instruction.clipping_norm
         failed: dict[str, str] = {}
-        chunks = self._chunks(clients)
-        parts = self._pool.map(lambda chunk: self._summed(start, chunk, norm), chunks)
-        for part, lost in parts:
+        for part, lost in self._parts(start, clients, instruction.clipping_norm):
             with span("aggregate"):
                 total += part
             failed |= lost
         return failed
 
+    def _parts(
+        self, start: Tensor, clients: "Iterable[Client]", norm: float
+    ) -> Iterator[tuple[Vector, dict[str, str]]]:
+        once, others = self._told_apart(clients)
+        for chunk in passes(once, self._training.batch_size, self._count):
+            yield self._summed_at_once(start, chunk, norm)
+        yield from self._pool.map(lambda chunk: self._summed(start, chunk, norm), others)
+
+    def _summed_at_once(
+        self, start: Tensor, clients: "Sequence[Client]", norm: float
+    ) -> tuple[Vector, dict[str, str]]:
+        # Cost: torch shares each large product out among its threads, and Python runs once; threads
+        # of Python with a part each wait for one another's many small calls.
+        with _torch_threads(self._count * self._torch_threads):
+            summed = self._one().clipped_sum(start, clients, norm / _SHORT if self._clips else None)
+        if summed is None:
+            return self._summed(start, clients, norm)
+        return summed.cpu().numpy(), {}
+
     def _summed(
         self, start: Tensor, clients: "Sequence[Client]", norm: float
     ) -> tuple[Vector, dict[str, str]]:
-        if torch.get_num_threads() != self._torch_threads:
-            torch.set_num_threads(self._torch_threads)
-        if self._steps_once(clients[0]):
-            bound = norm / _SHORT if self._clips else None
-            summed = self._one().clipped_sum(start, clients, bound)
-            if summed is not None:
-                return summed.cpu().numpy(), {}
         failed: dict[str, str] = {}
         total = np.zeros(len(start))
-        for alike in _alike(clients, self._most):
-            part, lost = self._each_summed(start, alike, norm)
-            total += part
-            failed |= lost
+        with _torch_threads(self._torch_threads):
+            for alike in _alike(clients, self._most):
+                part, lost = self._each_summed(start, alike, norm)
+                total += part
+                failed |= lost
         return total, failed
 
     def _one(self) -> OneStep:
@@ -137,34 +146,20 @@ class Stacked:
             found = self._own.one = OneStep(self._training, self._task, self._model())
         return found
 
-    def _steps_once(self, client: "Client") -> bool:
-        return self._one_step and takes_one_step(self._training, len(client))
-
-    def _chunks(self, clients: "Iterable[Client]") -> "Iterator[Sequence[Client]]":
-        """Clients of one step, as many records for each thread; then others, alike."""
-        if self._one_step and isinstance(clients, Cohort):
+    def _told_apart(
+        self, clients: "Iterable[Client]"
+    ) -> "tuple[Sequence[Client], Iterator[Sequence[Client]]]":
+        """Clients of one step, and chunks of others that are alike."""
+        if not self._one_step:
+            return [], _alike(list(clients), self._most)
+        if isinstance(clients, Cohort):
             most = max(clients.counts, default=0)
             if most <= self._training.batch_size and takes_one_step(self._training, most):
-                yield from (clients[place] for place in self._shares(clients.counts, clients.width))
-                return
+                return clients, iter(())
         once, others = list["Client"](), list["Client"]()
         for client in clients:
-            (once if self._steps_once(client) else others).append(client)
-        if once:
-            counts = [min(len(client), self._training.batch_size) for client in once]
-            yield from (once[place] for place in self._shares(counts, once[0].width))
-        yield from _alike(others, self._most)
-
-    def _shares(self, counts: Sequence[int], width: int) -> Iterator[slice]:
-        """Which clients go together, none of them empty, as many records for each thread."""
-        if not counts:
-            return
-        ends = np.cumsum(counts)
-        most = max(1, min(_RECORDS, _INPUTS // max(1, width)))
-        turns = -(-int(ends[-1]) // (most * self._count)) or 1
-        shares = np.linspace(0, ends[-1], turns * self._count + 1)[1:-1]
-        places = [0, *np.searchsorted(ends, shares).tolist(), len(counts)]
-        yield from (slice(a, b) for a, b in pairwise(places) if a < b)
+            (once if takes_one_step(self._training, len(client)) else others).append(client)
+        return once, _alike(others, self._most)
 
     def _each_summed(
         self, start: Tensor, clients: "Sequence[Client]", norm: float
@@ -269,6 +264,19 @@ class Stacked:
                     return
                 done += 1
                 yield rows
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    """Within it, torch computes with so many threads for this one."""
+    before = torch.get_num_threads()
+    if before != count:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if before != count:
+            torch.set_num_threads(before)
 
 
 def _alike(clients: "Sequence[Client]", most: int) -> "Iterator[list[Client]]":

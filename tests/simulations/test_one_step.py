@@ -1,5 +1,6 @@
 """Clients of one step in one pass, against the deployed trainer one after another."""
 
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -20,7 +21,7 @@ from shared.messages import TrainInstruction
 from shared.parameters import flatten
 from shared.task import Examples, TaskSettings
 from shared.tasks.digits import Digits
-from simulations import one_step, stacked
+from simulations import one_step
 from simulations.one_step import OneStep, takes_one_step
 from simulations.reading import Client, Cohort, Rows
 from simulations.stacked import Stacked
@@ -192,12 +193,32 @@ def test_passes_are_as_small_as_they_have_to_be(
         return whole(self, start, some, norm)
 
     monkeypatch.setattr(OneStep, "clipped_sum", seen)
-    monkeypatch.setattr(stacked, "_RECORDS", records)
-    monkeypatch.setattr(stacked, "_INPUTS", inputs)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(one_step, "_RECORDS", records)
+    monkeypatch.setattr(one_step, "_INPUTS", inputs)
     found, _ = stacked_sum(config, task, start, clients)
     assert sum(passed) == 27
-    assert max(passed) <= min(records, inputs // 64) + 7
+    assert max(passed) <= 2 * min(records, inputs // 64) + 7
+    assert len(passed) > 1
     assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+def test_one_pass_has_all_threads_and_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads that torch computes with are as they were, whatever happens in the pass."""
+    seen: list[int] = []
+
+    def broken(*_given: object) -> object:
+        seen.append(torch.get_num_threads())
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(OneStep, "clipped_sum", broken)
+    task, config = TASKS["mlp"], config_of({"runtime.torch_threads": 2})
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError):
+        stacked_sum(config, task, start_of(task), clients_of(task, [7]))
+    assert seen == [6]
+    assert torch.get_num_threads() == before
 
 
 def test_who_takes_one_step() -> None:
