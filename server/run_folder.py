@@ -142,6 +142,7 @@ class RunFolder:
         """As `write`, of contents that may be made as they are written."""
         target = self.file(name)
         partial = target.with_name(f".{name}.partial")
+        left = True
         try:
             with open(partial, "wb", opener=private) as file:
                 file.writelines(contents)
@@ -153,12 +154,14 @@ class RunFolder:
                 self._sync_folder()
             else:
                 self._replace(partial, target)
+            left = False
         except OSError as error:
             raise StateError(f"{target} cannot be written: {error}") from error
         finally:
-            # Whatever ends this, an interrupt too; on success there is none any more.
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
+            # Whatever ends this, an interrupt too.
+            if left:
+                with suppress(OSError):
+                    partial.unlink(missing_ok=True)
 
     def _replace(self, partial: Path, target: Path) -> None:
         """Without waiting for a disk to free the room of what was there: a thread does."""

@@ -45,6 +45,7 @@ class OneStep:
         self._layers = list(_leaves(model))
         self._weights = [weight.requires_grad_(False) for weight in model.parameters()]
         self._device = self._weights[0].device
+        self._bounded = True
 
     @staticmethod
     def possible(training: TrainingConfig, model: nn.Module) -> bool:
@@ -82,12 +83,16 @@ class OneStep:
         rate = self._training.learning_rate
         scales = torch.full((len(counts),), -rate, dtype=torch.float64, device=self._device)
         with span("clip"):
-            if not self._surely_below(found, _LARGEST if norm is None else norm):
+            within = self._bounded and self._surely_below(found, _LARGEST if norm is None else norm)
+            if not within:
                 norms = rate * torch.stack([part.norms_squared() for part in found]).sum(0).sqrt()
                 if not bool((norms < _LARGEST).all()):
                     return None
                 if norm is not None:
                     scales *= (norm / norms).clamp(max=1.0)
+                # Cost: where a clip binds it binds in the next round too; a bound is looked at
+                # again when it bound nobody.
+                self._bounded = norm is None or bool((norms <= norm).all())
         weights = scales.to(start.dtype)
         with span("aggregate"):
             return torch.cat([part.weighted(weights).reshape(-1) for part in found]).double()

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -157,6 +158,34 @@ def test_a_clip_that_cannot_bind_asks_for_no_norm(monkeypatch: pytest.MonkeyPatc
     assert np.array_equal(found, expected)
     with pytest.raises(AssertionError):
         stacked_sum(config_of({}), task, start, clients)
+
+
+def test_a_bound_that_did_not_help_is_looked_at_again_when_nobody_was_clipped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A clip that binds, twice; then one that binds nobody, twice; the sums are as they were."""
+    looked: list[bool] = []
+    whole = OneStep._surely_below
+
+    def seen(self: OneStep, *given: Any) -> bool:
+        looked.append(whole(self, *given))
+        return looked[-1]
+
+    monkeypatch.setattr(OneStep, "_surely_below", seen)
+    task, start = TASKS["mlp"], torch.from_numpy(start_of(TASKS["mlp"]).astype(np.float32))
+    clients = clients_of(task, SIZES["ragged"])
+    one = OneStep(config_of({}).training, task, task.build_model())
+    sums, counts = [], []
+    for norm in (0.1, 0.1, 99.0, 99.0):
+        found = one.clipped_sum(start, clients, norm)
+        assert found is not None
+        sums.append(found)
+        counts.append(len(looked))
+    assert counts == [1, 1, 1, 2]
+    assert looked == [False, True]
+    for one_time, next_time in (sums[:2], sums[2:]):  # where memory lies decides the last bits
+        assert torch.allclose(one_time, next_time, rtol=1e-6, atol=1e-7)
+    assert float(sums[0].norm()) < 0.5 * float(sums[2].norm())
 
 
 def test_a_planted_bound_below_the_norms_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
