@@ -24,6 +24,7 @@ from client.memory import NOTHING
 from client.optimizers import optimizer as optimizer_of
 from client.optimizers import plain_optimizer
 from client.per_record import PerRecord, chosen
+from client.pooling import pool_first
 from client.several_devices import SeveralDevices
 from client.turn import Turn
 from client.update import leaving
@@ -193,6 +194,7 @@ class LocalTraining:
     def _built(self) -> nn.Module:
         with torch.random.fork_rng(devices=_forked(self._device)):
             model: nn.Module = self._task.build_model().to(self._device).train()
+        pool_first(model)
         if convolves(model):
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
