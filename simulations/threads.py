@@ -16,7 +16,7 @@ import torch
 from client.in_process import InProcess
 from client.trainer import LocalTraining
 from client.update import leaving
-from shared.dp.clipping import Vector, clip
+from shared.dp.clipping import Vector, add_clipped
 from shared.dp.mechanisms import CLIENT_LEVEL, Mechanism
 from shared.errors import FederationError
 from shared.messages import TrainInstruction
@@ -55,6 +55,7 @@ class Threads:
     ) -> Mapping[str, str]:
         """As `Method.add`; a client that fails is as one whose app raises."""
         failed: dict[str, str] = {}
+        bound = instruction.clipping_norm if isinstance(self._mechanism, CLIENT_LEVEL) else None
         others = iter(clients)
         first = next(others, None)
         if first is None:
@@ -67,7 +68,8 @@ class Threads:
             try:
                 update = future.result()
                 with span("aggregate"):
-                    total += update
+                    # As the server clips what it gets once more.
+                    add_clipped(total, [update], bound)
             except FederationError as error:
                 failed[name] = f"{type(error).__name__}: {error}"
         return failed
@@ -77,9 +79,9 @@ class Threads:
         pool: ThreadPoolExecutor,
         instruction: TrainInstruction,
         clients: "Iterator[Client]",
-    ) -> "Iterator[tuple[str, Future[FlatVector | Vector]]]":
+    ) -> "Iterator[tuple[str, Future[FlatVector]]]":
         """Each client's update to come, in order; no more of them under way than are needed."""
-        waiting: list[tuple[str, Future[FlatVector | Vector]]] = []
+        waiting: list[tuple[str, Future[FlatVector]]] = []
         for client in clients:
             future = pool.submit(self._update, instruction, client)
             waiting.append((client.turn.client_id, future))
@@ -87,15 +89,14 @@ class Threads:
                 yield waiting.pop(0)
         yield from waiting
 
-    def _update(self, instruction: TrainInstruction, client: "Client") -> FlatVector | Vector:
-        """What the client would send, and at client level as the server clips it once more."""
-        norm = instruction.clipping_norm
+    def _update(self, instruction: TrainInstruction, client: "Client") -> FlatVector:
+        """What the client would send."""
         with span("data"):
             examples = client.examples
         moved = self._trainer().moved(instruction.parameters, examples, client.turn)
         with span("clip"):
-            update = leaving(moved.astype("float32", copy=False), self._mechanism, norm)
-            return clip(update, norm) if isinstance(self._mechanism, CLIENT_LEVEL) else update
+            update = moved.astype("float32", copy=False)
+            return leaving(update, self._mechanism, instruction.clipping_norm)
 
     def _trainer(self) -> LocalTraining:
         found: LocalTraining | None = getattr(self._own, "trainer", None)
