@@ -222,9 +222,13 @@ def test_a_planted_clip_that_does_nothing_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In each of both."""
+
+    def added(total: np.ndarray, updates: list[np.ndarray], _: float) -> None:
+        total += updates[0]
+
     honest = parameters(played(tmp_path / "honest", "messages", CLIENT))
     monkeypatch.setattr(threads, "leaving", lambda update, *_: update)
-    monkeypatch.setattr(threads, "clip", lambda update, _: update)
+    monkeypatch.setattr(threads, "add_clipped", added)
     assert np.abs(parameters(played(tmp_path, "threads", CLIENT)) - honest).max() > 1e-2
     monkeypatch.setattr(stacked, "_SHORT", 1e-9)
     assert np.abs(parameters(played(tmp_path, "stacked", CLIENT)) - honest).max() > 1e-2
