@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from client.dp_optimizer import RecordOptimizer
 from client.layout import channels_last, convolves
 from client.per_record import ByBookKeeping, ByHooks, PerRecord
+from client.pooling import pool_first
 from shared.config import RunConfig
 from shared.dp.mechanisms import RecordPrivacy
 from shared.dp.plan import PrivacyPlan
@@ -124,9 +125,12 @@ def ghost_step(model: nn.Module, batch: Examples) -> Callable[[], None]:
 
 def ways(build: Callable[[], nn.Module], batch: Examples) -> Mapping[str, Callable[[], None]]:
     """Each with a model of its own."""
-    plain, kept, bare, hooked, ghost = (build() for _ in range(5))
+    plain, ours, kept, bare, hooked, ghost = (build() for _ in range(6))
+    for model in (ours, kept, bare, hooked):
+        pool_first(model)
     return {
         "plain": plain_step(plain, batch),
+        "plain, pooled first": plain_step(ours, batch),
         "book-keeping": private_step(
             bare, ByBookKeeping(bare, losses, CLIP), batch, noisy=False
         ),
