@@ -1,19 +1,17 @@
 """`murmura audit-log`: what a home's log says, and whether anybody changed it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from murmura.machine import json_line
 from murmura.options import Machine
 from shared.counting import counted
 from shared.errors import MessageError, StateError
+from shared.log_lines import readable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -90,7 +88,8 @@ def show(
     if machine:
         typer.echo(json_line({"entries": entries, "head": verdict.head.to_json()}))
         return
-    Console(highlight=False).print(_table(entries))
+    for line in _lines(entries):
+        typer.echo(readable(line))
     typer.echo(f"{_entries(verdict)}, head {verdict.head.hash}")
 
 
@@ -98,15 +97,14 @@ def _entries(verdict: "Verdict") -> str:
     return counted(verdict.head.n, "entry", "entries")
 
 
-def _table(entries: list[dict[str, Any]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for heading in ("n", "time", "event", "detail"):
-        table.add_column(heading, overflow="fold")
+def _lines(entries: list[dict[str, Any]]) -> Iterator[str]:
+    """Each entry, what it says below it, each on a line of its own: a hash can be copied whole."""
+    width = max((len(str(entry["n"])) for entry in entries), default=0)
     for entry in entries:
-        detail = ", ".join(f"{name} {value}" for name, value in entry["detail"].items())
-        cells = (entry["n"], entry["time"], entry["event"], detail)
-        table.add_row(*(Text(str(cell)) for cell in cells))
-    return table
+        yield f"{entry['n']:>{width}}  {entry['time']}  {entry['event']}"
+        names = max(map(len, entry["detail"]), default=0)
+        for name, value in entry["detail"].items():
+            yield f"{'':{width}}  {name:<{names}}  {value}"
 
 
 def _verdict(place: Path, key: str, heads: list[str]) -> "Verdict":

@@ -85,12 +85,26 @@ def test_entries_are_shown_once_they_are_verified(
     """All, or the last few; in words and as JSON."""
     assert murmura("audit-log", "show", home) == 0
     said = capsys.readouterr().out
-    for part in ("invited", "site site-a", "reason token_unknown", "2 entries, head"):
-        assert part in said
+    first, second, third, *rest = said.splitlines()
+    assert first.startswith("1  ")
+    assert first.endswith("  invited")
+    assert [second, third] == ["   expires  1900000000", "   site     site-a"]
+    assert "   reason  token_unknown" in rest
+    assert rest[-1].startswith("2 entries, head")
     assert murmura("audit-log", "show", home, "--last", "1", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [entry["n"] for entry in found["entries"]] == [2]
     assert found["head"]["hash"] == found["entries"][0]["hash"]
+
+
+def test_what_an_entry_says_is_on_one_line_however_long(
+    murmura: Command, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that a hash can be copied."""
+    AuditLog(home / "audit.jsonl", KEY).append("approved", bundle=64 * "a", unsigned=True)
+    assert murmura("audit-log", "show", home, "--last", "1") == 0
+    said = capsys.readouterr().out
+    assert f"   bundle    {64 * 'a'}\n" in said
 
 
 def test_a_key_is_named_as_file_or_in_figures(
