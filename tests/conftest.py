@@ -18,14 +18,18 @@ with loading():
     import torch
     from flwr.common.constant import SUPERLINK_NODE_ID
     from flwr.supercore.task_identity import TaskIdentity
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
     from tests.dealing import dealt
     from tests.migrated import migrated_once
 
 gc.disable()  # until all that tests need is loaded: see `pytest_collection_finish`
-settings.register_profile("ci", deadline=None, derandomize=True, max_examples=200)
-settings.register_profile("deep", deadline=None, max_examples=5000)
+# How long a draw takes is the machine's, and says nothing of what is tested.
+_NO_HASTE = [HealthCheck.too_slow]
+settings.register_profile(
+    "ci", deadline=None, suppress_health_check=_NO_HASTE, derandomize=True, max_examples=200
+)
+settings.register_profile("deep", deadline=None, suppress_health_check=_NO_HASTE, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 torch.set_num_threads(1)
 

@@ -35,9 +35,10 @@ print(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1])
 
 _HEAP = 64 << 20  # glibc's arenas beside the first lie at multiples of it
 
-# Eight threads at once each take one small block; how many arenas do the blocks lie in?
+# Eight threads at once each take one small block; how many arenas do the blocks lie in? The first
+# arena's may lie on both sides of such a multiple.
 _ARENAS_OF_EIGHT_THREADS = f"""
-import ctypes, sys, threading
+import ctypes, re, sys, threading
 from shared.memory_use import hold_little
 if sys.argv[1] == "held":
     assert hold_little()
@@ -50,7 +51,9 @@ def take():
     all_here.wait()
 threads = [threading.Thread(target=take) for _ in range(8)]
 [thread.start() for thread in threads], [thread.join() for thread in threads]
-print(len({{address // {_HEAP} for address in found}}))
+first = re.search(r"(\\w+)-(\\w+) .*\\[heap\\]", open("/proc/self/maps").read())
+low, high = (int(place, 16) for place in first.groups())
+print(len({{0 if low <= place < high else place // {_HEAP} for place in found}}))
 """
 
 
