@@ -15,7 +15,7 @@ def end_process(pid: int, runs: Callable[[], bool], timeout_s: float) -> bool:
 
     What a process lets go of as it ends, a lock, says that it has done its work; it is some
     hundredths of a second from there to its end. Where the system tells of an end (Linux), that is
-    what is waited for; elsewhere it is `runs` alone.
+    what is waited for; elsewhere, or where a container forbids it, it is `runs` alone.
 
     Args:
         pid: Of a process that this user may signal.
@@ -24,11 +24,16 @@ def end_process(pid: int, runs: Callable[[], bool], timeout_s: float) -> bool:
 
     Returns:
         Whether it ended.
+
+    Raises:
+        PermissionError: the process is another user's.
+
+    Source: pidfd_open(2), whose descriptor can be read from once the process has ended.
     """
     deadline = time.monotonic() + timeout_s
     with ExitStack() as opened:
         descriptor = None
-        with suppress(ProcessLookupError, AttributeError):
+        with suppress(OSError, AttributeError):
             # Opened before it is asked: the number may be another process's as soon as it ended.
             descriptor = os.pidfd_open(pid)
             opened.callback(os.close, descriptor)

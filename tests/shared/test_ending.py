@@ -47,11 +47,19 @@ def test_a_process_is_gone_and_not_only_its_lock(tmp_path: Path) -> None:
         assert process.poll() == 0
 
 
+@pytest.mark.parametrize("known", [True, False])
 def test_where_the_system_tells_of_no_end_the_lock_is_what_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, known: bool
 ) -> None:
-    """As on a system without pidfd."""
-    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    """As on a system without pidfd, and in a container that forbids it."""
+
+    def forbidden(_: int) -> int:
+        raise PermissionError(1, "not permitted")
+
+    if known:
+        monkeypatch.setattr(os, "pidfd_open", forbidden, raising=False)
+    else:
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
     lock = tmp_path / "lock"
     with started(lock, 60) as process:
         assert end_process(process.pid, lock.exists, 30)
