@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -9,7 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from client.pooling import pool_first
+from shared.config import Scalar
+from shared.task import Examples
 from shared.tasks.image_classification import cnn
+from tests.client.toy import Toy, start, training, updated
 
 RELU_AND_POOL = [nn.Conv2d, nn.MaxPool2d, nn.ReLU, nn.Conv2d, nn.MaxPool2d, nn.ReLU, nn.Flatten]
 
@@ -146,3 +150,41 @@ def test_layers_with_hooks_stay(which: int) -> None:
         model[which].register_forward_hook(lambda *_: None)
     pool_first(model)
     assert kinds(model) == [nn.ReLU, nn.MaxPool2d]
+
+
+def tiny_cnn() -> nn.Module:
+    """Of pictures of 8 times 8."""
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(8, 3)
+    )
+
+
+@pytest.mark.parametrize("unit", ["none", "record"])
+def test_a_trainer_pools_first_and_sends_the_same_bits(
+    unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without privacy, and with the clip and noise of each record's gradient."""
+    met: list[int] = []
+    whole = nn.ReLU.forward
+
+    def seen(self: nn.ReLU, numbers: Tensor) -> Tensor:
+        met.append(numbers[0].numel())
+        return whole(self, numbers)
+
+    monkeypatch.setattr(nn.ReLU, "forward", seen)
+    generator = torch.Generator().manual_seed(3)
+    pictures = torch.randn(12, 1, 8, 8, generator=generator)
+    data = Examples((pictures,), torch.randint(3, (12,), generator=generator))
+    count = sum(weight.numel() for weight in tiny_cnn().parameters())
+    keys: dict[str, Scalar] = {"training.steps": 3, "training.batch_size": 4}
+    keys["privacy.unit"] = unit
+    if unit == "record":
+        keys["training.sample_rate"] = 0.5
+    found = updated(training(keys, Toy(tiny_cnn)), data, parameters=start(count))
+    assert set(met) == {2 * 2 * 2}
+    met.clear()
+    monkeypatch.setattr("client.trainer.pool_first", lambda _: None)
+    expected = updated(training(keys, Toy(tiny_cnn)), data, parameters=start(count))
+    assert set(met) == {2 * 8 * 8}
+    assert found.tobytes() == expected.tobytes()
+    assert np.abs(found).max() > 0.0
